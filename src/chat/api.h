@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The chat core as a gate sees it: commands in, answers and events out.  No word of any protocol.
+ *
+ * A shard is one reactor's share of the chat.  A peer is one connection that a gate brought; the gate makes
+ * it when the connection is recognised and ends it when the connection closes.  Every command is answered
+ * exactly once through out->answer (at once or in a later turn), unless the peer is gone by then.  All
+ * slices of a command are borrowed until the call returns; all of an answer or event until the callback
+ * returns.  Everything happens on the shard's thread.
+ */
+#ifndef CHAT_API_H
+#define CHAT_API_H
+
+#include "base/run.h"
+#include "chat/error.h"
+#include "chat/op.h"
+
+struct shard;
+struct peer;
+
+enum { FORM_MAX = 4 }; /* wire forms that gates may use, numbered by them from 0 */
+
+/* A request's name by value, given back with its answer; opaque here. */
+struct call_tag {
+	uint8_t bytes[80];
+};
+
+enum target_kind { TARGET_CID, TARGET_USER, TARGET_GROUP };
+struct target {
+	enum target_kind kind;
+	uint64_t cid;
+	slice name; /* without sign, folded to lower case */
+};
+
+/* --- Commands --- */
+
+struct sync_command {
+	bool given;		/* for the sync inside login and the like */
+	slice epoch;		/* ptr NULL if not given */
+	const struct op_cursor *cursors;
+	size_t cursor_count;
+	uint32_t backlog;	/* 0 to 500 */
+	bool preview;
+};
+
+struct register_command {
+	slice user, password, display, device; /* display, device: ptr NULL if not given */
+	struct sync_command sync;
+};
+struct login_command {
+	slice user, password, device;
+	struct sync_command sync;
+};
+struct resume_command {
+	slice token;
+	struct sync_command sync;
+};
+struct send_command {
+	struct target to;
+	slice kind, body, data, cmid; /* ptr NULL if not given; data minified */
+	uint64_t re;		/* 0: none */
+	struct fault refused;	/* what the gate found wrong: answered in its place of the order */
+};
+struct history_command {
+	struct target conv;
+	uint64_t before, after;
+	bool has_before, has_after;
+	uint32_t limit;
+};
+struct mark_command {
+	struct target conv;
+	uint64_t read, delivered; /* 0: not given */
+};
+struct signal_command {
+	struct target to;
+	slice kind, data;
+};
+struct profile_command {
+	slice display, status; /* ptr NULL: stays */
+	int accept;		/* -1 stays, 0 all, 1 contacts */
+};
+struct who_command {
+	enum { WHO_CONTACTS, WHO_ALL, WHO_CONV } scope;
+	struct target conv;
+	slice after;		/* ptr NULL: from the start */
+	uint32_t limit;
+};
+
+void chat_register(struct peer *peer, const struct call_tag *tag, const struct register_command *cmd);
+void chat_login(struct peer *peer, const struct call_tag *tag, const struct login_command *cmd);
+void chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_command *cmd);
+void chat_logout(struct peer *peer, const struct call_tag *tag, bool all);
+void chat_sync(struct peer *peer, const struct call_tag *tag, const struct sync_command *cmd);
+void chat_session_list(struct peer *peer, const struct call_tag *tag);
+void chat_session_revoke(struct peer *peer, const struct call_tag *tag, slice session);
+void chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, slice fresh);
+void chat_send(struct peer *peer, const struct call_tag *tag, const struct send_command *cmd);
+void chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd);
+void chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_command *cmd);
+void chat_signal(struct peer *peer, const struct call_tag *tag, const struct signal_command *cmd);
+void chat_profile_set(struct peer *peer, const struct call_tag *tag, const struct profile_command *cmd);
+void chat_profile_get(struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+void chat_user_find(struct peer *peer, const struct call_tag *tag, slice query, uint32_t limit);
+void chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command *cmd);
+void chat_presence_get(struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+
+/* --- Answers --- */
+
+enum answer_kind {
+	ANSWER_FAULT,
+	ANSWER_EMPTY,
+	ANSWER_SESSION, /* of register, login, resume; with sync if that was asked for */
+	ANSWER_SYNC,
+	ANSWER_SESSIONS,
+	ANSWER_SEND,
+	ANSWER_HISTORY,
+	ANSWER_MARK,
+	ANSWER_PROFILES,
+	ANSWER_FOUND,
+	ANSWER_WHO,
+	ANSWER_PRESENCE,
+};
+
+/* A conversation as a client sees it, in sync's list and in `conversation` events. */
+struct conv_view {
+	const struct op_conv *conv;
+	uint64_t next, unread;
+};
+
+struct sync_answer {
+	slice epoch;
+	bool reset;
+	size_t total;
+	const uint64_t *gone;
+	size_t gone_count;
+	const struct conv_view *items;
+	size_t count; /* at most 200; a gate may give fewer if they do not fit, and says so by *ret_used */
+};
+
+struct online_user {
+	slice name, display;
+	uint64_t seen; /* 0: not told */
+	bool online;
+};
+
+struct answer {
+	enum answer_kind kind;
+	struct fault fault;
+	union {
+		struct {
+			uint64_t uid;
+			slice user, display, token, session, epoch;
+			const struct sync_answer *sync; /* NULL: not asked for */
+		} session;
+		struct sync_answer sync;
+		struct {
+			const struct op_session *items;
+			size_t count;
+			uint64_t current;	 /* session of the asking connection */
+			const uint64_t *online; /* sessions that have a connection */
+			size_t online_count;
+		} sessions;
+		struct {
+			uint64_t cid, seq, ts;
+			slice cmid; /* ptr NULL: none */
+			bool dup;
+		} send;
+		struct {
+			uint64_t cid, head, min_seq;
+			const struct conv_facts *facts;
+			struct entry *const *items;
+			size_t count;
+			bool more;
+		} history;
+		struct {
+			uint64_t read, delivered;
+		} mark;
+		struct {
+			const struct op_user *items;
+			size_t count;
+		} profiles; /* and FOUND */
+		struct {
+			size_t online;
+			const struct online_user *items;
+			size_t count;
+			bool more;
+		} who;
+		struct {
+			const struct online_user *items;
+			size_t count;
+		} presence;
+	};
+};
+
+/* --- Events --- */
+
+enum event_kind { EVENT_CONVERSATION, EVENT_GAP, EVENT_MARK, EVENT_SIGNAL };
+enum conv_change { CONV_ADDED, CONV_LISTED, CONV_REMOVED };
+
+struct event {
+	enum event_kind kind;
+	union {
+		struct {
+			enum conv_change change;
+			struct conv_view view; /* REMOVED: only view.conv->cid */
+		} conversation;
+		struct {
+			uint64_t cid, from, to;
+		} gap;
+		struct {
+			uint64_t cid, read, delivered;
+			slice user;
+		} mark;
+		struct {
+			uint64_t cid; /* 0: none */
+			slice from, kind, body, data;
+		} signal;
+	};
+};
+
+enum goaway {
+	GOAWAY_SHUTDOWN,
+	GOAWAY_EPOCH,
+	GOAWAY_IDLE,
+	GOAWAY_SLOW,
+	GOAWAY_BUSY,
+	GOAWAY_ERRORS,
+	GOAWAY_REVOKED,
+	GOAWAY_LOGOUT, /* nothing is said: the answer to logout was enough */
+};
+
+enum chat_queued { CHAT_QUEUED, CHAT_FULL };
+
+/*
+ * The way out, implemented by the gates.  `out` is what the gate gave to peer_create(): its connection, alive
+ * as long as the peer is.
+ */
+struct chat_out {
+	/* For ANSWER_SYNC and ANSWER_SESSION with sync, *ret_used (never NULL) is how many items went into the frame. */
+	void (*answer)(void *out, const struct call_tag *tag, const struct answer *answer, size_t *ret_used);
+	/* One event in one wire form; the caller owns the reference. */
+	struct run *(*encode)(void *gate, unsigned form, const struct event *event);
+	/*
+	 * A run of entries of one conversation in one wire form; ends[i] is where entry i ends in it.  count >= 1.
+	 */
+	struct run *(*encode_entries)(void *gate, unsigned form, uint64_t cid, const struct conv_facts *facts,
+	    struct entry *const *entries, size_t count, uint32_t *ends);
+	/* must: queue in any case.  Otherwise CHAT_FULL over the soft limit; peer_drained() follows. */
+	enum chat_queued (*queue)(void *out, struct run *run, uint32_t offset, uint32_t len, bool must);
+	/* Bytes that wait on the connection. */
+	size_t (*queued_bytes)(void *out);
+	/* Says goaway, writes what is queued, closes.  reconnect_ms 0: don't come back by yourself. */
+	void (*goaway)(void *out, enum goaway reason, uint32_t reconnect_ms);
+	void *gate; /* cookie of encode */
+};
+
+/* --- Peers --- */
+
+/* form: the wire form of its events; ip: the address in text.  Owned by the shard until peer_destroy(). */
+struct peer *peer_create(struct shard *shard, void *out, unsigned form, slice ip);
+/* The connection is gone: requests in flight are carried out, their answers skipped. */
+void peer_destroy(struct peer **peer);
+/* The connection's queue has drained to the low mark after CHAT_FULL. */
+void peer_drained(struct peer *peer);
+bool peer_logged_in(const struct peer *peer);
+/* The session was ended: answers are SESSION_REVOKED until the connection is closed. */
+bool peer_revoked(const struct peer *peer);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard as the server sees it: made with its surroundings, fed with mail and turns.  No thread, clock, file
+ * or socket here: what the shard needs of the world it asks of `struct chat_ports`.
+ */
+#ifndef CHAT_SHARD_H
+#define CHAT_SHARD_H
+
+#include "base/mail.h"
+#include "chat/api.h"
+
+enum { SHARDS_MAX = 64, CALL_DEADLINE_MS = 9500 };
+
+/* A password to hash or to check, done elsewhere in a bounded pool; comes back to job->shard by mail. */
+struct hash_job {
+	struct mail mail;
+	uint16_t shard;
+	uint64_t call;
+	char *password;		/* owned; wiped when done */
+	size_t password_len;
+	char verify[128];	/* in: the stored hash to check against; "" if only a new one is wanted */
+	bool want_hash;		/* in: make a new hash (of fresh if that is given) */
+	char *fresh;		/* owned, may be NULL */
+	size_t fresh_len;
+	bool busy;		/* out: the pool's queue was full */
+	bool verified;		/* out */
+	char hash[128];		/* out */
+	void *context;		/* the shard's */
+};
+
+struct chat_ports {
+	void *cookie;
+	/* Any completes by mail to op->shard in a later turn, never inside the call. */
+	void (*submit)(void *cookie, struct op *op);
+	void (*hash)(void *cookie, struct hash_job *job);
+	/* Mail to another shard's mailbox (or to this one's). */
+	void (*post)(void *cookie, unsigned shard, struct mail *mail);
+};
+
+struct chat_limits {
+	uint32_t body, data, conversations, sessions, connections;
+	uint32_t signal_data;
+	bool registration_open, directory_open;
+	uint64_t token_ms;	/* validity from the last use */
+};
+
+struct chat_config {
+	unsigned index, count;	/* this shard, of how many */
+	struct chat_ports ports;
+	struct chat_out out;
+	struct chat_limits limits;
+	const char *node;	/* borrowed for the shard's life */
+	char epoch[40];
+};
+
+struct shard *shard_create(const struct chat_config *config);
+void shard_destroy(struct shard **shard);
+/* Once a turn, before anything else: the two clocks. */
+void shard_set_time(struct shard *shard, uint64_t mono_ms, uint64_t real_ms, uint64_t mono_ns);
+/* Mail of any kind of chat's, oldest first: operations, hash jobs, other shards' mail. */
+void shard_deliver(struct shard *shard, struct mail *first);
+/*
+ * At a turn's end, before the flush: publishes what was committed and feeds those who are behind.  True if
+ * there is work left that must not wait.
+ */
+bool shard_turn(struct shard *shard);
+/* About once a second: deadlines and evictions. */
+void shard_tick(struct shard *shard);
+/* Takes over changed limits (SIGHUP). */
+void shard_set_limits(struct shard *shard, const struct chat_limits *limits);
+/* Asks all peers to go, spread over reconnect_ms … 2 × reconnect_ms. */
+void shard_goaway_all(struct shard *shard, enum goaway reason, uint32_t reconnect_ms);
+/* The store began another life: every connection goes. */
+void shard_set_epoch(struct shard *shard, slice epoch);
+/* Asks the store which of the live sessions still exist, and ends the others. */
+void shard_check_sessions(struct shard *shard);
+/* Requests not yet answered, peers, home conversations and so on, for the drain and the metrics. */
+size_t shard_calls(const struct shard *shard);
+size_t shard_peers(const struct shard *shard);
+
+#endif

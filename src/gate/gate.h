@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A gate is where protocols meet the chat on one reactor: it finds out what a connection speaks (wire/detect.h),
+ * decodes requests into commands (chat/api.h) and encodes answers and events.  Only this folder knows both
+ * protocol words and chat words.  One gate a reactor; all on its thread.
+ */
+#ifndef GATE_GATE_H
+#define GATE_GATE_H
+
+#include "chat/api.h"
+#include "net/net.h"
+
+struct gate;
+
+enum {
+	LIMIT_FRAME_BYTES = 64 * 1024,
+	LIMIT_FRAME_BEFORE_LOGIN_BYTES = 4 * 1024,
+	LIMIT_ANSWER_BYTES = 256 * 1024,
+	LIMIT_IN_FLIGHT = 64,		/* requests of one connection, by weight */
+	LIMIT_PARSE_ERRORS = 10,
+};
+
+struct gate_config {
+	const char *node, *version;	/* borrowed for the gate's life */
+	const char *durability;		/* "local", "replicated", "relaxed" */
+	uint32_t idle_ms, login_ms;	/* 75,000 and 30,000 */
+	uint32_t body, data, signal_data, conversations, groups, members, contacts, sessions, connections;
+	bool registration_open, directory_open;
+	const char *const *origins;	/* allowed beside the host itself; NULL-terminated; may be NULL */
+	const char *const *proxies;	/* addresses or CIDR blocks that PROXY headers may come from; NULL-terminated */
+	const char *const *monitors;	/* the same for /metrics and readyz's reason; loopback is always allowed */
+	/* What HTTP answers with; any reactor's thread. */
+	void (*metrics)(void *cookie, struct buf *to);
+	bool (*ready)(void *cookie, const char **ret_why);
+	void *cookie;
+};
+
+struct gate *gate_create(struct reactor *reactor, const struct gate_config *config);
+void gate_destroy(struct gate **gate);
+/* The way out of the shard that this gate serves. */
+void gate_chat_out(struct gate *gate, struct chat_out *ret_out);
+/* Before the first connection. */
+void gate_set_shard(struct gate *gate, struct shard *shard);
+/* Takes over a changed configuration; the old one may be freed afterwards. */
+void gate_set_config(struct gate *gate, const struct gate_config *config);
+/* For listener_open(): the listener's cookie is the array of gates, by reactor index. */
+void gate_opened(struct conn *conn);
+/* Names and codes of enum err, for the metrics. */
+const char *gate_error_name(enum err err);
+
+#endif
