@@ -13,28 +13,28 @@
 #include "chat/entry.h"
 #include "chat/error.h"
 
-/* name, does it write */
-#define OPS(X)                                                                                         \
-	X(REGISTER, 1)	  /* a new user and his first session */                                       \
-	X(LOGIN, 1)	  /* a new session */                                                          \
-	X(REVOKE, 1)	  /* sessions end */                                                           \
-	X(PASSWORD, 1)	  /* a new password; every other session ends */                               \
-	X(PROFILE_SET, 1)                                                                              \
-	X(APPEND, 1)	  /* an entry at the end of a conversation */                                  \
-	X(MARK, 1)	  /* marks grow; written later, at most 2 s */                                 \
-	X(TOUCH, 1)	  /* a session or user was seen; written later, no answer */                   \
-	X(AUTH, 0)	  /* a user's password hash */                                                 \
-	X(RESUME, 0)	  /* a session by its token */                                                 \
-	X(SESSIONS, 0)                                                                                 \
-	X(CHECK, 0)	  /* may he send there? */                                                     \
-	X(SYNC, 0)	  /* memberships and heads, in one reading */                                  \
-	X(PAGE, 0)	  /* entries of a conversation */                                              \
-	X(PROFILES, 0)                                                                                 \
-	X(FIND, 0)                                                                                     \
-	X(CONTACTS, 0)	  /* ids of a user's contacts */                                               \
-	X(LIVE, 0)	  /* which of these sessions still exist? */
+/* name, its text for logs, does it write */
+#define OPS(X)                                                                                 \
+	X(REGISTER, "register", 1) /* a new user and his first session */                      \
+	X(LOGIN, "login", 1) /* a new session */                                               \
+	X(REVOKE, "revoke", 1) /* sessions end */                                              \
+	X(PASSWORD, "password", 1) /* a new password; every other session ends */              \
+	X(PROFILE_SET, "profile_set", 1)                                                       \
+	X(APPEND, "append", 1) /* an entry at the end of a conversation */                     \
+	X(MARK, "mark", 1) /* marks grow; written later, at most 2 s */                        \
+	X(TOUCH, "touch", 1) /* a session or user was seen; written later, no answer */        \
+	X(AUTH, "auth", 0) /* a user's password hash */                                        \
+	X(RESUME, "resume", 0) /* a session by its token */                                    \
+	X(SESSIONS, "sessions", 0)                                                             \
+	X(CHECK, "check", 0) /* may he send there? */                                          \
+	X(SYNC, "sync", 0) /* memberships and heads, in one reading */                         \
+	X(PAGE, "page", 0) /* entries of a conversation */                                     \
+	X(PROFILES, "profiles", 0)                                                             \
+	X(FIND, "find", 0)                                                                     \
+	X(CONTACTS, "contacts", 0) /* ids of a user's contacts */                              \
+	X(LIVE, "live", 0) /* which of these sessions still exist? */
 
-#define OP_AS_ENUM(name, writes) OP_##name,
+#define OP_AS_ENUM(name, text, writes) OP_##name,
 enum op_kind { OPS(OP_AS_ENUM) OP_MAX };
 
 enum conv_kind { CONV_DIRECT = 1, CONV_GROUP = 2 };
