@@ -65,9 +65,12 @@ struct conn_ops {
 	 * (unmasking).  Not called while paused, closing or finishing.
 	 */
 	size_t (*input)(struct conn *conn, char *bytes, size_t len);
-	/* The peer has shut down its sending side; unconsumed input was offered before. */
+	/*
+	 * The peer has shut down its sending side; all input was offered before, so this does not come while
+	 * paused.  What was not consumed is conn_unread().  The connection stays until it is closed or finished.
+	 */
 	void (*eof)(struct conn *conn);
-	/* After ON_FULL_REFUSE said QUEUED_NOT or conn_pause_on_output(): the queue has drained. */
+	/* After ON_FULL_REFUSE said QUEUED_NOT or conn_want_drained(): the queue has drained. */
 	void (*drained)(struct conn *conn);
 	/* The moment set by conn_set_deadline() has come. */
 	void (*deadline)(struct conn *conn);
@@ -103,6 +106,11 @@ enum queued conn_queue(struct conn *conn, struct run *run, uint32_t offset, uint
     enum on_full on_full);
 /* Copies the bytes to the queue's end (into a private run that the next write shares): ON_FULL_KEEP. */
 void conn_write(struct conn *conn, slice bytes);
+
+/* Arms ops->drained as a refusal does: once, when at most LIMIT_OUT_LOW_BYTES are queued. */
+void conn_want_drained(struct conn *conn);
+/* Input that is buffered and was not consumed; valid until the callback returns. */
+slice conn_unread(const struct conn *conn);
 
 /* Stops reading, and offering input, until resumed; resuming offers what is buffered in this or the next turn. */
 void conn_pause(struct conn *conn);
