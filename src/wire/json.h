@@ -28,7 +28,10 @@ bool json_check(slice text, struct json *ret_value);
 
 enum json_type json_type(struct json value);
 
-/* Members of an object, or elements of an array: set up, then call next until it is false. */
+/*
+ * Members of an object, or elements of an array: set up, then call next until it is false.  An absent
+ * container has none.
+ */
 struct json_iter {
 	const char *at, *end;
 };

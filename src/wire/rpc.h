@@ -27,9 +27,11 @@ struct rpc_request {
 };
 
 /*
- * Reads one frame.  On RPC_INVALID_REQUEST and RPC_INVALID_PARAMS the id is set as far as it could be told
+ * Reads one frame.  scratch gets room for every string of the frame to be decoded once; the method may be
+ * in it.  params of null count as left out.  On RPC_INVALID_REQUEST and RPC_INVALID_PARAMS the id is set as far as it could be told
  * (RPC_ID_NULL otherwise), so that the error can be answered; on RPC_PARSE_ERROR it is RPC_ID_NULL.  A
- * frame whose id is absent but otherwise valid has RPC_ID_NONE.
+ * frame whose id is absent but otherwise valid has RPC_ID_NONE, also with RPC_INVALID_PARAMS: it is a request
+ * that wants no answer.
  */
 enum rpc_result rpc_parse(slice frame, struct buf *scratch, struct rpc_request *ret_request);
 

@@ -16,6 +16,8 @@ struct utf8_state {
 bool utf8_feed(struct utf8_state *state, slice bytes);
 /* True if no sequence is cut off at the end. */
 bool utf8_done(const struct utf8_state *state);
+/* The length of the well-formed sequence at the front of a text that is not empty, 1 to 4; 0 if there is none. */
+size_t utf8_sequence(slice text);
 /* Whole text: well formed? */
 bool utf8_valid(slice text);
 /* Code points in well-formed text. */
