@@ -31,18 +31,21 @@ struct http_request {
 
 /*
  * Parses a request's head at the front of `in`: > 0 bytes used (the body follows), 0 more needed, < 0 the
- * negated status to answer with before closing: 400, 413, 414, 431, 501, 505.  Slices point into `in`.
+ * negated status to answer with before closing: 400, 413, 414, 431, 501, 505.  Slices point into `in`.  A line
+ * that is wrong is told as soon as it is whole.  Two of a field that says one thing (Host, Content-Length,
+ * Authorization, Sec-WebSocket-Key…) are refused.
  */
 int http_parse(slice in, struct http_request *ret_request);
 /* The first field of that name (case does not matter), or an absent slice. */
 slice http_header(const struct http_request *request, slice name);
 /* Whether a comma-separated field has that token (case does not matter). */
 bool http_has_token(slice field, slice token);
-/* The decoded value of a query parameter appended to `to`; false if it is not there or malformed. */
+/* The first such parameter of a query, decoded and appended to `to`; false if it is not there or malformed. */
 bool http_query(slice query, slice name, struct buf *to);
 
 /*
- * Appends a whole answer.  extra: further header lines, each ended by CRLF, or none.  HEAD answers carry the
+ * Appends a whole answer.  extra: further header lines, each ended by CRLF, or none; with 101 its Upgrade and
+ * Connection, which are not written otherwise.  1xx, 204 and 304 have no body.  HEAD answers carry the
  * length and no body.
  */
 void http_put_answer(struct buf *to, unsigned status, slice content_type, slice extra, slice body,

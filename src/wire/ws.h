@@ -15,7 +15,7 @@ enum ws_unit_kind {
 	WS_MESSAGE,	/* a whole text message; payload is UTF-8 */
 	WS_PING,	/* answer with ws_put_frame(WS_OP_PONG, payload) */
 	WS_PONG,
-	WS_CLOSE,	/* the peer closes; close_code as sent, 1005 if none */
+	WS_CLOSE,	/* the peer closes; close_code as sent, 1005 if none; payload is its reason */
 	WS_FAIL,	/* close the connection with close_code: 1002, 1003, 1007, 1009 */
 };
 
@@ -37,9 +37,10 @@ struct ws_decoder {
 /*
  * Takes one frame off the front of `in`, unmasking in place (so `in` is written to); returns the bytes used,
  * 0 if the frame is not whole yet.  *ret_has_unit says whether *ret_unit was set: a fragment that ends no
- * message gives none.  A frame or message over max bytes is WS_FAIL 1009 as soon as its header tells.  Invalid
- * UTF-8 and a binary message fail as soon as a whole frame shows them.  After WS_FAIL or WS_CLOSE nothing more
- * may be decoded.
+ * message gives none.  A frame or message over max bytes is WS_FAIL 1009 as soon as its header tells, and a
+ * binary message 1003; invalid UTF-8 fails as soon as a whole frame shows it.  All of `in` counts as used by a
+ * WS_FAIL; after it or WS_CLOSE nothing more may be decoded.  A call always lets go of the memory that the
+ * message before was in, also one that returns 0 or has no bytes: so call until it returns 0.
  */
 size_t ws_next(struct ws_decoder *d, char *in, size_t len, size_t max, bool *ret_has_unit,
     struct ws_unit *ret_unit);
