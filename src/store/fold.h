@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Folding of names and display names for searching, on utf8proc. */
+#ifndef STORE_FOLD_H
+#define STORE_FOLD_H
+
+#include "base/slice.h"
+
+/*
+ * Case, width and the like taken away (NFKC_Casefold); the caller ends ret->ptr with mem_free().  What is not
+ * UTF-8 stays as it is.
+ */
+void text_fold(slice text, slice *ret_folded);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/rows.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "store/driver.h"
+
+enum { RETRY_AFTER_MS = 1000 };
+
+uint64_t
+driver_now_ms(const struct driver_options *options)
+{
+	return options->now_ms != NULL ? options->now_ms(options->cookie) : clock_real_ms();
+}
+
+void
+epoch_make(char ret_epoch[EPOCH_BYTES])
+{
+	unsigned char bits[12];
+
+	random_bytes(bits, sizeof(bits));
+	for (size_t i = 0; i < sizeof(bits); i++)
+		(void)snprintf(ret_epoch + 2 * i, 3, "%02x", bits[i]);
+}
+
+struct short_name
+short_name_of(slice name)
+{
+	struct short_name copy = {0};
+
+	assert(name.len <= sizeof(copy.text));
+	if (name.len > 0)
+		memcpy(copy.text, name.ptr, name.len);
+	copy.len = (uint8_t)name.len;
+	return copy;
+}
+
+slice
+short_name_slice(const struct short_name *name)
+{
+	return name->len > 0 ? slice_of(name->text, name->len) : SLICE_NONE;
+}
+
+bool
+conv_has(const struct conv_row *conv, uint64_t user)
+{
+	assert(conv->kind == CONV_DIRECT);
+	return conv->lo == user || conv->hi == user;
+}
+
+uint64_t
+conv_other(const struct conv_row *conv, uint64_t user)
+{
+	return conv->lo == user ? conv->hi : conv->lo;
+}
+
+void
+conv_facts_fill(struct op *op, const struct conv_row *conv, struct conv_facts *ret_facts)
+{
+	*ret_facts = (struct conv_facts) {
+	    .kind = conv->kind,
+	    .lo = conv->lo,
+	    .hi = conv->hi,
+	    .lo_name = op_copy(op, short_name_slice(&conv->lo_name)),
+	    .hi_name = op_copy(op, short_name_slice(&conv->hi_name)),
+	    .handle = op_copy(op, short_name_slice(&conv->handle)),
+	};
+}
+
+enum standing
+member_standing(const struct member_row *member)
+{
+	if (!member->exists || (member->left && member->leave_seq == 0))
+		return STANDING_NONE;
+	return member->left ? STANDING_LEFT : STANDING_MEMBER;
+}
+
+uint64_t
+member_min_seq(const struct conv_row *conv, const struct member_row *member)
+{
+	if (conv->kind == CONV_DIRECT || conv->history || member->join_seq < conv->min_seq)
+		return conv->min_seq;
+	return member->join_seq;
+}
+
+uint64_t
+member_head(const struct conv_row *conv, const struct member_row *member)
+{
+	if (member->left && member->leave_seq < conv->head)
+		return member->leave_seq;
+	return conv->head;
+}
+
+enum err
+rights_direct(const struct peer_row *peer, bool creating)
+{
+	if (!peer->exists)
+		return ERR_NOT_FOUND;
+	if (peer->blocked)
+		return ERR_BLOCKED;
+	if (creating && peer->contacts_only && !peer->is_contact)
+		return ERR_FORBIDDEN;
+	return ERR_OK;
+}
+
+/* Who has no business there learns of an open group only. */
+static enum err
+not_member(const struct conv_row *conv, const struct member_row *member)
+{
+	if (member_standing(member) == STANDING_LEFT || conv->open)
+		return ERR_NOT_MEMBER;
+	return ERR_NOT_FOUND;
+}
+
+enum err
+rights_group(const struct conv_row *conv, const struct member_row *member, uint64_t now_ms)
+{
+	assert(conv->kind == CONV_GROUP);
+	if (member_standing(member) != STANDING_MEMBER)
+		return not_member(conv, member);
+	if (member->muted_until > now_ms)
+		return ERR_FORBIDDEN;
+	if (conv->admins_post && member->role < ROLE_ADMIN)
+		return ERR_FORBIDDEN;
+	return ERR_OK;
+}
+
+enum err
+rights_see(const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member)
+{
+	enum standing standing;
+
+	if (conv->kind == CONV_DIRECT)
+		return conv_has(conv, user) ? ERR_OK : ERR_NOT_FOUND;
+	standing = member_standing(member);
+	if (standing == STANDING_NONE || (be_member && standing == STANDING_LEFT))
+		return not_member(conv, member);
+	return ERR_OK;
+}
+
+static uint64_t
+grown(uint64_t now, uint64_t wanted, uint64_t head)
+{
+	if (wanted > head)
+		wanted = head;
+	return wanted > now ? wanted : now;
+}
+
+bool
+marks_grow(struct op *op, uint64_t head, uint64_t *read, uint64_t *delivered)
+{
+	uint64_t new_read = grown(*read, op->mark.read, head);
+	uint64_t new_delivered = grown(*delivered, op->mark.delivered, head);
+
+	if (new_delivered < new_read)
+		new_delivered = new_read;
+	op->mark.changed = new_read != *read || new_delivered != *delivered;
+	op->mark.read = *read = new_read;
+	op->mark.delivered = *delivered = new_delivered;
+	return op->mark.changed;
+}
+
+void
+append_found(struct op *op, const struct entry *found)
+{
+	if (found->edited == 0 && found->deleted == 0 &&
+	    !entry_same_content(found, op->append.entry)) {
+		op_fail(op, ERR_CONFLICT, NULL);
+		return;
+	}
+	op->fault = (struct fault) {0};
+	op->append.dup = true;
+	op->append.created = false;
+	op->append.seq = op->append.entry->seq = found->seq;
+	op->append.ts = op->append.entry->ts = found->ts;
+	op->append.entry->cid = found->cid;
+}
+
+void
+append_done(struct op *op, const struct conv_row *conv, uint64_t seq, uint64_t ts)
+{
+	op->fault = (struct fault) {0};
+	op->append.dup = false;
+	op->append.acl_ver = conv->acl_ver;
+	op->append.seq = op->append.entry->seq = seq;
+	op->append.ts = op->append.entry->ts = ts;
+	op->append.entry->cid = conv->cid;
+}
+
+void
+page_range(const struct op *op, uint64_t *ret_from, uint64_t *ret_to)
+{
+	uint64_t from = op->page.min_seq, to = op->page.head;
+
+	if (op->page.after >= from)
+		from = op->page.after + 1;
+	if (op->page.before != 0 && op->page.before - 1 < to)
+		to = op->page.before - 1;
+	*ret_from = from;
+	*ret_to = to;
+}
+
+slice
+text_cut(slice s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	s.len = max;
+	while (s.len > 0 && ((unsigned char)s.ptr[s.len] & 0xc0) == 0x80)
+		s.len--;
+	return s;
+}
+
+void
+op_fail(struct op *op, enum err err, const char *param)
+{
+	op->fault = (struct fault) {.err = err, .param = param};
+}
+
+void
+op_unavailable(struct op *op)
+{
+	op->fault = (struct fault) {.err = ERR_UNAVAILABLE, .retry_after_ms = RETRY_AFTER_MS};
+}
+
+bool
+cursors_name(const struct op_cursor *cursors, size_t count, uint64_t cid)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (cursors[middle].cid < cid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && cursors[low].cid == cid;
+}

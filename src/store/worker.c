@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads of the store and the queues before them:
+ *
+ *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write -> done()
+ *                -> queue of reads  -> a reader: one at a time                -> driver read  -> done()
+ *                -> refused (a queue was full, fault BUSY)  -> a reader       -> done()
+ *
+ * While the writer commits, the next batch collects: the busier, the larger.  Locks: one per queue, held for
+ * a few instructions, never two at once.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/panic.h"
+#include "base/stat.h"
+#include "store/driver.h"
+
+#define STORE_MAGIC 0x57013a11u
+
+enum { READERS_DEFAULT = 2, READERS_MAX = 16, BUSY_RETRY_MS = 500 };
+
+/* Operations in the order submitted, linked by their mail. */
+struct op_list {
+	struct mail *first, *last;
+	size_t count;
+};
+
+struct queue {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct op_list ops;
+	struct op_list refused; /* of the readers' queue only */
+	unsigned waiting;	/* threads that sleep */
+	bool stopping;
+};
+
+struct reader {
+	struct store *store;
+	unsigned index;
+	pthread_t thread;
+};
+
+struct store {
+	uint32_t magic;
+	struct store_options options;
+	struct driver *driver; /* owned */
+	struct queue writes, reads;
+	pthread_t writer;
+	struct reader readers[READERS_MAX];
+	unsigned reader_count;
+};
+
+static void
+list_add(struct op_list *ops, struct op *op)
+{
+	op->mail.next = NULL;
+	if (ops->last != NULL)
+		ops->last->next = &op->mail;
+	else
+		ops->first = &op->mail;
+	ops->last = &op->mail;
+	ops->count++;
+}
+
+static struct op *
+list_take(struct op_list *ops)
+{
+	struct mail *mail = ops->first;
+
+	if (mail == NULL)
+		return NULL;
+	ops->first = mail->next;
+	if (ops->first == NULL)
+		ops->last = NULL;
+	ops->count--;
+	mail->next = NULL;
+	return container_of(mail, struct op, mail);
+}
+
+static void
+queue_init(struct queue *queue)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_mutex_init(&queue->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&queue->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+static void
+queue_fini(struct queue *queue)
+{
+	assert(queue->ops.first == NULL && queue->refused.first == NULL);
+	(void)pthread_cond_destroy(&queue->wake);
+	(void)pthread_mutex_destroy(&queue->lock);
+}
+
+/* False if it is full; then the operation is still the caller's. */
+static bool
+queue_add(struct queue *queue, struct op *op, size_t limit)
+{
+	bool added, asleep;
+
+	(void)pthread_mutex_lock(&queue->lock);
+	assert(!queue->stopping);
+	added = queue->ops.count < limit;
+	if (added)
+		list_add(&queue->ops, op);
+	asleep = added && queue->waiting > 0;
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (asleep)
+		(void)pthread_cond_signal(&queue->wake);
+	return added;
+}
+
+static void
+queue_stop(struct queue *queue)
+{
+	(void)pthread_mutex_lock(&queue->lock);
+	queue->stopping = true;
+	(void)pthread_mutex_unlock(&queue->lock);
+	(void)pthread_cond_broadcast(&queue->wake);
+}
+
+static void
+store_done(struct store *store, struct op *op)
+{
+	store->options.done(store->options.cookie, op);
+}
+
+/* --- The writer --- */
+
+static struct timespec
+deadline_after(uint32_t ms)
+{
+	uint64_t ns = clock_mono_ns() + (uint64_t)ms * 1000000u;
+
+	return (struct timespec) {
+	    .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+/* The next batch: what waits, at most LIMIT_STORE_BATCH.  0 after wait_ms or, with *ret_stop, at the end. */
+static size_t
+batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_stop)
+{
+	struct timespec until = deadline_after(wait_ms);
+	size_t count = 0;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&queue->lock);
+	while (queue->ops.first == NULL && !queue->stopping && rc != ETIMEDOUT) {
+		queue->waiting++;
+		rc = pthread_cond_timedwait(&queue->wake, &queue->lock, &until);
+		queue->waiting--;
+	}
+	while (count < LIMIT_STORE_BATCH && queue->ops.first != NULL)
+		batch[count++] = list_take(&queue->ops);
+	*ret_stop = count == 0 && queue->stopping;
+	(void)pthread_mutex_unlock(&queue->lock);
+	return count;
+}
+
+static void
+batch_run(struct store *store, struct op **batch, size_t count)
+{
+	uint64_t now = clock_mono_ns();
+
+	gauge_add(GAUGE_STORE_QUEUE, -(int64_t)count);
+	for (size_t i = 0; i < count; i++)
+		histogram_add(HISTOGRAM_QUEUED, now - batch[i]->queued_ns);
+	store->driver->type->write(store->driver, batch, count);
+	for (size_t i = 0; i < count; i++)
+		store_done(store, batch[i]);
+}
+
+static void *
+writer_main(void *cookie)
+{
+	struct store *store = cookie;
+	struct op *batch[LIMIT_STORE_BATCH];
+	bool stop = false;
+
+	OBJ_CHECK(store, STORE_MAGIC);
+	while (!stop) {
+		uint32_t wait_ms = store->driver->type->tick(store->driver);
+		size_t count = batch_take(&store->writes, wait_ms, batch, &stop);
+
+		if (count > 0)
+			batch_run(store, batch, count);
+	}
+	return NULL;
+}
+
+/* --- The readers --- */
+
+/* NULL at the end. */
+static struct op *
+read_take(struct queue *queue, bool *ret_refused)
+{
+	struct op *op;
+
+	(void)pthread_mutex_lock(&queue->lock);
+	while (queue->ops.first == NULL && queue->refused.first == NULL && !queue->stopping) {
+		queue->waiting++;
+		(void)pthread_cond_wait(&queue->wake, &queue->lock);
+		queue->waiting--;
+	}
+	op = list_take(&queue->refused);
+	*ret_refused = op != NULL;
+	if (op == NULL)
+		op = list_take(&queue->ops);
+	(void)pthread_mutex_unlock(&queue->lock);
+	return op;
+}
+
+static void *
+reader_main(void *cookie)
+{
+	struct reader *reader = cookie;
+	struct store *store = reader->store;
+	struct op *op;
+	bool refused;
+
+	OBJ_CHECK(store, STORE_MAGIC);
+	while ((op = read_take(&store->reads, &refused)) != NULL) {
+		if (!refused) {
+			gauge_add(GAUGE_READ_QUEUE, -1);
+			store->driver->type->read(store->driver, reader->index, op);
+		}
+		store_done(store, op);
+	}
+	return NULL;
+}
+
+/* A full queue refuses; a reader says so, because done() is never called inside the submitter's call. */
+static void
+submit_refused(struct store *store, struct op *op)
+{
+	struct queue *queue = &store->reads;
+
+	op->fault = (struct fault) {.err = ERR_BUSY, .retry_after_ms = BUSY_RETRY_MS};
+	stat_add(STAT_STORE_BUSY, 1);
+	(void)pthread_mutex_lock(&queue->lock);
+	list_add(&queue->refused, op);
+	(void)pthread_mutex_unlock(&queue->lock);
+	(void)pthread_cond_signal(&queue->wake);
+}
+
+void
+store_submit(struct store *store, struct op *op)
+{
+	bool writes = op_writes((enum op_kind)op->kind);
+
+	OBJ_CHECK(store, STORE_MAGIC);
+	op->queued_ns = clock_mono_ns();
+	/* Counted before it is visible, so that the sum is never below zero. */
+	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, 1);
+	if (queue_add(writes ? &store->writes : &store->reads, op,
+		writes ? LIMIT_STORE_WRITES : LIMIT_STORE_READS))
+		return;
+	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, -1);
+	submit_refused(store, op);
+}
+
+/* --- Life --- */
+
+static void
+thread_start(pthread_t *thread, void *(*run)(void *), void *cookie)
+{
+	int rc = pthread_create(thread, NULL, run, cookie);
+
+	if (rc != 0)
+		panic("store: no thread: %s", strerror(rc));
+}
+
+static unsigned
+reader_count(const struct store_options *options)
+{
+	if (options->readers == 0)
+		return READERS_DEFAULT;
+	return options->readers < READERS_MAX ? options->readers : READERS_MAX;
+}
+
+struct store *
+store_start(const struct store_options *options, struct driver *driver)
+{
+	struct store *store = mem_zalloc(sizeof(*store));
+
+	assert(options->done != NULL);
+	store->magic = STORE_MAGIC;
+	store->options = *options;
+	store->driver = driver;
+	store->reader_count = reader_count(options);
+	queue_init(&store->writes);
+	queue_init(&store->reads);
+	thread_start(&store->writer, writer_main, store);
+	for (unsigned i = 0; i < store->reader_count; i++) {
+		store->readers[i] = (struct reader) {.store = store, .index = i};
+		thread_start(&store->readers[i].thread, reader_main, &store->readers[i]);
+	}
+	return store;
+}
+
+static const struct store_driver *
+driver_of(const char *url, const char **ret_path)
+{
+	static const struct {
+		const char *scheme;
+		const struct store_driver *driver;
+	} schemes[] = {{"memory:", &memory_driver}, {"sqlite:", &sqlite_driver}};
+
+	for (size_t i = 0; i < LEN(schemes); i++) {
+		if (!slice_starts(slice_str(url), slice_str(schemes[i].scheme)))
+			continue;
+		*ret_path = url + strlen(schemes[i].scheme);
+		return schemes[i].driver;
+	}
+	return NULL;
+}
+
+struct store *
+store_open(const struct store_options *options, char *ret_error, size_t error_size)
+{
+	struct driver_options driver_options = {
+	    .readers = reader_count(options),
+	    .epoch_changed = options->epoch_changed,
+	    .cookie = options->cookie,
+	};
+	const struct store_driver *type = driver_of(options->url, &driver_options.path);
+	struct driver *driver;
+
+	if (type == NULL) {
+		(void)snprintf(ret_error, error_size,
+		    "%s names no store that there is: give sqlite:PATH or memory:", options->url);
+		return NULL;
+	}
+	if ((driver = type->open(&driver_options, ret_error, error_size)) == NULL)
+		return NULL;
+	return store_start(options, driver);
+}
+
+void
+store_close(struct store **store)
+{
+	struct store *s = *store;
+
+	if (s == NULL)
+		return;
+	OBJ_CHECK(s, STORE_MAGIC);
+	queue_stop(&s->writes);
+	(void)pthread_join(s->writer, NULL);
+	queue_stop(&s->reads);
+	for (unsigned i = 0; i < s->reader_count; i++)
+		(void)pthread_join(s->readers[i].thread, NULL);
+	s->driver->type->close(&s->driver);
+	queue_fini(&s->writes);
+	queue_fini(&s->reads);
+	s->magic = 0;
+	mem_free(s);
+	*store = NULL;
+}
+
+void
+store_epoch(struct store *store, char ret_epoch[40])
+{
+	store->driver->type->epoch(store->driver, ret_epoch);
+}
+
+bool
+store_writable(struct store *store, const char **ret_why)
+{
+	return store->driver->type->writable(store->driver, ret_why);
+}
+
+uint64_t
+store_admin_revision(struct store *store)
+{
+	return store->driver->type->admin_revision(store->driver);
+}
