@@ -96,6 +96,7 @@ struct op {
 	struct fault fault;	/* in: APPEND may come refused (see there); out: what came of it */
 	uint64_t call;		/* the request that waits for it; 0: none */
 	uint64_t user;		/* who asks; 0: the server itself */
+	uint64_t context;	/* the shard's own note */
 	uint64_t queued_ns;	/* the store's: when it was submitted */
 	struct op_block *blocks;
 	union {
@@ -107,6 +108,7 @@ struct op {
 			const uint64_t *online; /* LOGIN: sessions that have a connection */
 			size_t online_count;
 			uint64_t sessions_max;
+			uint64_t oldest_seen;  /* LOGIN: his tokens not used since are expired and go; 0: none */
 			uint64_t evicted;      /* out, LOGIN: a session that had to make room; 0: none */
 		} session; /* REGISTER (NAME_TAKEN), LOGIN (BAD_CREDENTIALS if password_hash is not the stored one
 			      any more, LIMIT) */
@@ -151,6 +153,7 @@ struct op {
 			struct conv_facts facts; /* out if want_facts or created */
 			bool want_facts;
 			uint64_t started_ns;   /* the shard's, for the histogram */
+			uint64_t peer;	       /* the shard's: the connection that sends */
 		} append;
 		struct {
 			struct op_target target;
@@ -167,6 +170,8 @@ struct op {
 			uint64_t seen;
 		} touch;
 		struct {
+			const uint64_t *online;	  /* not the store's */
+			size_t online_count;
 			struct op_session *items; /* out */
 			size_t count;
 		} sessions;
@@ -174,6 +179,8 @@ struct op {
 			const struct op_cursor *cursors; /* in: sorted by cid; those of conversations he left are listed */
 			size_t cursor_count;
 			bool preview;
+			uint64_t only;	       /* in: only this conversation; 0: all */
+			slice given_epoch;     /* the shard's own note */
 			slice epoch;	       /* out */
 			struct op_conv *items; /* out: newest activity first */
 			size_t count;

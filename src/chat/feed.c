@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Feeding: a peer with streams that are behind gets what it misses, in order, at most LIMIT_FEED_BYTES a
+ * turn, and only while its queue has room.  Pages of the log are read aligned, shared by all who are in the
+ * same place, encoded once for a wire form, and kept for a moment: a thousand returning members of a group
+ * cost one reading.
+ */
+#include "chat/mail.h"
+
+/* --- Pages --- */
+
+void
+page_destroy(struct shard *shard, struct page *page)
+{
+	list_remove(&page->of_topic);
+	list_remove(&page->by_use);
+	shard->page_bytes -= page->bytes;
+	for (size_t i = 0; i < page->count; i++)
+		entry_unref(page->entries[i]);
+	for (unsigned form = 0; form < FORM_MAX; form++) {
+		if (page->runs[form] != NULL)
+			run_unref(page->runs[form]);
+		mem_free(page->ends[form]);
+	}
+	mem_free(page->entries);
+	mem_free(page);
+}
+
+static void
+pages_shrink(struct shard *shard, size_t bytes_max)
+{
+	while (shard->page_bytes > bytes_max)
+		page_destroy(shard, container_of(shard->pages.next, struct page, by_use));
+}
+
+static struct page *
+page_create(struct shard *shard, struct topic *topic, struct op *op)
+{
+	struct page *page = mem_zalloc(sizeof(*page));
+
+	page->topic = topic;
+	page->count = op->page.count;
+	page->entries = mem_alloc(page->count * sizeof(struct entry *));
+	page->bytes = sizeof(*page);
+	for (size_t i = 0; i < page->count; i++) {
+		struct entry *entry = op->page.items[i];
+
+		page->entries[i] = entry_ref(entry);
+		/* Kept as an entry, and encoded once or twice. */
+		page->bytes += sizeof(*entry) + 3 * (entry->body.len + entry->data.len + 150);
+	}
+	page->first = page->entries[0]->seq;
+	page->last = page->entries[page->count - 1]->seq;
+	page->as_of = op->page.head;
+	page->used_ms = shard->mono_ms;
+	pages_shrink(shard, LIMIT_PAGE_CACHE_BYTES);
+	list_push_back(&topic->pages, &page->of_topic);
+	list_push_back(&shard->pages, &page->by_use);
+	shard->page_bytes += page->bytes;
+	return page;
+}
+
+/*
+ * The page that holds seq, or NULL and where a page should be read from: the aligned place, or right behind a
+ * page that was cut short by its size.
+ */
+static struct page *
+page_find(struct topic *topic, uint64_t seq, uint64_t *ret_from)
+{
+	uint64_t from = (seq - 1) / LIMIT_PAGE_ENTRIES * LIMIT_PAGE_ENTRIES + 1;
+	struct list *link = topic->pages.next;
+
+	while (link != &topic->pages) {
+		struct page *page = container_of(link, struct page, of_topic);
+
+		link = link->next;
+		if (page->as_of < topic->fresh || page->first > from || page->last < from)
+			continue;
+		if (page->last >= seq)
+			return page;
+		from = page->last + 1;
+		link = topic->pages.next;
+	}
+	*ret_from = from;
+	return NULL;
+}
+
+/* False if too many are under way. */
+static bool
+page_read(struct shard *shard, struct topic *topic, uint64_t from)
+{
+	struct op *op;
+
+	if (topic->reading)
+		return true;
+	if (shard->page_reads >= LIMIT_PAGE_READS)
+		return false;
+	op = op_create(OP_PAGE);
+	op->page.target.cid = topic->cid;
+	op->page.after = from - 1;
+	op->page.limit = (uint32_t)(LIMIT_PAGE_ENTRIES - (from - 1) % LIMIT_PAGE_ENTRIES);
+	op->page.max_bytes = LIMIT_PAGE_BYTES;
+	op->context = topic->slot;
+	topic->reading = true;
+	shard->page_reads++;
+	shard_submit(shard, op);
+	return true;
+}
+
+static struct run *
+page_run(struct shard *shard, struct page *page, unsigned form)
+{
+	const struct chat_out *out = &shard->config.out;
+	const struct topic *topic = page->topic;
+
+	if (page->runs[form] == NULL) {
+		page->ends[form] = mem_alloc(page->count * sizeof(uint32_t));
+		page->runs[form] = out->encode_entries(out->gate, form, topic->cid, &topic->facts,
+		    page->entries, page->count, page->ends[form]);
+	}
+	page->used_ms = shard->mono_ms;
+	list_remove(&page->by_use);
+	list_push_back(&shard->pages, &page->by_use);
+	return page->runs[form];
+}
+
+/* --- Peers --- */
+
+void
+feed_peer_soon(struct peer *peer)
+{
+	if (!list_linked(&peer->feed_link))
+		list_push_back(&peer->shard->feed, &peer->feed_link);
+}
+
+static void
+stream_caught_up(struct topic *topic, struct peer *peer, struct stream *stream)
+{
+	stream->cursor &= ~STREAM_BEHIND;
+	topic->behind_count--;
+	peer->behind_count--;
+}
+
+enum fed {
+	FED_ALL,     /* this stream is at the head */
+	FED_SOME,    /* there is more, and room for it */
+	FED_WAITS,   /* for a page */
+	FED_STARVED, /* for a page that can't even be asked for now */
+	FED_FULL,    /* the peer's queue is full */
+};
+
+/* Hands on what one page has for one stream, at most *budget bytes (but one entry). */
+static enum fed
+feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_t *budget)
+{
+	struct shard *shard = peer->shard;
+	uint64_t next = (stream->cursor & ~STREAM_BEHIND) + 1, from;
+	uint32_t offset, *ends;
+	struct page *page;
+	struct run *run;
+	size_t i, start;
+
+	if (next > topic->head) {
+		stream_caught_up(topic, peer, stream);
+		return FED_ALL;
+	}
+	if ((page = page_find(topic, next, &from)) == NULL)
+		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
+	run = page_run(shard, page, peer->form);
+	ends = page->ends[peer->form];
+	start = i = next - page->first;
+	offset = start > 0 ? ends[start - 1] : 0;
+	while (i < page->count && page->entries[i]->seq <= topic->head &&
+	    (i == start || ends[i] - offset <= *budget))
+		i++;
+	if (i == start) /* the log went beyond what this topic may show */
+		return FED_WAITS;
+	if (shard->config.out.queue(peer->out, run, offset, ends[i - 1] - offset, false) == CHAT_FULL)
+		return FED_FULL;
+	*budget -= *budget < ends[i - 1] - offset ? *budget : ends[i - 1] - offset;
+	stream->cursor = page->entries[i - 1]->seq | STREAM_BEHIND;
+	stat_add(STAT_DELIVERIES, i - start);
+	stat_add(STAT_FED, i - start);
+	return FED_SOME;
+}
+
+/*
+ * Feeds one peer as far as it goes now.  True if it is to come again at once; one that waits for a page is
+ * called when it comes, one whose queue is full when that has drained.
+ */
+static bool
+feed_peer(struct peer *peer)
+{
+	struct shard *shard = peer->shard;
+	size_t budget = LIMIT_FEED_BYTES;
+	bool starved = false;
+
+	for (uint32_t tried = 0; tried < peer->sub_count && peer->behind_count > 0;) {
+		uint32_t at = peer->feed_at % peer->sub_count;
+		struct topic *topic = shard->topics[peer->subs[at].topic];
+		struct stream *stream = &topic->streams[peer->subs[at].at];
+		enum fed fed = FED_ALL;
+
+		if (stream->cursor & STREAM_BEHIND) {
+			do
+				fed = feed_stream(peer, topic, stream, &budget);
+			while (fed == FED_SOME && budget > 0);
+		}
+		if (fed == FED_FULL)
+			return false;
+		if (fed == FED_SOME)
+			return true;
+		starved = starved || fed == FED_STARVED;
+		if (fed == FED_ALL && topic->ended)
+			topic_leave(peer, at);
+		else
+			peer->feed_at = at + 1;
+		tried++;
+	}
+	return starved;
+}
+
+bool
+feed_turn(struct shard *shard)
+{
+	struct list again;
+	unsigned fed = 0;
+	bool more;
+
+	list_init(&again);
+	for (; fed < LIMIT_FEED_PEERS && !list_empty(&shard->feed); fed++) {
+		struct peer *peer = container_of(list_pop(&shard->feed), struct peer, feed_link);
+
+		OBJ_CHECK(peer, PEER_MAGIC);
+		if (peer->behind_count > 0 && feed_peer(peer))
+			list_push_back(&again, &peer->feed_link);
+	}
+	/* More at once only if somebody can go on without a page. */
+	more = !list_empty(&shard->feed) || (!list_empty(&again) && shard->page_reads < LIMIT_PAGE_READS);
+	while (!list_empty(&again))
+		list_push_back(&shard->feed, list_pop(&again));
+	return more;
+}
+
+static void
+topic_wake(struct shard *shard, struct topic *topic)
+{
+	for (uint32_t i = 0; i < topic->stream_count && topic->behind_count > 0; i++)
+		if (topic->streams[i].cursor & STREAM_BEHIND)
+			feed_peer_soon(shard->peers[topic->streams[i].peer]);
+}
+
+void
+feed_page_done(struct shard *shard, struct op *op)
+{
+	struct topic *topic = shard->topics[op->context];
+
+	OBJ_CHECK(topic, TOPIC_MAGIC);
+	assert(topic->reading && topic->cid == op->page.target.cid);
+	topic->reading = false;
+	shard->page_reads--;
+	if (op->fault.err != ERR_OK || op->page.count == 0) {
+		/* The store is ill: whoever waits tries again when a second has passed. */
+		topic->retry_ms = shard->mono_ms + 1000;
+	} else {
+		(void)page_create(shard, topic, op);
+		topic_wake(shard, topic);
+	}
+	op_destroy(&op);
+	topic_release(shard, topic);
+}
+
+void
+feed_tick(struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->topic_capacity; i++) {
+		struct topic *topic = shard->topics[i];
+
+		if (topic != NULL && topic->retry_ms != 0 && topic->retry_ms <= shard->mono_ms) {
+			topic->retry_ms = 0;
+			topic_wake(shard, topic);
+		}
+	}
+	while (!list_empty(&shard->pages)) {
+		struct page *page = container_of(shard->pages.next, struct page, by_use);
+
+		if (shard->mono_ms - page->used_ms < LIMIT_PAGE_IDLE_MS)
+			return;
+		page_destroy(shard, page);
+	}
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The home of users: knows a user's connections on every shard, and so who is online, whom an ended session
+ * concerns, and where news for a user go.
+ */
+#include <stdlib.h>
+
+#include "chat/mail.h"
+
+struct attached {
+	uint64_t peer, session;
+	uint16_t shard;
+	bool synced;
+};
+
+struct home_user {
+	uint64_t user;
+	char *name, *display;	/* owned */
+	struct attached *attached; /* owned */
+	uint32_t count, synced;
+};
+
+struct user_mail *
+user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user)
+{
+	struct user_mail *mail = mem_zalloc(sizeof(*mail));
+
+	mail->mail.kind = kind;
+	mail->user = user;
+	mail->from = shard->config.index;
+	return mail;
+}
+
+void
+user_mail_destroy(struct user_mail *mail)
+{
+	mem_free(mail->name);
+	mem_free(mail->display);
+	mem_free(mail);
+}
+
+static void
+home_user_destroy(struct home_user *home)
+{
+	mem_free(home->name);
+	mem_free(home->display);
+	mem_free(home->attached);
+	mem_free(home);
+}
+
+void
+home_users_destroy(struct shard *shard)
+{
+	struct home_user *home;
+
+	for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
+		home_user_destroy(home);
+	map_fini(&shard->home_users);
+}
+
+/* Whether the session ended while its connection was on its way here. */
+static bool
+was_revoked(const struct shard *shard, uint64_t user, uint64_t session)
+{
+	for (size_t i = 0; i < LIMIT_REVOKED; i++) {
+		const struct revoked *r = &shard->revoked[i];
+
+		if (r->user == user && shard->mono_ms - r->at_ms < 3 * CALL_DEADLINE_MS &&
+		    (r->session == session || (r->session == 0 && r->except != session)))
+			return true;
+	}
+	return false;
+}
+
+void
+user_attach(struct shard *shard, struct user_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->user);
+	uint32_t max = shard->config.limits.connections;
+
+	mail->mail.kind = MAIL_ATTACHED;
+	if (was_revoked(shard, mail->user, mail->session)) {
+		mail->fault.err = ERR_TOKEN_INVALID;
+	} else if (home != NULL && home->count >= max) {
+		mail->fault = (struct fault) {.err = ERR_LIMIT, .max = max};
+	} else {
+		if (home == NULL) {
+			home = mem_zalloc(sizeof(*home));
+			home->user = mail->user;
+			home->name = mem_dup(slice_str(mail->name));
+			home->display = mem_dup(slice_str(mail->display));
+			map_put(&shard->home_users, mail->user, home);
+		}
+		home->attached = mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
+		home->attached[home->count++] = (struct attached) {
+		    .peer = mail->peer, .session = mail->session, .shard = (uint16_t)mail->from};
+	}
+	shard_post(shard, mail->from, &mail->mail);
+}
+
+static struct attached *
+attached_find(struct home_user *home, unsigned shard, uint64_t peer)
+{
+	for (uint32_t i = 0; home != NULL && i < home->count; i++)
+		if (home->attached[i].peer == peer && home->attached[i].shard == shard)
+			return &home->attached[i];
+	return NULL;
+}
+
+/* The last moment that he was seen; the store writes it when it suits. */
+static void
+user_touch(struct shard *shard, uint64_t user, uint64_t session)
+{
+	struct op *op = op_create(OP_TOUCH);
+
+	op->touch.user = user;
+	op->touch.session = session;
+	op->touch.seen = shard->real_ms;
+	shard_submit(shard, op);
+}
+
+void
+user_detach(struct shard *shard, struct user_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->user);
+	struct attached *gone = attached_find(home, mail->from, mail->peer);
+
+	if (gone != NULL) {
+		home->synced -= gone->synced;
+		user_touch(shard, home->user, gone->session);
+		*gone = home->attached[--home->count];
+		if (home->count == 0) {
+			(void)map_remove(&shard->home_users, home->user);
+			home_user_destroy(home);
+		}
+	}
+	user_mail_destroy(mail);
+}
+
+void
+user_synced(struct shard *shard, struct user_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->user);
+	struct attached *attached = attached_find(home, mail->from, mail->peer);
+
+	if (attached != NULL && !attached->synced) {
+		attached->synced = true;
+		home->synced++;
+	}
+	user_mail_destroy(mail);
+}
+
+void
+user_rename(struct shard *shard, struct user_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->user);
+
+	if (home != NULL) {
+		mem_free(home->display);
+		home->display = mail->display;
+		mail->display = NULL;
+	}
+	user_mail_destroy(mail);
+}
+
+/* --- News for a user's peers: one mail a shard --- */
+
+/* Peers of the user on one shard that pass; in ret_peers, room for all of them. */
+static size_t
+peers_on(const struct home_user *home, unsigned shard, bool synced_only, uint64_t *ret_peers)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < home->count; i++)
+		if (home->attached[i].shard == shard && (home->attached[i].synced || !synced_only))
+			ret_peers[count++] = home->attached[i].peer;
+	return count;
+}
+
+void
+user_announce(struct shard *shard, struct user_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->user);
+
+	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
+		struct peers_mail *news = mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
+
+		news->mail.kind = MAIL_ANNOUNCED;
+		news->user = mail->user;
+		news->cid = mail->cid;
+		/* Those that are syncing right now must hear of it too. */
+		news->count = peers_on(home, to, false, news->peers);
+		if (news->count > 0)
+			shard_post(shard, to, &news->mail);
+		else
+			mem_free(news);
+	}
+	user_mail_destroy(mail);
+}
+
+void
+user_mark(struct shard *shard, struct mark_mail *mail)
+{
+	struct home_user *home = map_get(&shard->home_users, mail->to);
+
+	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
+		struct mark_mail *news = mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
+
+		*news = *mail;
+		news->mail.kind = MAIL_MARKED;
+		news->count = peers_on(home, to, true, news->peers);
+		if (news->count > 0)
+			shard_post(shard, to, &news->mail);
+		else
+			mem_free(news);
+	}
+	mem_free(mail);
+}
+
+static void
+kill_on(struct shard *shard, const struct home_user *home, unsigned to, const struct user_mail *mail)
+{
+	struct peers_mail *kill = mem_zalloc(sizeof(*kill) + home->count * sizeof(uint64_t));
+
+	kill->mail.kind = MAIL_KILL;
+	for (uint32_t i = 0; i < home->count; i++) {
+		const struct attached *a = &home->attached[i];
+
+		if (a->shard != to || (a->peer == mail->peer && a->shard == mail->from))
+			continue;
+		if (mail->session != 0 ? a->session == mail->session : a->session != mail->except)
+			kill->peers[kill->count++] = a->peer;
+	}
+	if (kill->count > 0)
+		shard_post(shard, to, &kill->mail);
+	else
+		mem_free(kill);
+}
+
+/* mail->peer: the connection that asked, which is not closed by this. */
+void
+user_revoke(struct shard *shard, struct user_mail *mail)
+{
+	const struct home_user *home = map_get(&shard->home_users, mail->user);
+
+	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked) {
+	    .user = mail->user, .session = mail->session, .except = mail->except, .at_ms = shard->mono_ms};
+	for (unsigned to = 0; home != NULL && to < shard->config.count; to++)
+		kill_on(shard, home, to, mail);
+	user_mail_destroy(mail);
+}
+
+/* --- Who is here --- */
+
+void
+user_with_online(struct shard *shard, struct op *op)
+{
+	const struct home_user *home = map_get(&shard->home_users, op->user);
+	uint32_t count = home != NULL ? home->count : 0;
+	uint64_t *online = op_alloc(op, (count + 1) * sizeof(*online));
+
+	for (uint32_t i = 0; i < count; i++)
+		online[i] = home->attached[i].session;
+	if (op->kind == OP_SESSIONS) {
+		op->sessions.online = online;
+		op->sessions.online_count = count;
+	} else {
+		op->session.online = online;
+		op->session.online_count = count;
+	}
+	op->mail.kind = MAIL_OP_DONE;
+	op->shard = op->origin;
+	shard->config.ports.submit(shard->config.ports.cookie, op);
+}
+
+static int
+online_order(const void *a, const void *b)
+{
+	const struct online_record *x = a, *y = b;
+
+	return slice_cmp(slice_str(x->name), slice_str(y->name));
+}
+
+/*
+ * Keeps the first `limit` + 1 names behind `after`: gathers up to twice as many, then sorts and cuts.  Every
+ * match counts as online.
+ */
+static void
+query_found(struct query_mail *mail, const struct home_user *home, bool all)
+{
+	size_t keep = (size_t)mail->limit + 1;
+	struct online_record *item;
+
+	mail->online++;
+	if (!all && slice_cmp(slice_str(home->name), slice_str(mail->after)) <= 0)
+		return;
+	if (mail->items == NULL)
+		mail->items = mem_alloc((all ? mail->user_count : 2 * keep) * sizeof(*mail->items));
+	if (!all && mail->count == 2 * keep) {
+		qsort(mail->items, mail->count, sizeof(*mail->items), online_order);
+		while (mail->count > keep)
+			mem_free(mail->items[--mail->count].display);
+	}
+	item = &mail->items[mail->count++];
+	item->user = home->user;
+	(void)snprintf(item->name, sizeof(item->name), "%s", home->name);
+	item->display = mem_dup(slice_str(home->display));
+}
+
+/* Users that follow a conversation on this shard, each once. */
+static int
+id_order(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void
+query_conv(struct shard *shard, struct query_mail *mail)
+{
+	const struct topic *topic = topic_find(shard, mail->cid);
+	size_t count = 0;
+
+	if (topic == NULL)
+		return;
+	mail->users = mem_alloc(topic->stream_count * sizeof(*mail->users));
+	for (uint32_t i = 0; i < topic->stream_count; i++)
+		mail->users[i] = shard->peers[topic->streams[i].peer]->user;
+	qsort(mail->users, topic->stream_count, sizeof(*mail->users), id_order);
+	for (uint32_t i = 0; i < topic->stream_count; i++)
+		if (count == 0 || mail->users[i] != mail->users[count - 1])
+			mail->users[count++] = mail->users[i];
+	mail->user_count = count;
+}
+
+void
+user_query(struct shard *shard, struct query_mail *mail)
+{
+	struct home_user *home;
+
+	switch (mail->what) {
+	case QUERY_ALL:
+		for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
+			if (home->synced > 0)
+				query_found(mail, home, false);
+		break;
+	case QUERY_CONV:
+		query_conv(shard, mail);
+		break;
+	case QUERY_USERS:
+		for (size_t i = 0; i < mail->user_count; i++)
+			if ((home = map_get(&shard->home_users, mail->users[i])) != NULL && home->synced > 0)
+				query_found(mail, home, true);
+		break;
+	}
+	mail->mail.kind = MAIL_RESULT;
+	shard_post(shard, mail->from, &mail->mail);
+}
+
+void
+query_mail_destroy(struct query_mail *mail)
+{
+	for (size_t i = 0; i < mail->count; i++)
+		mem_free(mail->items[i].display);
+	mem_free(mail->items);
+	mem_free(mail->users);
+	mem_free(mail);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the chat core: what its files share.  Three parts a shard plays:
+ *   - it holds peers (connections) and their streams: peer.c, topic.c, feed.c (topic.h);
+ *   - it is home of some conversations, which it alone orders and hands on: home_conv.c;
+ *   - it is home of some users, whose connections it knows wherever they are: home_user.c.
+ * Parts of different shards talk by mail (mail.h), also where the two are the same shard.
+ */
+#ifndef CHAT_INTERNAL_H
+#define CHAT_INTERNAL_H
+
+#include <inttypes.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/panic.h"
+#include "base/stat.h"
+#include "chat/shard.h"
+
+enum {
+	PEER_MAGIC = 0x5e55109e,
+	TOPIC_MAGIC = 0x70b1c5ed,
+
+	LIMIT_FEED_BYTES = 64 * 1024,	 /* of one peer in one turn */
+	LIMIT_FEED_PEERS = 64,		 /* peers fed in one turn */
+	LIMIT_PAGE_ENTRIES = 64,	 /* a page's alignment */
+	LIMIT_PAGE_BYTES = 128 * 1024,
+	LIMIT_PAGE_READS = 32,		 /* page reads of one shard in flight */
+	LIMIT_PAGE_CACHE_BYTES = 4 * 1024 * 1024, /* of one shard; over it the least used go */
+	LIMIT_PAGE_IDLE_MS = 2000,	 /* a page nobody asked for goes */
+	LIMIT_SYNC_LIST = 200,		 /* conversations in the answer of sync */
+	LIMIT_SYNC_ENTRIES = 5000,	 /* after so many waiting entries backlog counts as 0 */
+	LIMIT_AUTHORS = 64,		 /* authors whose rights a home conversation remembers */
+	LIMIT_TARGET_CACHE = 65536,	 /* names and handles that a shard remembers */
+	LIMIT_HOME_IDLE_MS = 60 * 1000,	 /* a home conversation without listeners is kept so long */
+	LIMIT_REVOKED = 256,		 /* endings of sessions that a shard remembers, against racing logins */
+	LIMIT_HELD_CONVS = 2000,	 /* conversations that may turn up while a peer syncs */
+};
+
+/* --- Calls: requests that wait for their answer (call.c) --- */
+
+struct call {
+	uint64_t id;
+	struct list by_time;	/* in shard->calls */
+	struct list of_peer;	/* in peer->calls */
+	struct peer *peer;	/* borrowed; a call does not outlive its peer */
+	uint64_t started_ms;
+	bool writes;		/* timed out it is UNKNOWN_OUTCOME, otherwise UNAVAILABLE */
+	struct call_tag tag;
+	void *context;		/* owned, ended by context_free */
+	void (*context_free)(void *context);
+};
+
+struct call *call_begin(struct peer *peer, const struct call_tag *tag, bool writes);
+/* NULL if it was answered (time) or its peer is gone. */
+struct call *call_find(struct shard *shard, uint64_t id);
+/* Answers and ends the call. */
+void call_answer(struct call *call, const struct answer *answer);
+void call_done(struct call *call);
+void call_fault(struct call *call, struct fault fault);
+void call_fail(struct call *call, enum err err);
+void call_fail_param(struct call *call, enum err err, const char *param);
+/* Ends it without an answer. */
+void call_drop(struct call *call);
+/* Answers those that waited too long. */
+void calls_tick(struct shard *shard);
+
+/* --- Peers (peer.c) --- */
+
+enum peer_state {
+	PEER_NEW,
+	PEER_ENTERING,	/* a login of some kind is under way */
+	PEER_READY,	/* has a user */
+	PEER_SYNCING,
+	PEER_SYNCED,
+};
+
+/* A peer's place in a topic; both know each other's index. */
+struct sub {
+	uint32_t topic;		/* index in shard->topics */
+	uint32_t at;		/* index in topic->streams */
+};
+
+/* What a peer that sends needs beyond the rest: there only while sends are in flight (send.c). */
+struct sending {
+	uint32_t in_flight;
+	bool unplaced;		/* those in flight went without a known conversation */
+	char target[1 + 32 + 1]; /* then: to whom */
+	struct op *held, *held_last; /* wait until they are answered; linked by mail.next */
+};
+
+/* What turned up while a peer synced, and is looked at afterwards. */
+struct held_convs {
+	size_t count;
+	uint64_t cids[LIMIT_HELD_CONVS];
+};
+
+struct peer {
+	uint32_t magic;
+	uint8_t state;		/* enum peer_state */
+	uint8_t form;
+	bool revoked, attached;
+	struct shard *shard;	/* borrowed */
+	void *out;		/* the gate's */
+	uint64_t id;		/* generation << 32 | slot */
+	uint64_t user, session;
+	char *name;		/* owned; the user's */
+	char *ip;		/* owned; until the login is over */
+	struct sub *subs;	/* owned */
+	uint32_t sub_count, sub_capacity;
+	uint32_t behind_count, feed_at;
+	struct list feed_link;	/* in shard->feed while there may be something to feed */
+	struct list calls;
+	struct sending *sending; /* owned, NULL while nothing is sent */
+	struct held_convs *held; /* owned, NULL but while syncing */
+};
+
+struct peer *peer_find(struct shard *shard, uint64_t id);
+static inline slice
+peer_name(const struct peer *peer)
+{
+	return slice_str(peer->name);
+}
+/* Whether it may use methods that need a session; otherwise the call is answered. */
+bool peer_check(struct call *call);
+/* The session was ended elsewhere. */
+void peer_kill(struct peer *peer, enum goaway reason);
+/* Logs a peer out whose login could not be finished: it is as new. */
+void peer_leave(struct peer *peer);
+/* Encodes and queues one event; what need not arrive may be dropped for a slow reader. */
+bool peer_event(struct peer *peer, const struct event *event, bool must);
+
+/* --- The shard (shard.c) --- */
+
+struct home_conv;
+struct home_user;
+
+struct revoked {
+	uint64_t user, session, except, at_ms;
+};
+
+struct shard {
+	struct chat_config config;
+	uint64_t mono_ms, real_ms, mono_ns;
+	struct peer **peers;	/* owned; by slot, NULL where free */
+	uint32_t *generations, *free_slots;
+	uint32_t peer_capacity, free_count;
+	size_t peer_count;
+	struct map calls_by_id;
+	struct list calls;	/* oldest first */
+	uint64_t next_call;
+	struct map topics_by_cid;
+	struct topic **topics;
+	uint32_t *free_topics, topic_capacity, free_topic_count;
+	struct list feed;	/* peers to be fed */
+	struct list pages;	/* least used first */
+	size_t page_bytes;
+	unsigned page_reads;
+	struct smap targets;	/* who and where → cid (send.c) */
+	struct map home_convs, home_users;
+	struct list dirty_convs; /* have entries to publish */
+	struct revoked revoked[LIMIT_REVOKED];
+	unsigned revoked_at;
+	struct mail *local_first, **local_last; /* mail to itself */
+	struct map gathers;	/* people.c */
+	uint64_t next_gather;
+};
+
+unsigned shard_of(const struct shard *shard, uint64_t id);
+void shard_post(struct shard *shard, unsigned to, struct mail *mail);
+void shard_submit(struct shard *shard, struct op *op);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading on: history and marks. */
+#include "chat/mail.h"
+
+void
+chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd)
+{
+	struct call *call = call_begin(peer, tag, false);
+	struct op *op;
+
+	if (!peer_check(call))
+		return;
+	op = op_create(OP_PAGE);
+	op->call = call->id;
+	op->user = peer->user;
+	op->page.target = target_copy(op, &cmd->conv);
+	op->page.after = cmd->has_after ? cmd->after : 0;
+	op->page.before = cmd->has_before ? cmd->before : 0;
+	op->page.limit = cmd->limit;
+	op->page.max_bytes = 240 * 1024; /* what an answer can hold, about */
+	op->page.newest = !cmd->has_after;
+	op->page.want_facts = true;
+	shard_submit(peer->shard, op);
+}
+
+static void
+history_done(struct call *call, const struct op *op)
+{
+	struct answer answer = {.kind = ANSWER_HISTORY};
+
+	answer.history.cid = op->page.target.cid;
+	answer.history.head = op->page.head;
+	answer.history.min_seq = op->page.min_seq;
+	answer.history.facts = &op->page.facts;
+	answer.history.items = op->page.items;
+	answer.history.count = op->page.count;
+	answer.history.more = op->page.more;
+	call_answer(call, &answer);
+}
+
+void
+chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_command *cmd)
+{
+	struct call *call = call_begin(peer, tag, true);
+	struct op *op;
+
+	if (!peer_check(call))
+		return;
+	op = op_create(OP_MARK);
+	op->call = call->id;
+	op->user = peer->user;
+	op->mark.target = target_copy(op, &cmd->conv);
+	op->mark.read = cmd->read;
+	op->mark.delivered = cmd->delivered;
+	shard_submit(peer->shard, op);
+}
+
+/* To one user's connections, by his home. */
+static void
+mark_tell(struct peer *peer, uint64_t to, const struct op *op)
+{
+	struct mark_mail *mail = mem_zalloc(sizeof(*mail));
+
+	mail->mail.kind = MAIL_MARK;
+	mail->to = to;
+	mail->cid = op->mark.target.cid;
+	mail->read = op->mark.read;
+	mail->delivered = op->mark.delivered;
+	mail->except = peer->id;
+	mail->except_shard = peer->shard->config.index;
+	(void)snprintf(mail->user, sizeof(mail->user), "%s", peer->name);
+	shard_post(peer->shard, shard_of(peer->shard, to), &mail->mail);
+}
+
+static void
+mark_done(struct call *call, const struct op *op)
+{
+	struct answer answer = {.kind = ANSWER_MARK};
+
+	if (op->mark.changed) {
+		mark_tell(call->peer, call->peer->user, op);
+		if (op->mark.target.peer != 0)
+			mark_tell(call->peer, op->mark.target.peer, op);
+	}
+	answer.mark.read = op->mark.read;
+	answer.mark.delivered = op->mark.delivered;
+	call_answer(call, &answer);
+}
+
+void
+read_marked(struct shard *shard, struct mark_mail *mail)
+{
+	struct event event = {.kind = EVENT_MARK};
+
+	event.mark.cid = mail->cid;
+	event.mark.read = mail->read;
+	event.mark.delivered = mail->delivered;
+	event.mark.user = slice_str(mail->user);
+	for (size_t i = 0; i < mail->count; i++) {
+		struct peer *peer = peer_find(shard, mail->peers[i]);
+
+		if (peer == NULL || peer->state != PEER_SYNCED ||
+		    (mail->peers[i] == mail->except && shard->config.index == mail->except_shard))
+			continue;
+		if (!peer_event(peer, &event, false))
+			stat_add(STAT_DROP_MARK, 1);
+	}
+	mem_free(mail);
+}
+
+void
+read_op_done(struct shard *shard, struct op *op)
+{
+	struct call *call = call_find(shard, op->call);
+
+	if (call != NULL && op->fault.err != ERR_OK)
+		call_fault(call, op->fault);
+	else if (call != NULL && op->kind == OP_PAGE)
+		history_done(call, op);
+	else if (call != NULL)
+		mark_done(call, op);
+	op_destroy(&op);
+}

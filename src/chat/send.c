@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sending, on the author's shard: from a command to an operation on its way, and from what came back to the
+ * answer.
+ *
+ * An append goes through its conversation's home.  Where the shard does not know the conversation of a name
+ * yet, the append goes to the store directly, which finds or makes it ("unplaced").  So that one connection's
+ * entries keep their order, its appends are either all placed or all unplaced to one name; what does not fit
+ * waits until those in flight are answered.  That happens once for a name: then the shard remembers it.
+ */
+#include "chat/mail.h"
+#include "chat/names.h"
+
+/* A remembered place: who said to whom (or a group's handle) → cid. */
+struct place {
+	uint64_t cid;
+	size_t len;
+	char key[8 + 1 + NAME_MAX_BYTES];
+};
+
+/* A direct conversation depends on who asks; a handle does not. */
+static slice
+place_key(uint64_t user, const struct op_target *target, char ret_key[8 + 1 + NAME_MAX_BYTES])
+{
+	slice name = slice_given(target->user) ? target->user : target->handle;
+
+	if (slice_given(target->handle))
+		user = 0;
+	assert(name.len <= NAME_MAX_BYTES);
+	memcpy(ret_key, &user, 8);
+	ret_key[8] = slice_given(target->user) ? '@' : '#';
+	memcpy(ret_key + 9, name.ptr, name.len);
+	return slice_of(ret_key, 9 + name.len);
+}
+
+static uint64_t
+place_find(struct shard *shard, uint64_t user, const struct op_target *target)
+{
+	char key[8 + 1 + NAME_MAX_BYTES];
+	const struct place *place = smap_get(&shard->targets, place_key(user, target, key));
+
+	return place != NULL ? place->cid : 0;
+}
+
+static void
+places_forget(struct shard *shard)
+{
+	struct place *place;
+
+	for (size_t at = 0; (place = smap_next(&shard->targets, &at)) != NULL;)
+		mem_free(place);
+	smap_fini(&shard->targets);
+}
+
+static void
+place_learn(struct shard *shard, uint64_t user, const struct op_target *target)
+{
+	char text[8 + 1 + NAME_MAX_BYTES];
+	slice key = place_key(user, target, text);
+	struct place *place = smap_get(&shard->targets, key);
+
+	if (place == NULL) {
+		if (shard->targets.count >= LIMIT_TARGET_CACHE)
+			places_forget(shard);
+		place = mem_alloc(sizeof(*place));
+		memcpy(place->key, key.ptr, key.len);
+		smap_put(&shard->targets, slice_of(place->key, key.len), place);
+	}
+	place->cid = target->cid;
+}
+
+struct op_target
+target_copy(struct op *op, const struct target *target)
+{
+	struct op_target copy = {0};
+
+	switch (target->kind) {
+	case TARGET_CID:
+		copy.cid = target->cid;
+		break;
+	case TARGET_USER:
+		copy.user = op_copy(op, target->name);
+		break;
+	case TARGET_GROUP:
+		copy.handle = op_copy(op, target->name);
+		break;
+	}
+	return copy;
+}
+
+/* --- Placed and unplaced --- */
+
+static bool
+target_named(const struct op_target *target)
+{
+	return slice_given(target->user) || slice_given(target->handle);
+}
+
+static void
+target_text(const struct op_target *target, char ret_text[1 + 32 + 1])
+{
+	slice name = slice_given(target->user) ? target->user : target->handle;
+
+	(void)snprintf(ret_text, 1 + 32 + 1, "%c%.*s", slice_given(target->user) ? '@' : '#', SLICE_ARG(name));
+}
+
+/* Whether it may go while those in flight are not answered. */
+static bool
+may_go(const struct sending *sending, bool placed, const struct op_target *target)
+{
+	char text[sizeof(sending->target)];
+
+	if (sending->in_flight == 0)
+		return true;
+	if (placed || !sending->unplaced)
+		return placed == !sending->unplaced;
+	target_text(target, text);
+	return strcmp(text, sending->target) == 0;
+}
+
+static void
+send_go(struct peer *peer, struct op *op, bool placed)
+{
+	struct shard *shard = peer->shard;
+	struct sending *sending = peer->sending;
+
+	sending->in_flight++;
+	sending->unplaced = !placed;
+	op->origin = (uint16_t)shard->config.index;
+	if (placed) {
+		op->mail.kind = MAIL_APPEND;
+		shard_post(shard, shard_of(shard, op->append.target.cid), &op->mail);
+		return;
+	}
+	target_text(&op->append.target, sending->target);
+	op->append.want_facts = true;
+	shard_submit(shard, op);
+}
+
+/* True if the operation went, false if it must wait. */
+static bool
+send_try(struct peer *peer, struct op *op)
+{
+	struct op_target *target = &op->append.target;
+	bool placed = true;
+
+	if (target_named(target)) {
+		target->cid = place_find(peer->shard, peer->user, target);
+		placed = target->cid != 0;
+	}
+	if (!may_go(peer->sending, placed, target))
+		return false;
+	send_go(peer, op, placed);
+	return true;
+}
+
+static void
+send_release(struct peer *peer)
+{
+	struct sending *sending = peer->sending;
+
+	while (sending->held != NULL) {
+		struct op *op = sending->held;
+		struct mail *next = op->mail.next;
+
+		if (!send_try(peer, op))
+			return;
+		sending->held = next != NULL ? container_of(next, struct op, mail) : NULL;
+		if (sending->held == NULL)
+			sending->held_last = NULL;
+	}
+	if (sending->in_flight == 0) {
+		mem_free(sending);
+		peer->sending = NULL;
+	}
+}
+
+static void
+send_start(struct peer *peer, struct op *op)
+{
+	struct sending *sending = peer->sending;
+
+	if (sending == NULL)
+		sending = peer->sending = mem_zalloc(sizeof(*sending));
+	if (sending->held == NULL && send_try(peer, op))
+		return;
+	op->mail.next = NULL;
+	if (sending->held_last != NULL)
+		sending->held_last->mail.next = &op->mail;
+	else
+		sending->held = op;
+	sending->held_last = op;
+}
+
+void
+send_abandon(struct peer *peer)
+{
+	if (peer->sending == NULL)
+		return;
+	while (peer->sending->held != NULL) {
+		struct op *op = peer->sending->held;
+
+		peer->sending->held =
+		    op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+		op_destroy(&op);
+	}
+	mem_free(peer->sending);
+	peer->sending = NULL;
+}
+
+/* --- The method --- */
+
+void
+chat_send(struct peer *peer, const struct call_tag *tag, const struct send_command *cmd)
+{
+	struct call *call = call_begin(peer, tag, true);
+	struct entry_parts parts = {
+	    .sender = peer->user,
+	    .re = cmd->re,
+	    .kind = slice_given(cmd->kind) ? cmd->kind : S("text"),
+	    .cmid = cmd->cmid,
+	    .body = cmd->body,
+	    .data = cmd->data,
+	};
+	struct op *op;
+
+	if (!peer_check(call))
+		return;
+	parts.from = peer_name(peer);
+	if (cmd->to.kind == TARGET_USER && slice_eq(cmd->to.name, parts.from)) {
+		call_fail_param(call, ERR_INVALID_PARAMS, "to");
+		return;
+	}
+	op = op_create(OP_APPEND);
+	op->call = call->id;
+	op->user = peer->user;
+	op->fault = cmd->refused;
+	op->append.target = target_copy(op, &cmd->to);
+	op->append.entry = entry_create(&parts);
+	op->append.started_ns = peer->shard->mono_ns;
+	op->append.peer = peer->id;
+	send_start(peer, op);
+}
+
+void
+send_appended(struct shard *shard, struct op *op)
+{
+	struct peer *peer = peer_find(shard, op->append.peer);
+	struct call *call = call_find(shard, op->call);
+	const struct entry *entry = op->append.entry;
+
+	if (op->fault.err == ERR_OK && target_named(&op->append.target))
+		place_learn(shard, op->user, &op->append.target);
+	if (call != NULL && op->fault.err != ERR_OK) {
+		call_fault(call, op->fault);
+	} else if (call != NULL) {
+		struct answer answer = {.kind = ANSWER_SEND};
+
+		answer.send.cid = op->append.target.cid;
+		answer.send.seq = op->append.seq;
+		answer.send.ts = op->append.ts;
+		answer.send.cmid = entry->cmid;
+		answer.send.dup = op->append.dup;
+		histogram_add(HISTOGRAM_ACK, shard->mono_ns - op->append.started_ns);
+		call_answer(call, &answer);
+	}
+	if (peer != NULL && peer->sending != NULL) {
+		assert(peer->sending->in_flight > 0);
+		peer->sending->in_flight--;
+		send_release(peer);
+	}
+	op_destroy(&op);
+}

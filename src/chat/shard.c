@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* The shard itself: its mail, its turn, its clock. */
+#include "chat/mail.h"
+
+struct shard *
+shard_create(const struct chat_config *config)
+{
+	struct shard *shard = mem_zalloc(sizeof(*shard));
+
+	assert(config->count >= 1 && config->count <= SHARDS_MAX && config->index < config->count);
+	shard->config = *config;
+	list_init(&shard->calls);
+	list_init(&shard->feed);
+	list_init(&shard->pages);
+	list_init(&shard->dirty_convs);
+	shard->local_last = &shard->local_first;
+	shard->next_call = shard->next_gather = 1;
+	return shard;
+}
+
+static void
+mail_drop(struct shard *shard)
+{
+	struct mail *mail;
+
+	/* Only what was posted to itself in the last turn; its owner has let the peers go by now. */
+	while ((mail = shard->local_first) != NULL) {
+		shard->local_first = mail->next;
+		if (mail->kind == MAIL_DETACH)
+			user_mail_destroy((struct user_mail *)(void *)mail);
+		else
+			mem_free(mail);
+	}
+}
+
+void
+shard_destroy(struct shard **shard_ptr)
+{
+	struct shard *shard = *shard_ptr;
+	void *item;
+
+	if (shard == NULL)
+		return;
+	assert(shard->peer_count == 0);
+	mail_drop(shard);
+	for (size_t at = 0; (item = map_next(&shard->topics_by_cid, &at)) != NULL;)
+		(void)item;
+	home_convs_destroy(shard);
+	home_users_destroy(shard);
+	gathers_destroy(shard);
+	for (size_t at = 0; (item = smap_next(&shard->targets, &at)) != NULL;)
+		mem_free(item);
+	smap_fini(&shard->targets);
+	map_fini(&shard->calls_by_id);
+	map_fini(&shard->topics_by_cid);
+	mem_free(shard->peers);
+	mem_free(shard->generations);
+	mem_free(shard->free_slots);
+	mem_free(shard->topics);
+	mem_free(shard->free_topics);
+	mem_free(shard);
+	*shard_ptr = NULL;
+}
+
+void
+shard_set_time(struct shard *shard, uint64_t mono_ms, uint64_t real_ms, uint64_t mono_ns)
+{
+	shard->mono_ms = mono_ms;
+	shard->real_ms = real_ms;
+	shard->mono_ns = mono_ns;
+}
+
+void
+shard_set_limits(struct shard *shard, const struct chat_limits *limits)
+{
+	shard->config.limits = *limits;
+}
+
+unsigned
+shard_of(const struct shard *shard, uint64_t id)
+{
+	return (unsigned)(hash_u64(id) % shard->config.count);
+}
+
+void
+shard_post(struct shard *shard, unsigned to, struct mail *mail)
+{
+	if (to != shard->config.index) {
+		shard->config.ports.post(shard->config.ports.cookie, to, mail);
+		return;
+	}
+	mail->next = NULL;
+	*shard->local_last = mail;
+	shard->local_last = &mail->next;
+}
+
+void
+shard_submit(struct shard *shard, struct op *op)
+{
+	op->mail.kind = MAIL_OP_DONE;
+	op->shard = (uint16_t)shard->config.index;
+	shard->config.ports.submit(shard->config.ports.cookie, op);
+}
+
+static void
+op_done(struct shard *shard, struct op *op)
+{
+	switch ((enum op_kind)op->kind) {
+	case OP_APPEND:
+		home_append_done(shard, op);
+		return;
+	case OP_REGISTER:
+	case OP_LOGIN:
+	case OP_AUTH:
+	case OP_RESUME:
+	case OP_REVOKE:
+	case OP_PASSWORD:
+	case OP_SESSIONS:
+	case OP_LIVE:
+		login_op_done(shard, op);
+		return;
+	case OP_SYNC:
+		sync_op_done(shard, op);
+		return;
+	case OP_PAGE:
+		if (op->call == 0) {
+			feed_page_done(shard, op);
+			return;
+		}
+		read_op_done(shard, op);
+		return;
+	case OP_MARK:
+		read_op_done(shard, op);
+		return;
+	case OP_PROFILE_SET:
+	case OP_PROFILES:
+	case OP_FIND:
+	case OP_CONTACTS:
+	case OP_CHECK:
+		people_op_done(shard, op);
+		return;
+	case OP_TOUCH:
+		op_destroy(&op);
+		return;
+	case OP_MAX:
+		break;
+	}
+	panic("an operation of unknown kind %u came back", op->kind);
+}
+
+static void
+shard_mail(struct shard *shard, struct mail *mail)
+{
+	void *any = mail; /* its kind says what it is */
+
+	switch ((enum mail_kind)mail->kind) {
+	case MAIL_OP_DONE:
+		op_done(shard, any);
+		break;
+	case MAIL_HASH_DONE:
+		login_hash_done(shard, any);
+		break;
+	case MAIL_APPEND:
+		home_append(shard, any);
+		break;
+	case MAIL_APPENDED:
+		send_appended(shard, any);
+		break;
+	case MAIL_COMMITTED:
+		home_committed(shard, any);
+		break;
+	case MAIL_SUBSCRIBE:
+		home_subscribe(shard, any);
+		break;
+	case MAIL_UNSUBSCRIBE:
+		home_unsubscribe(shard, any);
+		break;
+	case MAIL_SUBSCRIBED:
+	case MAIL_PUBLISH: {
+		struct conv_mail *conv = any;
+
+		topic_publish(shard, conv->cid, conv->entries, conv->count, conv->head);
+		for (size_t i = 0; i < conv->count; i++)
+			entry_unref(conv->entries[i]);
+		mem_free(conv);
+		break;
+	}
+	case MAIL_SIGNAL:
+	case MAIL_SIGNALLED:
+		home_signal(shard, any);
+		break;
+	case MAIL_ATTACH:
+		user_attach(shard, any);
+		break;
+	case MAIL_ATTACHED:
+		login_attached(shard, any);
+		break;
+	case MAIL_DETACH:
+		user_detach(shard, any);
+		break;
+	case MAIL_SYNCED:
+		user_synced(shard, any);
+		break;
+	case MAIL_REVOKE:
+		user_revoke(shard, any);
+		break;
+	case MAIL_KILL: {
+		struct peers_mail *kill = any;
+
+		for (size_t i = 0; i < kill->count; i++)
+			if (peer_find(shard, kill->peers[i]) != NULL)
+				peer_kill(peer_find(shard, kill->peers[i]), GOAWAY_REVOKED);
+		mem_free(kill);
+		break;
+	}
+	case MAIL_RENAME:
+		user_rename(shard, any);
+		break;
+	case MAIL_WITH_ONLINE:
+		user_with_online(shard, any);
+		break;
+	case MAIL_ANNOUNCE:
+		user_announce(shard, any);
+		break;
+	case MAIL_ANNOUNCED:
+		sync_announced(shard, any);
+		break;
+	case MAIL_MARK:
+		user_mark(shard, any);
+		break;
+	case MAIL_MARKED:
+		read_marked(shard, any);
+		break;
+	case MAIL_QUERY:
+		user_query(shard, any);
+		break;
+	case MAIL_RESULT:
+		people_result(shard, any);
+		break;
+	}
+}
+
+void
+shard_deliver(struct shard *shard, struct mail *first)
+{
+	while (first != NULL) {
+		struct mail *next = first->next;
+
+		shard_mail(shard, first);
+		first = next;
+	}
+}
+
+static void
+shard_local_mail(struct shard *shard)
+{
+	while (shard->local_first != NULL) {
+		struct mail *first = shard->local_first;
+
+		shard->local_first = NULL;
+		shard->local_last = &shard->local_first;
+		shard_deliver(shard, first);
+	}
+}
+
+bool
+shard_turn(struct shard *shard)
+{
+	bool more;
+
+	shard_local_mail(shard);
+	home_publish(shard);
+	more = feed_turn(shard);
+	shard_local_mail(shard);
+	return more || !list_empty(&shard->dirty_convs);
+}
+
+void
+shard_tick(struct shard *shard)
+{
+	calls_tick(shard);
+	home_convs_tick(shard);
+	feed_tick(shard);
+}
+
+static void
+shard_each_peer(struct shard *shard, void (*each)(struct peer *peer, uint32_t n), uint32_t n)
+{
+	for (uint32_t i = 0; i < shard->peer_capacity; i++)
+		if (shard->peers[i] != NULL)
+			each(shard->peers[i], n);
+}
+
+static void
+peer_shutdown(struct peer *peer, uint32_t reconnect_ms)
+{
+	uint32_t spread = reconnect_ms > 0 ? random_below(reconnect_ms) : 0;
+
+	peer->shard->config.out.goaway(peer->out, GOAWAY_SHUTDOWN, reconnect_ms + spread);
+}
+
+static void
+peer_void_epoch(struct peer *peer, uint32_t reconnect_ms)
+{
+	peer->shard->config.out.goaway(peer->out, GOAWAY_EPOCH, 1 + random_below(reconnect_ms));
+}
+
+void
+shard_goaway_all(struct shard *shard, enum goaway reason, uint32_t reconnect_ms)
+{
+	assert(reason == GOAWAY_SHUTDOWN);
+	shard_each_peer(shard, peer_shutdown, reconnect_ms);
+}
+
+void
+shard_set_epoch(struct shard *shard, slice epoch)
+{
+	assert(epoch.len < sizeof(shard->config.epoch));
+	if (slice_eq(epoch, slice_str(shard->config.epoch)))
+		return;
+	memcpy(shard->config.epoch, epoch.ptr, epoch.len);
+	shard->config.epoch[epoch.len] = '\0';
+	shard_each_peer(shard, peer_void_epoch, 1000);
+}
+
+size_t
+shard_calls(const struct shard *shard)
+{
+	return shard->calls_by_id.count;
+}
+
+size_t
+shard_peers(const struct shard *shard)
+{
+	return shard->peer_count;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync: what a user has, and from where its streams go on.
+ *
+ * The user's home knows the connection since its login, so news of further conversations reach the peer from
+ * then on; then memberships and heads are read from the store in one reading, which alone says what the head
+ * is; then each conversation's topic is followed.  What is committed between the reading and the moment the
+ * home takes the shard on as a listener shows as a higher head in the home's answer, or as a hole before the
+ * next run: either way the stream is behind, and is fed.
+ */
+#include <stdlib.h>
+
+#include "chat/mail.h"
+
+/* Copies that live as long as the operation, for what its answer needs. */
+struct plan {
+	struct sync_answer answer;
+	struct conv_view *views;
+	uint32_t backlog;
+	uint64_t total;		/* entries that wait, so far */
+};
+
+static int
+cursor_order(const void *a, const void *b)
+{
+	const struct op_cursor *x = a, *y = b;
+
+	return x->cid < y->cid ? -1 : x->cid > y->cid;
+}
+
+static const struct op_cursor *
+cursor_of(const struct op *op, uint64_t cid)
+{
+	struct op_cursor key = {.cid = cid};
+
+	if (op->sync.cursor_count == 0)
+		return NULL;
+	return bsearch(&key, op->sync.cursors, op->sync.cursor_count, sizeof(key), cursor_order);
+}
+
+void
+sync_begin(struct call *call, const struct sync_command *cmd)
+{
+	struct peer *peer = call->peer;
+	struct op *op = op_create(OP_SYNC);
+	struct op_cursor *cursors;
+
+	assert(peer->state == PEER_READY);
+	peer->state = PEER_SYNCING;
+	op->call = call->id;
+	op->user = peer->user;
+	op->sync.preview = cmd->preview;
+	op->sync.given_epoch = op_copy(op, cmd->epoch);
+	if (cmd->cursor_count > 0) {
+		cursors = op_alloc(op, cmd->cursor_count * sizeof(*cursors));
+		memcpy(cursors, cmd->cursors, cmd->cursor_count * sizeof(*cursors));
+		qsort(cursors, cmd->cursor_count, sizeof(*cursors), cursor_order);
+		op->sync.cursors = cursors;
+		op->sync.cursor_count = cmd->cursor_count;
+	}
+	op->context = cmd->backlog;
+	call->writes = false;
+	shard_submit(peer->shard, op);
+}
+
+void
+chat_sync(struct peer *peer, const struct call_tag *tag, const struct sync_command *cmd)
+{
+	struct call *call = call_begin(peer, tag, false);
+
+	if (!peer_check(call))
+		return;
+	if (peer->state != PEER_READY)
+		call_fail(call, ERR_ALREADY);
+	else
+		sync_begin(call, cmd);
+}
+
+/* --- What the client is told --- */
+
+static bool
+must_reset(const struct op *op, slice epoch_given, const char *epoch)
+{
+	if (slice_given(epoch_given) && !slice_eq(epoch_given, slice_str(epoch)))
+		return true;
+	for (size_t i = 0; i < op->sync.count; i++) {
+		const struct op_conv *conv = &op->sync.items[i];
+		const struct op_cursor *cursor = cursor_of(op, conv->cid);
+
+		if (cursor != NULL && cursor->seq > conv->head && conv->role != ROLE_NONE)
+			return true;
+	}
+	return false;
+}
+
+static struct conv_view
+conv_view(const struct op_conv *conv, const struct op_cursor *cursor)
+{
+	uint64_t next = (cursor != NULL ? cursor->seq : conv->read) + 1;
+	uint64_t seen = conv->read;
+
+	if (next < conv->min_seq)
+		next = conv->min_seq;
+	if (next > conv->head + 1)
+		next = conv->head + 1;
+	if (seen + 1 < conv->min_seq)
+		seen = conv->min_seq - 1;
+	return (struct conv_view) {
+	    .conv = conv, .next = next, .unread = conv->head > seen ? conv->head - seen : 0};
+}
+
+static void
+plan_gone(struct plan *plan, struct op *op)
+{
+	uint64_t *gone = op_alloc(op, (op->sync.cursor_count + 1) * sizeof(*gone));
+	struct op_cursor *listed = op_alloc(op, (op->sync.count + 1) * sizeof(*listed));
+	size_t count = 0;
+
+	for (size_t i = 0; i < op->sync.count; i++)
+		listed[i].cid = op->sync.items[i].cid;
+	qsort(listed, op->sync.count, sizeof(*listed), cursor_order);
+	for (size_t i = 0; i < op->sync.cursor_count; i++)
+		if (bsearch(&op->sync.cursors[i], listed, op->sync.count, sizeof(*listed), cursor_order) == NULL)
+			gone[count++] = op->sync.cursors[i].cid;
+	plan->answer.gone = gone;
+	plan->answer.gone_count = count;
+}
+
+static void
+plan_make(struct plan *plan, struct op *op, slice epoch_given, const char *epoch)
+{
+	bool reset = must_reset(op, epoch_given, epoch);
+
+	*plan = (struct plan) {.backlog = (uint32_t)op->context};
+	plan_gone(plan, op);
+	plan->views = op_alloc(op, (op->sync.count + 1) * sizeof(*plan->views));
+	for (size_t i = 0; i < op->sync.count; i++)
+		plan->views[i] =
+		    conv_view(&op->sync.items[i], reset ? NULL : cursor_of(op, op->sync.items[i].cid));
+	plan->answer.epoch = slice_str(epoch);
+	plan->answer.reset = reset;
+	plan->answer.total = op->sync.count;
+	plan->answer.items = plan->views;
+	plan->answer.count = op->sync.count < LIMIT_SYNC_LIST ? op->sync.count : LIMIT_SYNC_LIST;
+}
+
+/* --- What follows --- */
+
+static void
+send_listed(struct peer *peer, const struct conv_view *view, enum conv_change change)
+{
+	struct event event = {.kind = EVENT_CONVERSATION};
+
+	event.conversation.change = change;
+	event.conversation.view = *view;
+	(void)peer_event(peer, &event, true);
+}
+
+/* Announces what lies beyond the backlog, and follows the conversation from there. */
+static void
+stream_begin(struct peer *peer, struct plan *plan, const struct conv_view *view)
+{
+	const struct op_conv *conv = view->conv;
+	uint64_t cursor = view->next - 1;
+	uint64_t waiting = conv->head - cursor;
+	uint64_t allowed = plan->total >= LIMIT_SYNC_ENTRIES ? 0 : plan->backlog;
+
+	if (waiting > allowed) {
+		struct event event = {.kind = EVENT_GAP};
+
+		event.gap.cid = conv->cid;
+		event.gap.from = cursor + 1;
+		event.gap.to = cursor = conv->head - allowed;
+		(void)peer_event(peer, &event, true);
+		stat_add(STAT_GAPS, 1);
+		waiting = allowed;
+	}
+	plan->total += waiting;
+	if (conv->role != ROLE_NONE || waiting > 0)
+		topic_follow(peer, conv, cursor);
+}
+
+static void
+peer_online(struct peer *peer)
+{
+	struct user_mail *mail = user_mail_create(peer->shard, MAIL_SYNCED, peer->user);
+
+	mail->peer = peer->id;
+	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
+}
+
+/* Asks the store for one conversation that the peer may have to follow. */
+static void
+conv_ask(struct peer *peer, uint64_t cid)
+{
+	struct op *op;
+
+	if (topic_followed(peer, cid))
+		return;
+	op = op_create(OP_SYNC);
+	op->user = peer->user;
+	op->sync.only = cid;
+	op->context = peer->id;
+	shard_submit(peer->shard, op);
+}
+
+static void
+sync_done(struct call *call, struct op *op, slice epoch_given)
+{
+	struct peer *peer = call->peer;
+	struct held_convs *held = peer->held;
+	bool alone = call->context == NULL;
+	struct plan plan;
+	size_t used = 0;
+
+	plan_make(&plan, op, epoch_given, peer->shard->config.epoch);
+	peer->state = PEER_SYNCED;
+	if (alone) {
+		struct answer answer = {.kind = ANSWER_SYNC, .sync = plan.answer};
+
+		peer->shard->config.out.answer(peer->out, &call->tag, &answer, &used);
+		call_drop(call);
+	} else {
+		login_answer_synced(call, &plan.answer, &used);
+	}
+	for (size_t i = used; i < op->sync.count; i++)
+		send_listed(peer, &plan.views[i], CONV_LISTED);
+	for (size_t i = 0; i < op->sync.count; i++)
+		stream_begin(peer, &plan, &plan.views[i]);
+	peer_online(peer);
+	peer->held = NULL;
+	for (size_t i = 0; held != NULL && i < held->count; i++)
+		conv_ask(peer, held->cids[i]);
+	mem_free(held);
+}
+
+/* One conversation, asked for because it turned up. */
+static void
+conv_done(struct shard *shard, struct op *op)
+{
+	struct peer *peer = peer_find(shard, op->context);
+	struct plan plan = {.backlog = 500};
+	struct conv_view view;
+
+	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked || op->sync.count == 0 ||
+	    op->sync.items[0].role == ROLE_NONE || topic_followed(peer, op->sync.only))
+		return;
+	view = conv_view(&op->sync.items[0], NULL);
+	send_listed(peer, &view, CONV_ADDED);
+	stream_begin(peer, &plan, &view);
+}
+
+void
+sync_op_done(struct shard *shard, struct op *op)
+{
+	struct call *call = call_find(shard, op->call);
+
+	if (op->call == 0) {
+		if (op->fault.err == ERR_OK)
+			conv_done(shard, op);
+	} else if (call != NULL && op->fault.err != ERR_OK) {
+		/* A login that asked for it goes on without a session: its connection is as before. */
+		if (call->context != NULL)
+			peer_leave(call->peer);
+		else
+			call->peer->state = PEER_READY;
+		call_fault(call, op->fault);
+	} else if (call != NULL) {
+		sync_done(call, op, op->sync.given_epoch);
+	}
+	op_destroy(&op);
+}
+
+void
+sync_announced(struct shard *shard, struct peers_mail *mail)
+{
+	for (size_t i = 0; i < mail->count; i++) {
+		struct peer *peer = peer_find(shard, mail->peers[i]);
+
+		if (peer == NULL || peer->revoked)
+			continue;
+		if (peer->state == PEER_SYNCED) {
+			conv_ask(peer, mail->cid);
+		} else if (peer->state == PEER_SYNCING) {
+			if (peer->held == NULL)
+				peer->held = mem_zalloc(sizeof(*peer->held));
+			if (peer->held->count < LIMIT_HELD_CONVS)
+				peer->held->cids[peer->held->count++] = mail->cid;
+		}
+	}
+	mem_free(mail);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Topics: conversations as one shard's peers follow them, and the feeding of those who are behind.  A
+ * stream is a peer's place in a topic with one number, the cursor: live, it gets each run that follows its
+ * cursor as it is published; behind, for whatever reason, it is fed in order from the log until it is at the
+ * head again.
+ */
+#ifndef CHAT_TOPIC_H
+#define CHAT_TOPIC_H
+
+#include "chat/internal.h"
+
+#define STREAM_BEHIND ((uint64_t)1 << 63)
+
+struct stream {
+	uint32_t peer;		/* slot in shard->peers */
+	uint32_t sub;		/* index in that peer's subs */
+	uint64_t cursor;	/* highest seq handed on; with STREAM_BEHIND: being fed */
+};
+
+struct page {
+	struct list of_topic, by_use; /* in topic->pages, shard->pages */
+	struct topic *topic;	/* borrowed */
+	uint64_t first, last, as_of;
+	uint64_t used_ms;
+	size_t bytes;
+	size_t count;
+	struct entry **entries;	/* owned references */
+	struct run *runs[FORM_MAX]; /* encoded at first use */
+	uint32_t *ends[FORM_MAX];
+};
+
+struct topic {
+	uint32_t magic;
+	uint32_t slot;		/* in shard->topics */
+	uint64_t cid;
+	uint64_t head;		/* the highest seq known to be committed */
+	uint64_t fresh;		/* pages read before the log was here are not to be used */
+	struct conv_facts facts; /* slices into text */
+	char *text;		/* owned */
+	struct stream *streams;	/* owned */
+	uint32_t stream_count, stream_capacity, behind_count;
+	uint32_t forms[FORM_MAX]; /* listeners by wire form */
+	struct list pages;
+	bool ended;		/* a past that one peer reads: no home, not in the map */
+	bool reading;		/* a page is on its way; the topic stays until it is here */
+	uint64_t retry_ms;	/* not 0: a reading failed, the next is due then */
+};
+
+/* Follows a conversation from behind `cursor` on; the topic is made or shared. */
+void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor);
+bool topic_followed(const struct peer *peer, uint64_t cid);
+void topic_leave(struct peer *peer, uint32_t sub);
+void topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);
+void topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event);
+/* Lets a topic go that nobody follows any more. */
+void topic_release(struct shard *shard, struct topic *topic);
+struct topic *topic_find(struct shard *shard, uint64_t cid);
+/* Copies facts (their texts into one block, *ret_text). */
+struct conv_facts facts_copy(const struct conv_facts *facts, char **ret_text);
+
+/* Feeds peers whose streams are behind; true if there is more to do at once. */
+bool feed_turn(struct shard *shard);
+void feed_peer_soon(struct peer *peer);
+void feed_page_done(struct shard *shard, struct op *op);
+void feed_tick(struct shard *shard);
+void page_destroy(struct shard *shard, struct page *page);
+
+#endif
