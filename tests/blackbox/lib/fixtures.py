@@ -1,0 +1,152 @@
+"""Fixtures of tests/blackbox and tests/fault.
+
+confabd   a factory of servers: confabd(config={...}, workers=3, ...) -> a Server that is ready
+server    one server that all tests of this worker share; users are new in every test
+transport "tcp" or "ws": who asks for it (or for dial, user) runs over both
+dial      dial(server=None) -> a Client, closed and judged at the test's end
+user      user("alice") -> a Client of a new user, logged in and synced
+"""
+
+import itertools
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from .client import Client
+from .server import CONFABD_RELEASE, Server
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+def new_name(base="user"):
+    """A user name that no other test of this run uses."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").replace("gw", "")
+    return f"{base}-{worker}-{next(_numbers)}"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes longer than some seconds, most of it waiting")
+
+
+def pytest_collection_modifyitems(items):
+    """Slow ones spread evenly among the others, as xdist deals the list out in pieces."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    rest = [item for item in items if not item.get_closest_marker("slow")]
+    places = {id(item): (i + 0.5) / len(group) for group in (slow, rest) for i, item in enumerate(group)}
+    items.sort(key=lambda item: places[id(item)])
+
+
+@pytest.fixture(params=["tcp", "ws"])
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def confabd(tmp_path):
+    servers = []
+
+    def start(name=None, started=True, release=False, **options):
+        if release:
+            assert os.access(CONFABD_RELEASE, os.X_OK), \
+                f"this test needs a release build at {CONFABD_RELEASE} (or CONFABD_RELEASE)"
+            options["binary"] = CONFABD_RELEASE
+        server = Server(tmp_path / (name or f"server{len(servers)}"), **options)
+        servers.append(server)
+        return server.start() if started else server
+
+    yield start
+    problems = []
+    for server in servers:
+        try:
+            server.finish()
+        except AssertionError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
+class Shared:
+    server = None
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory):
+    yield Shared
+    if Shared.server is not None:
+        Shared.server.finish()
+
+
+@pytest.fixture
+def server(_shared, tmp_path_factory):
+    if Shared.server is None:
+        Shared.server = Server(tmp_path_factory.mktemp("shared")).start()
+    server = Shared.server
+    yield server
+    dead = not server.alive
+    try:
+        server.check_log()
+        assert not dead, f"the server ended during the test\n{server.log()[-4000:]}"
+    except AssertionError:
+        if server.alive:
+            server.kill9()
+        Shared.server = None
+        raise
+
+
+@pytest.fixture
+def dial(transport, request):
+    clients = []
+
+    def connect(server=None, transport=transport, **options):
+        server = server or request.getfixturevalue("server")
+        port = options.pop("port", None) or server.port
+        client = Client(port, transport, **options)
+        client.server = server
+        clients.append(client)
+        return client
+
+    yield connect
+    problems = []
+    for client in clients:
+        try:
+            client.close()
+        except AssertionError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture
+def user(dial):
+    def register(base="user", sync=True, server=None, client=None, exact=False, **params):
+        client = client or dial(server)
+        client.login_as(client.call("register", {
+            "user": base if exact else new_name(base), "password": PASSWORD, **({"sync": sync} if sync else {}),
+            **params}))
+        return client
+
+    return register
+
+
+@pytest.fixture
+def again(dial):
+    """again(client, sync=...) -> another connection of the same session."""
+
+    def resume(client, sync=True, server=None, **params):
+        fresh = dial(server or client.server)
+        fresh.login_as(fresh.call("resume", {"token": client.token, **({"sync": sync} if sync else {}), **params}))
+        return fresh
+
+    return resume
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """The npm clients of package-lock.json, installed once."""
+    here = pathlib.Path(__file__).resolve().parents[1]
+    assert shutil.which("node"), "node is not installed"
+    assert (here / "node_modules/ws").is_dir(), f"run `npm ci` in {here} first"
+    return here
