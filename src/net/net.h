@@ -24,6 +24,7 @@ struct tls_context;
 
 enum {
 	LIMIT_READ_BYTES = 64 * 1024,	  /* of one connection in one turn */
+	LIMIT_IN_BYTES = 256 * 1024,	  /* left over unconsumed: closed (TOO_LARGE) */
 	LIMIT_OUT_SOFT_BYTES = 256 * 1024, /* above: droppable things and runs are refused */
 	LIMIT_OUT_LOW_BYTES = 64 * 1024,  /* at or below, after a refusal: ops->drained */
 	LIMIT_OUT_HARD_BYTES = 4 * 1024 * 1024, /* answers beyond this close the connection (SLOW) */
@@ -62,7 +63,8 @@ struct conn_ops {
 	/*
 	 * Bytes are there: consume from the front, return how many were used.  What is left is kept and
 	 * offered again, with more, when more arrives or after conn_resume().  The bytes may be written to
-	 * (unmasking).  Not called while paused, closing or finishing.
+	 * (unmasking).  Not called while paused, closing or finishing.  If it sets other ops and leaves bytes,
+	 * these are offered to the new ones at once.
 	 */
 	size_t (*input)(struct conn *conn, char *bytes, size_t len);
 	/*
@@ -82,7 +84,7 @@ struct conn_ops {
 
 /* reactor index << 56 | generation << 32 | slot: never reused in practice, safe across threads. */
 uint64_t conn_id(const struct conn *conn);
-/* NULL once it is gone or closing. */
+/* NULL once it is gone, closing or finishing. */
 struct conn *conn_find(struct reactor *reactor, uint64_t id);
 struct reactor *conn_reactor(const struct conn *conn);
 void *conn_cookie(const struct conn *conn);
@@ -100,7 +102,7 @@ size_t conn_out_bytes(const struct conn *conn);
 
 /*
  * Queues a slice of a run (a reference is taken) and marks the connection dirty.  Adjacent slices of one
- * run are merged.  QUEUED_NOT if it is closing, or for ON_FULL_REFUSE over the soft limit.
+ * run are merged.  QUEUED_NOT if it is closing, or for ON_FULL_REFUSE over the soft limit or while finishing.
  */
 enum queued conn_queue(struct conn *conn, struct run *run, uint32_t offset, uint32_t len,
     enum on_full on_full);
@@ -119,7 +121,10 @@ void conn_resume(struct conn *conn);
 void conn_set_deadline(struct conn *conn, uint64_t at_ms);
 /* Marks it to be freed at the turn's end; what is queued is thrown away. */
 void conn_close(struct conn *conn, enum close_reason reason);
-/* Reads no more, writes what is queued (LIMIT_FINISH_MS at most), then closes. */
+/*
+ * Reads no more, writes what is queued, shuts our side down and waits for the peer to do so (all within
+ * LIMIT_FINISH_MS), then closes: what was written is not lost to a reset.
+ */
 void conn_finish(struct conn *conn, enum close_reason reason);
 
 /*
@@ -132,9 +137,12 @@ int conn_start_tls(struct conn *conn, slice seen) __attribute__((warn_unused_res
 
 /* index: 0 to 255.  NULL with errno if epoll or eventfd can't be had. */
 struct reactor *reactor_create(unsigned index);
-/* Only after reactor_run() has returned, or before it was called. */
+/* Only after reactor_run() has returned, or before it was called.  Armed timers are taken out. */
 void reactor_destroy(struct reactor **reactor);
-/* Runs turns on the calling thread until reactor_stop(). */
+/*
+ * Runs turns on the calling thread until reactor_stop(); what connections are open then are closed (SHUTDOWN)
+ * before it returns, so that ops->closed finds everything else still there.
+ */
 void reactor_run(struct reactor *reactor);
 /* Any thread. */
 void reactor_stop(struct reactor *reactor);
