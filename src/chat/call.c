@@ -15,6 +15,7 @@ call_begin(struct peer *peer, const struct call_tag *tag, bool writes)
 	call->peer = peer;
 	call->tag = *tag;
 	call->started_ms = shard->mono_ms;
+	call->started_ns = shard->mono_ns;
 	call->writes = writes;
 	list_push_back(&shard->calls, &call->by_time);
 	list_push_back(&peer->calls, &call->of_peer);

@@ -58,15 +58,20 @@ home_users_destroy(struct shard *shard)
 	map_fini(&shard->home_users);
 }
 
-/* Whether the session ended while its connection was on its way here. */
+/*
+ * Whether the session ended while its connection was on its way here.  Where all but one ended, those that
+ * were asked for later are not meant.
+ */
 static bool
-was_revoked(const struct shard *shard, uint64_t user, uint64_t session)
+was_revoked(const struct shard *shard, const struct user_mail *mail)
 {
 	for (size_t i = 0; i < LIMIT_REVOKED; i++) {
 		const struct revoked *r = &shard->revoked[i];
 
-		if (r->user == user && shard->mono_ms - r->at_ms < 3 * CALL_DEADLINE_MS &&
-		    (r->session == session || (r->session == 0 && r->except != session)))
+		if (r->user != mail->user)
+			continue;
+		if (r->session != 0 ? r->session == mail->session
+		                    : r->except != mail->session && mail->at_ns < r->at_ns)
 			return true;
 	}
 	return false;
@@ -79,7 +84,7 @@ user_attach(struct shard *shard, struct user_mail *mail)
 	uint32_t max = shard->config.limits.connections;
 
 	mail->mail.kind = MAIL_ATTACHED;
-	if (was_revoked(shard, mail->user, mail->session)) {
+	if (was_revoked(shard, mail)) {
 		mail->fault.err = ERR_TOKEN_INVALID;
 	} else if (home != NULL && home->count >= max) {
 		mail->fault = (struct fault) {.err = ERR_LIMIT, .max = max};
@@ -244,7 +249,7 @@ user_revoke(struct shard *shard, struct user_mail *mail)
 	const struct home_user *home = map_get(&shard->home_users, mail->user);
 
 	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked) {
-	    .user = mail->user, .session = mail->session, .except = mail->except, .at_ms = shard->mono_ms};
+	    .user = mail->user, .session = mail->session, .except = mail->except, .at_ns = mail->at_ns};
 	for (unsigned to = 0; home != NULL && to < shard->config.count; to++)
 		kill_on(shard, home, to, mail);
 	user_mail_destroy(mail);

@@ -46,7 +46,7 @@ struct call {
 	struct list by_time;	/* in shard->calls */
 	struct list of_peer;	/* in peer->calls */
 	struct peer *peer;	/* borrowed; a call does not outlive its peer */
-	uint64_t started_ms;
+	uint64_t started_ms, started_ns;
 	bool writes;		/* timed out it is UNKNOWN_OUTCOME, otherwise UNAVAILABLE */
 	struct call_tag tag;
 	void *context;		/* owned, ended by context_free */
@@ -138,7 +138,8 @@ struct home_conv;
 struct home_user;
 
 struct revoked {
-	uint64_t user, session, except, at_ms;
+	uint64_t user, session, except;
+	uint64_t at_ns;		/* when the shard that ended it had done so */
 };
 
 struct shard {

@@ -367,6 +367,7 @@ attach_begin(struct call *call)
 	mail->call = call->id;
 	mail->peer = call->peer->id;
 	mail->session = login->session;
+	mail->at_ns = call->started_ns;
 	mail->name = mem_dup(login->name);
 	mail->display = mem_dup(login->display);
 	shard_post(shard, shard_of(shard, login->user), &mail->mail);
@@ -481,6 +482,7 @@ revoke_tell(struct peer *peer, uint64_t session, uint64_t except)
 
 	mail->session = session;
 	mail->except = except;
+	mail->at_ns = peer->shard->mono_ns;
 	mail->peer = peer->id;
 	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
 }

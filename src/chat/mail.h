@@ -49,6 +49,7 @@ struct conv_mail {
 struct user_mail {
 	struct mail mail;
 	uint64_t user, peer, session, except, call, cid;
+	uint64_t at_ns;		    /* ATTACH: when the request came; REVOKE: when it was done */
 	unsigned from;
 	struct fault fault;
 	char *name, *display;	    /* owned, may be NULL */

@@ -31,8 +31,10 @@ topic_slot(struct shard *shard)
 
 		shard->topics = mem_resize(shard->topics, capacity, sizeof(struct topic *));
 		shard->free_topics = mem_resize(shard->free_topics, capacity, sizeof(uint32_t));
-		for (uint32_t i = capacity; i-- > old;)
+		for (uint32_t i = capacity; i-- > old;) {
+			shard->topics[i] = NULL;
 			shard->free_topics[shard->free_topic_count++] = i;
+		}
 		shard->topic_capacity = capacity;
 	}
 	return shard->free_topics[--shard->free_topic_count];
