@@ -166,6 +166,8 @@ struct reactor_mailbox {
 /* Initialises box so that posting wakes the reactor; before reactor_run(). */
 void reactor_add_mailbox(struct reactor *reactor, struct reactor_mailbox *mailbox,
     void (*deliver)(void *cookie, struct mail *first), void *cookie);
+/* A hook at the beginning of each turn, when the clock has been read; before reactor_run(). */
+void reactor_on_wake(struct reactor *reactor, void (*hook)(void *cookie), void *cookie);
 /*
  * A hook at the end of each turn, before the flush.  Returns true to be called again at once (there is work
  * left that must not hold up I/O), so that the next wait does not block.

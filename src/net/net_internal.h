@@ -213,6 +213,11 @@ struct turn_hook {
 	void *cookie;
 };
 
+struct wake_hook {
+	void (*hook)(void *cookie);
+	void *cookie;
+};
+
 struct chunk {
 	struct conn conns[CHUNK_CONNS];
 };
@@ -236,6 +241,8 @@ struct reactor {
 	struct reactor_mailbox deals;
 	struct turn_hook hooks[LIMIT_HOOKS];
 	unsigned hook_count;
+	struct wake_hook wakes[LIMIT_HOOKS];
+	unsigned wake_count;
 	struct watch **watches; /* by slot; NULL where free */
 	uint32_t watch_count;
 

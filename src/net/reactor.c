@@ -97,6 +97,14 @@ reactor_add_mailbox(struct reactor *r, struct reactor_mailbox *mailbox,
 }
 
 void
+reactor_on_wake(struct reactor *r, void (*hook)(void *cookie), void *cookie)
+{
+	assert(!r->running);
+	assert(r->wake_count < LIMIT_HOOKS);
+	r->wakes[r->wake_count++] = (struct wake_hook) { hook, cookie };
+}
+
+void
 reactor_on_turn(struct reactor *r, bool (*hook)(void *cookie), void *cookie)
 {
 	reactor_assert(r);
@@ -229,6 +237,8 @@ reactor_turn(struct reactor *r, int max_wait_ms)
 	if (n < 0 && errno != EINTR)
 		panic("epoll_wait: error %d", errno);
 	r->now_ms = r->clock_ms();
+	for (unsigned i = 0; i < r->wake_count; i++)
+		r->wakes[i].hook(r->wakes[i].cookie);
 	r->again = false;
 	for (int i = 0; i < n; i++)
 		turn_event(r, &r->fired[i]);
