@@ -10,6 +10,7 @@
 #include "chat/api.h"
 #include "net/net.h"
 
+struct buf;
 struct gate;
 
 enum {
