@@ -132,9 +132,9 @@ class Server:
     def start(self, timeout=30):
         self.spawn()
         self.ready_line = self._read_ready(timeout)
-        got = re.fullmatch(r"ready listen=(\S+) node=(\S+)\n", self.ready_line)
+        got = re.fullmatch(r"ready((?: listen=\S+)+) node=(\S+)\n", self.ready_line)
         assert got, f"not a ready line: {self.ready_line!r}\n{self.log()}"
-        self.addresses = got[1].split(",")
+        self.addresses = re.findall(r"listen=(\S+)", got[1])
         self.node = got[2]
         return self
 
