@@ -88,10 +88,8 @@ calls_tick(struct shard *shard)
 		if (shard->mono_ms - call->started_ms < CALL_DEADLINE_MS)
 			return;
 		stat_add(STAT_CALL_TIMEOUTS, 1);
-		if (call->peer->state == PEER_ENTERING && !call->peer->attached)
-			call->peer->state = PEER_NEW;
-		else if (call->peer->state == PEER_SYNCING)
-			call->peer->state = PEER_READY;
+		if (call->id == call->peer->entering)
+			peer_retreat(call->peer);
 		call_fault(call, (struct fault) {
 		    .err = call->writes ? ERR_UNKNOWN_OUTCOME : ERR_UNAVAILABLE,
 		    .retry_after_ms = 1000 });

@@ -106,6 +106,7 @@ struct peer {
 	void *out;		/* the gate's */
 	uint64_t id;		/* generation << 32 | slot */
 	uint64_t user, session;
+	uint64_t entering;	/* the call of a login or sync that is under way */
 	char *name;		/* owned; the user's */
 	char *ip;		/* owned; until the login is over */
 	struct sub *subs;	/* owned */
@@ -127,8 +128,8 @@ peer_name(const struct peer *peer)
 bool peer_check(struct call *call);
 /* The session was ended elsewhere. */
 void peer_kill(struct peer *peer, enum goaway reason);
-/* Logs a peer out whose login could not be finished: it is as new. */
-void peer_leave(struct peer *peer);
+/* A login or sync came to nothing: the peer is as before it; one that logged in to sync is logged out. */
+void peer_retreat(struct peer *peer);
 /* Encodes and queues one event; what need not arrive may be dropped for a slow reader. */
 bool peer_event(struct peer *peer, const struct event *event, bool must);
 

@@ -83,8 +83,8 @@ login_begin(struct call *call, const struct sync_command *sync, size_t text_byte
 static void
 login_fault(struct call *call, struct fault fault)
 {
-	if (call->peer->state == PEER_ENTERING)
-		call->peer->state = PEER_NEW;
+	if (call->id == call->peer->entering)
+		peer_retreat(call->peer);
 	call_fault(call, fault);
 }
 
@@ -267,6 +267,7 @@ chat_register(struct peer *peer, const struct call_tag *tag, const struct regist
 	if (!may_enter(call) || !register_valid(call, cmd, name, &folded))
 		return;
 	peer->state = PEER_ENTERING;
+	peer->entering = call->id;
 	login = login_begin(call, &cmd->sync, 2 * folded.len + cmd->display.len + cmd->device.len);
 	login->registers = true;
 	login->name = login_keep(login, folded);
@@ -305,6 +306,7 @@ chat_login(struct peer *peer, const struct call_tag *tag, const struct login_com
 	if (!password_valid(call, cmd->password, "password") || !device_valid(call, cmd->device))
 		return;
 	peer->state = PEER_ENTERING;
+	peer->entering = call->id;
 	/* The display name comes with AUTH. */
 	login = login_begin(call, &cmd->sync, folded.len + cmd->device.len + 4 * DISPLAY_MAX_CHARS);
 	login->name = login_keep(login, folded);
@@ -329,6 +331,7 @@ chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_c
 		return;
 	}
 	peer->state = PEER_ENTERING;
+	peer->entering = call->id;
 	memcpy(login->token, cmd->token.ptr, cmd->token.len);
 	login->token_len = cmd->token.len;
 	op = op_create(OP_RESUME);

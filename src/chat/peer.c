@@ -93,14 +93,22 @@ peer_destroy(struct peer **peer_ptr)
 }
 
 void
-peer_leave(struct peer *peer)
+peer_retreat(struct peer *peer)
 {
-	peer_detach(peer);
+	const struct call *call = call_find(peer->shard, peer->entering);
+
+	if (peer->state == PEER_SYNCING && (call == NULL || call->context == NULL)) {
+		peer->state = PEER_READY;
+		return;
+	}
+	if (peer->attached) {
+		peer_detach(peer);
+		mem_free(peer->name);
+		peer->name = NULL;
+		peer->ip = mem_dup(S(""));
+	}
 	peer->state = PEER_NEW;
 	peer->user = peer->session = 0;
-	mem_free(peer->name);
-	peer->name = NULL;
-	peer->ip = mem_dup(S(""));
 }
 
 void

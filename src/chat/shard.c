@@ -42,9 +42,8 @@ shard_destroy(struct shard **shard_ptr)
 	if (shard == NULL)
 		return;
 	assert(shard->peer_count == 0);
+	topics_destroy(shard);
 	mail_drop(shard);
-	for (size_t at = 0; (item = map_next(&shard->topics_by_cid, &at)) != NULL;)
-		(void)item;
 	home_convs_destroy(shard);
 	home_users_destroy(shard);
 	gathers_destroy(shard);

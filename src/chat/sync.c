@@ -47,6 +47,7 @@ sync_begin(struct call *call, const struct sync_command *cmd)
 
 	assert(peer->state == PEER_READY);
 	peer->state = PEER_SYNCING;
+	peer->entering = call->id;
 	op->call = call->id;
 	op->user = peer->user;
 	op->sync.preview = cmd->preview;
@@ -259,12 +260,10 @@ sync_op_done(struct shard *shard, struct op *op)
 		if (op->fault.err == ERR_OK)
 			conv_done(shard, op);
 	} else if (call != NULL && op->fault.err != ERR_OK) {
-		/* A login that asked for it goes on without a session: its connection is as before. */
-		if (call->context != NULL)
-			peer_leave(call->peer);
-		else
-			call->peer->state = PEER_READY;
+		peer_retreat(call->peer);
 		call_fault(call, op->fault);
+	} else if (call != NULL && call->peer->revoked) {
+		call_fail(call, ERR_SESSION_REVOKED);
 	} else if (call != NULL) {
 		sync_done(call, op, op->sync.given_epoch);
 	}

@@ -194,6 +194,14 @@ topic_release(struct shard *shard, struct topic *topic)
 		topic_destroy(shard, topic);
 }
 
+void
+topics_destroy(struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->topic_capacity; i++)
+		if (shard->topics[i] != NULL)
+			topic_destroy(shard, shard->topics[i]);
+}
+
 /* --- Handing on --- */
 
 /* Consecutive entries, encoded once for each wire form that somebody listens in. */

@@ -55,6 +55,8 @@ void topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entri
 void topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event);
 /* Lets a topic go that nobody follows any more. */
 void topic_release(struct shard *shard, struct topic *topic);
+/* At the shard's end: those that still wait for a page. */
+void topics_destroy(struct shard *shard);
 struct topic *topic_find(struct shard *shard, uint64_t cid);
 /* Copies facts (their texts into one block, *ret_text). */
 struct conv_facts facts_copy(const struct conv_facts *facts, char **ret_text);
