@@ -29,16 +29,19 @@ struct loader {
 	struct config *config;
 	struct buf *errors, *warnings;
 	size_t error_count;
-	const char *file;		/* named by -c or CONFAB_CONFIG */
+	const char *file; /* named by -c or CONFAB_CONFIG */
 	struct assignment *assignments; /* owned */
 	size_t assignment_count;
-	unsigned line_of[KEYS_MAX];	/* where the file gave a key; 0: not yet */
-	bool replaced[KEYS_MAX];	/* in this source: a list was emptied of weaker values */
+	unsigned line_of[KEYS_MAX]; /* where the file gave a key; 0: not yet */
+	bool replaced[KEYS_MAX]; /* in this source: a list was emptied of weaker values */
 };
 
 /* --- Errors --- */
 
-static void __attribute__((format(printf, 2, 3)))
+static void complain(struct loader *l, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
 complain(struct loader *l, const char *format, ...)
 {
 	char text[ORIGIN_BYTES + 800];
@@ -73,7 +76,8 @@ assign(struct loader *l, const char *origin, const struct config_key *key, slice
 	if (memchr(value.ptr, '\0', value.len) != NULL)
 		complain(l, "%s: %s: the value has a zero byte", origin, key->name);
 	else if (config_key_set(l->config, key, value, &why) < 0)
-		complain(l, "%s: %s: %s %.*s", origin, key->name, shown(value, quoted), SLICE_ARG(buf_slice(&why)));
+		complain(l, "%s: %s: %s %.*s", origin, key->name, shown(value, quoted),
+		    SLICE_ARG(buf_slice(&why)));
 	buf_fini(&why);
 }
 
@@ -104,16 +108,19 @@ unknown_key(struct loader *l, const char *origin, slice name)
 	for (size_t k = 0; k < config_key_count; k++)
 		nearest_offer(&best, name, config_keys[k].name);
 	if (best.word != NULL)
-		complain(l, "%s: unknown key %s; did you mean \"%s\"?", origin, shown(name, quoted), best.word);
+		complain(l, "%s: unknown key %s; did you mean \"%s\"?", origin, shown(name, quoted),
+		    best.word);
 	else
-		complain(l, "%s: unknown key %s; `confabd --help` lists them", origin, shown(name, quoted));
+		complain(l, "%s: unknown key %s; `confabd --help` lists them", origin,
+		    shown(name, quoted));
 }
 
 static bool
 has_comment_behind(slice value)
 {
 	for (size_t i = 1; i < value.len; i++)
-		if ((value.ptr[i] == '#' || value.ptr[i] == ';') && isspace((unsigned char)value.ptr[i - 1]))
+		if ((value.ptr[i] == '#' || value.ptr[i] == ';') &&
+		    isspace((unsigned char)value.ptr[i - 1]))
 			return true;
 	return false;
 }
@@ -150,7 +157,8 @@ file_line(struct loader *l, unsigned line, slice text)
 
 	(void)snprintf(origin, sizeof(origin), "%s:%u", l->config->file, line);
 	if (text.len > LIMIT_CONFIG_LINE_BYTES) {
-		complain(l, "%s: this line is longer than %d bytes", origin, LIMIT_CONFIG_LINE_BYTES);
+		complain(
+		    l, "%s: this line is longer than %d bytes", origin, LIMIT_CONFIG_LINE_BYTES);
 		return;
 	}
 	text = trimmed(text);
@@ -158,8 +166,10 @@ file_line(struct loader *l, unsigned line, slice text)
 		return;
 	if (text.ptr[0] == '[') {
 		if (!slice_eq(text, S("[confabd]")))
-			complain(l, "%s: unknown section %s; there is only [confabd], and it can be left out", origin,
-			    shown(text, quoted));
+			complain(l,
+			    "%s: unknown section %s; there is only [confabd], and it can be left "
+			    "out",
+			    origin, shown(text, quoted));
 		return;
 	}
 	equals = memchr(text.ptr, '=', text.len);
@@ -206,7 +216,8 @@ load_file(struct loader *l)
 		return;
 	if (read_file(path, &text) < 0) {
 		if (l->file != NULL || errno != ENOENT)
-			complain(l, "%s: cannot read this configuration file: %s", path, strerror(errno));
+			complain(l, "%s: cannot read this configuration file: %s", path,
+			    strerror(errno));
 		buf_fini(&text);
 		return;
 	}
@@ -293,7 +304,7 @@ load_environment(struct loader *l)
 
 /* --- The command line --- */
 
-static const char *const flags[] = { "check", "help", "version", "password-stdin", "config" };
+static const char *const flags[] = {"check", "help", "version", "password-stdin", "config"};
 
 static void
 unknown_option(struct loader *l, const char *option, slice name)
@@ -314,7 +325,8 @@ unknown_option(struct loader *l, const char *option, slice name)
 	for (char *c = suggestion; *c != '\0'; c++)
 		if (*c == '_')
 			*c = '-';
-	complain(l, "unknown option %s; did you mean \"%s\"?", shown(slice_str(option), quoted), suggestion);
+	complain(l, "unknown option %s; did you mean \"%s\"?", shown(slice_str(option), quoted),
+	    suggestion);
 }
 
 /* The flags that are no keys; true if it was one of them. */
@@ -353,7 +365,8 @@ take_option(struct loader *l, const char *option, const char *next)
 	}
 	if (value == NULL) {
 		if (next == NULL) {
-			complain(l, "--%.*s needs a value: %s", SLICE_ARG(name), is_file ? "FILE" : key->argument);
+			complain(l, "--%.*s needs a value: %s", SLICE_ARG(name),
+			    is_file ? "FILE" : key->argument);
 			return 1;
 		}
 		value = next;
@@ -362,7 +375,8 @@ take_option(struct loader *l, const char *option, const char *next)
 	if (is_file)
 		l->file = value;
 	else
-		l->assignments[l->assignment_count++] = (struct assignment) { key, slice_str(value), option };
+		l->assignments[l->assignment_count++] =
+		    (struct assignment){key, slice_str(value), option};
 	return taken;
 }
 
@@ -385,7 +399,8 @@ parse_command_line(struct loader *l)
 
 	l->assignments = mem_zalloc((size_t)from->argc * sizeof(*l->assignments) + 1);
 	for (int i = 1; i < from->argc;) {
-		const char *arg = from->argv[i], *next = i + 1 < from->argc ? from->argv[i + 1] : NULL;
+		const char *arg = from->argv[i],
+			   *next = i + 1 < from->argc ? from->argv[i + 1] : NULL;
 
 		if (!only_words && strcmp(arg, "--") == 0) {
 			only_words = true;
@@ -415,7 +430,8 @@ load_command_line(struct loader *l)
 		const struct assignment *a = &l->assignments[i];
 		char origin[64];
 
-		(void)snprintf(origin, sizeof(origin), "%.*s", (int)strcspn(a->option, "="), a->option);
+		(void)snprintf(
+		    origin, sizeof(origin), "%.*s", (int)strcspn(a->option, "="), a->option);
 		assign(l, origin, a->key, trimmed(a->value));
 	}
 }
@@ -430,7 +446,8 @@ set_defaults(struct loader *l)
 		const char *fallback = config_keys[k].fallback;
 		struct buf why = {0};
 
-		if (fallback != NULL && config_key_set(l->config, &config_keys[k], slice_str(fallback), &why) < 0)
+		if (fallback != NULL &&
+		    config_key_set(l->config, &config_keys[k], slice_str(fallback), &why) < 0)
 			panic("the default of %s is no value for it", config_keys[k].name);
 		buf_fini(&why);
 	}
@@ -453,7 +470,8 @@ default_data(struct loader *l, struct buf *to)
 	else if (home != NULL)
 		buf_printf(to, "%s/.local/share/confab", home);
 	else
-		complain(l, "data: there is no $HOME to put the data directory in; name one with --data DIR");
+		complain(l, "data: there is no $HOME to put the data directory in; name one with "
+			    "--data DIR");
 }
 
 static void
@@ -499,17 +517,23 @@ check_listeners(struct loader *l)
 	const struct config *config = l->config;
 
 	if (config->listen_count == 0)
-		complain(l, "listen: there is no address to listen on; the usual one is 127.0.0.1:7000");
+		complain(
+		    l, "listen: there is no address to listen on; the usual one is 127.0.0.1:7000");
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listener *one = &config->listen[i];
 
 		if (one->tls && config->tls_cert[0] == '\0')
-			complain(l, "listen: \"%s,tls\" needs a certificate: set tls_cert and tls_key", one->address);
-		if (!one->tls && !config->allow_plain && !slice_starts(slice_str(one->address), S("fd:")) &&
+			complain(l,
+			    "listen: \"%s,tls\" needs a certificate: set tls_cert and tls_key",
+			    one->address);
+		if (!one->tls && !config->allow_plain &&
+		    !slice_starts(slice_str(one->address), S("fd:")) &&
 		    !address_is_loopback(one->address))
 			complain(l,
-			    "listen: \"%s\" can be reached from other machines without TLS, and passwords would "
-			    "travel in the clear; add \",tls\" (with tls_cert and tls_key), or allow it with "
+			    "listen: \"%s\" can be reached from other machines without TLS, and "
+			    "passwords would "
+			    "travel in the clear; add \",tls\" (with tls_cert and tls_key), or "
+			    "allow it with "
 			    "allow_plain = yes (--allow-plain)",
 			    one->address);
 	}
@@ -531,7 +555,8 @@ config_load(const struct config_sources *sources, struct config **ret_config, st
     struct buf *warnings)
 {
 	struct config *config = mem_zalloc(sizeof(*config));
-	struct loader l = { .sources = sources, .config = config, .errors = errors, .warnings = warnings };
+	struct loader l = {
+	    .sources = sources, .config = config, .errors = errors, .warnings = warnings};
 
 	set_defaults(&l);
 	parse_command_line(&l);

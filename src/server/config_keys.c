@@ -18,76 +18,78 @@
 enum { LIMIT_MAX_BODY = 48 * KIB, LIMIT_MAX_THREADS = 64 };
 
 const struct config_key config_keys[] = {
-	{ "listen", CONFIG_LISTEN, AT(listen), 0, 0, false, "127.0.0.1:7000", "ADDR:PORT[,proxy][,tls]",
-	    "where to listen, any number of times; port 0 is any free one, *:7000 is every address; `proxy`: a "
-	    "PROXY header comes first; `tls`: nothing is done in the clear" },
-	{ "allow_plain", CONFIG_BOOL, AT(allow_plain), 0, 0, false, "no", "yes|no",
-	    "listen without TLS beyond this machine: passwords travel in the clear" },
-	{ "tls_cert", CONFIG_TEXT, AT(tls_cert), 0, 0, false, "", "FILE", "certificate chain, PEM" },
-	{ "tls_key", CONFIG_TEXT, AT(tls_key), 0, 0, false, "", "FILE", "its private key, PEM" },
-	{ "data", CONFIG_TEXT, AT(data), 0, 0, false, NULL, "DIR",
-	    "the data directory; made if it is not there; one confabd at a time" },
-	{ "store", CONFIG_STORE, AT(store), 0, 0, false, NULL, "sqlite:PATH|memory:",
-	    "where messages live; memory: forgets them at the end" },
-	{ "bus", CONFIG_BUS, AT(bus), 0, 0, false, "local:", "local:", "how nodes hear of each other" },
-	{ "node", CONFIG_NODE, AT(node), 0, 0, false, "n1", "NAME", "this node's name" },
-	{ "workers", CONFIG_NUMBER, AT(workers), 0, LIMIT_MAX_THREADS, false, "0", "N",
-	    "event loops; 0: one for each core" },
-	{ "store_readers", CONFIG_NUMBER, AT(store_readers), 0, LIMIT_MAX_THREADS, false, "0", "N",
-	    "threads that read the store; 0: two" },
-	{ "hash_threads", CONFIG_NUMBER, AT(hash_threads), 0, LIMIT_MAX_THREADS, false, "0", "N",
-	    "threads that hash passwords; 0: one for every two cores" },
-	{ "hash_queue", CONFIG_NUMBER, AT(hash_queue), 1, 65536, false, "128", "N",
-	    "passwords that may wait for each of those threads; a login beyond is answered `busy`" },
-	{ "password_mem_kib", CONFIG_NUMBER, AT(password_mem_kib), 8, 4 * KIB * KIB, false, "19456", "KIB",
-	    "memory that hashing a password takes (argon2id)" },
-	{ "password_passes", CONFIG_NUMBER, AT(password_passes), 1, 100, false, "2", "N",
-	    "passes over that memory" },
-	{ "registration", CONFIG_OPEN, AT(registration_open), 0, 0, true, "open", "open|closed",
-	    "whether anyone may register; closed: `confabd user add`" },
-	{ "directory", CONFIG_OPEN, AT(directory_open), 0, 0, true, "open", "open|closed",
-	    "whether users can search for, and see, users they have nothing to do with" },
-	{ "token_days", CONFIG_NUMBER, AT(token_days), 1, 3650, true, "30", "DAYS",
-	    "how long after its last use a login token is good" },
-	{ "log_file", CONFIG_TEXT, AT(log_file), 0, 0, false, "", "FILE",
-	    "where to log; opened anew on SIGHUP; empty: standard error" },
-	{ "log_level", CONFIG_LEVEL, AT(log_level), 0, 0, true, "info", "error|warn|info|debug",
-	    "what is worth a line" },
-	{ "max_connections", CONFIG_NUMBER, AT(max_connections), 0, 1 << 20, true, "0", "N",
-	    "connections at a time; 0: as many as descriptors, less 64" },
-	{ "idle_ms", CONFIG_NUMBER, AT(idle_ms), 1000, 3600 * 1000, true, "75000", "MS",
-	    "a connection on which nothing arrives for so long is closed" },
-	{ "login_ms", CONFIG_NUMBER, AT(login_ms), 100, 3600 * 1000, true, "30000", "MS",
-	    "the same for one that did not ask for a login" },
-	{ "drain_ms", CONFIG_NUMBER, AT(drain_ms), 0, 600 * 1000, true, "8000", "MS",
-	    "on SIGTERM: how long to wait for clients to go" },
-	{ "limit_body", CONFIG_NUMBER, AT(limit_body), 1, LIMIT_MAX_BODY, true, "16384", "BYTES",
-	    "longest body of a message" },
-	{ "limit_data", CONFIG_NUMBER, AT(limit_data), 2, LIMIT_MAX_BODY, true, "16384", "BYTES",
-	    "longest data of a message" },
-	{ "limit_signal_data", CONFIG_NUMBER, AT(limit_signal_data), 2, LIMIT_MAX_BODY, true, "1024", "BYTES",
-	    "longest data of a signal" },
-	{ "limit_conversations", CONFIG_NUMBER, AT(limit_conversations), 1, 1000000, true, "2000", "N",
-	    "conversations of a user" },
-	{ "limit_groups", CONFIG_NUMBER, AT(limit_groups), 1, 1000000, true, "1000", "N",
-	    "groups that a user owns" },
-	{ "limit_members", CONFIG_NUMBER, AT(limit_members), 2, 1000000, true, "100000", "N",
-	    "members of a group" },
-	{ "limit_contacts", CONFIG_NUMBER, AT(limit_contacts), 1, 1000000, true, "1000", "N",
-	    "contacts of a user" },
-	{ "limit_sessions", CONFIG_NUMBER, AT(limit_sessions), 1, 1000, true, "20", "N", "sessions of a user" },
-	{ "limit_connections", CONFIG_NUMBER, AT(limit_connections), 1, 100000, true, "100", "N",
-	    "connections of a user" },
-	{ "origins", CONFIG_ORIGINS, AT(origins), 0, 0, true, "", "URL...",
-	    "web pages beside our own that may open a WebSocket, like https://chat.example.org" },
-	{ "proxies", CONFIG_BLOCKS, AT(proxies), 0, 0, true, "127.0.0.1 ::1", "ADDR|CIDR...",
-	    "who may send PROXY headers on a `proxy` listener" },
-	{ "monitors", CONFIG_BLOCKS, AT(monitors), 0, 0, true, "", "ADDR|CIDR...",
-	    "who may read /metrics and the reasons of /readyz, beside this machine" },
+    {"listen", CONFIG_LISTEN, AT(listen), 0, 0, false, "127.0.0.1:7000", "ADDR:PORT[,proxy][,tls]",
+	"where to listen, any number of times; port 0 is any free one, *:7000 is every address; "
+	"`proxy`: a "
+	"PROXY header comes first; `tls`: nothing is done in the clear"},
+    {"allow_plain", CONFIG_BOOL, AT(allow_plain), 0, 0, false, "no", "yes|no",
+	"listen without TLS beyond this machine: passwords travel in the clear"},
+    {"tls_cert", CONFIG_TEXT, AT(tls_cert), 0, 0, false, "", "FILE", "certificate chain, PEM"},
+    {"tls_key", CONFIG_TEXT, AT(tls_key), 0, 0, false, "", "FILE", "its private key, PEM"},
+    {"data", CONFIG_TEXT, AT(data), 0, 0, false, NULL, "DIR",
+	"the data directory; made if it is not there; one confabd at a time"},
+    {"store", CONFIG_STORE, AT(store), 0, 0, false, NULL,
+	"sqlite:PATH|memory:", "where messages live; memory: forgets them at the end"},
+    {"bus", CONFIG_BUS, AT(bus), 0, 0, false, "local:", "local:", "how nodes hear of each other"},
+    {"node", CONFIG_NODE, AT(node), 0, 0, false, "n1", "NAME", "this node's name"},
+    {"workers", CONFIG_NUMBER, AT(workers), 0, LIMIT_MAX_THREADS, false, "0", "N",
+	"event loops; 0: one for each core"},
+    {"store_readers", CONFIG_NUMBER, AT(store_readers), 0, LIMIT_MAX_THREADS, false, "0", "N",
+	"threads that read the store; 0: two"},
+    {"hash_threads", CONFIG_NUMBER, AT(hash_threads), 0, LIMIT_MAX_THREADS, false, "0", "N",
+	"threads that hash passwords; 0: one for every two cores"},
+    {"hash_queue", CONFIG_NUMBER, AT(hash_queue), 1, 65536, false, "128", "N",
+	"passwords that may wait for each of those threads; a login beyond is answered `busy`"},
+    {"password_mem_kib", CONFIG_NUMBER, AT(password_mem_kib), 8, 4 * KIB *KIB, false, "19456",
+	"KIB", "memory that hashing a password takes (argon2id)"},
+    {"password_passes", CONFIG_NUMBER, AT(password_passes), 1, 100, false, "2", "N",
+	"passes over that memory"},
+    {"registration", CONFIG_OPEN, AT(registration_open), 0, 0, true, "open", "open|closed",
+	"whether anyone may register; closed: `confabd user add`"},
+    {"directory", CONFIG_OPEN, AT(directory_open), 0, 0, true, "open", "open|closed",
+	"whether users can search for, and see, users they have nothing to do with"},
+    {"token_days", CONFIG_NUMBER, AT(token_days), 1, 3650, true, "30", "DAYS",
+	"how long after its last use a login token is good"},
+    {"log_file", CONFIG_TEXT, AT(log_file), 0, 0, false, "", "FILE",
+	"where to log; opened anew on SIGHUP; empty: standard error"},
+    {"log_level", CONFIG_LEVEL, AT(log_level), 0, 0, true, "info", "error|warn|info|debug",
+	"what is worth a line"},
+    {"max_connections", CONFIG_NUMBER, AT(max_connections), 0, 1 << 20, true, "0", "N",
+	"connections at a time; 0: as many as descriptors, less 64"},
+    {"idle_ms", CONFIG_NUMBER, AT(idle_ms), 1000, 3600 * 1000, true, "75000", "MS",
+	"a connection on which nothing arrives for so long is closed"},
+    {"login_ms", CONFIG_NUMBER, AT(login_ms), 100, 3600 * 1000, true, "30000", "MS",
+	"the same for one that did not ask for a login"},
+    {"drain_ms", CONFIG_NUMBER, AT(drain_ms), 0, 600 * 1000, true, "8000", "MS",
+	"on SIGTERM: how long to wait for clients to go"},
+    {"limit_body", CONFIG_NUMBER, AT(limit_body), 1, LIMIT_MAX_BODY, true, "16384", "BYTES",
+	"longest body of a message"},
+    {"limit_data", CONFIG_NUMBER, AT(limit_data), 2, LIMIT_MAX_BODY, true, "16384", "BYTES",
+	"longest data of a message"},
+    {"limit_signal_data", CONFIG_NUMBER, AT(limit_signal_data), 2, LIMIT_MAX_BODY, true, "1024",
+	"BYTES", "longest data of a signal"},
+    {"limit_conversations", CONFIG_NUMBER, AT(limit_conversations), 1, 1000000, true, "2000", "N",
+	"conversations of a user"},
+    {"limit_groups", CONFIG_NUMBER, AT(limit_groups), 1, 1000000, true, "1000", "N",
+	"groups that a user owns"},
+    {"limit_members", CONFIG_NUMBER, AT(limit_members), 2, 1000000, true, "100000", "N",
+	"members of a group"},
+    {"limit_contacts", CONFIG_NUMBER, AT(limit_contacts), 1, 1000000, true, "1000", "N",
+	"contacts of a user"},
+    {"limit_sessions", CONFIG_NUMBER, AT(limit_sessions), 1, 1000, true, "20", "N",
+	"sessions of a user"},
+    {"limit_connections", CONFIG_NUMBER, AT(limit_connections), 1, 100000, true, "100", "N",
+	"connections of a user"},
+    {"origins", CONFIG_ORIGINS, AT(origins), 0, 0, true, "", "URL...",
+	"web pages beside our own that may open a WebSocket, like https://chat.example.org"},
+    {"proxies", CONFIG_BLOCKS, AT(proxies), 0, 0, true, "127.0.0.1 ::1", "ADDR|CIDR...",
+	"who may send PROXY headers on a `proxy` listener"},
+    {"monitors", CONFIG_BLOCKS, AT(monitors), 0, 0, true, "", "ADDR|CIDR...",
+	"who may read /metrics and the reasons of /readyz, beside this machine"},
 };
 const size_t config_key_count = LEN(config_keys);
 
-static const char *const levels[] = { "error", "warn", "info", "debug" };
+static const char *const levels[] = {"error", "warn", "info", "debug"};
 static_assert(LOG_ERROR == 0 && LOG_DEBUG == 3, "levels are numbered as named");
 
 static void *
@@ -104,7 +106,7 @@ config_key_find(slice name)
 		size_t i = 0;
 
 		while (i < name.len && known[i] != '\0' &&
-		    (name.ptr[i] == '-' ? '_' : name.ptr[i]) == known[i])
+		       (name.ptr[i] == '-' ? '_' : name.ptr[i]) == known[i])
 			i++;
 		if (i == name.len && known[i] == '\0')
 			return &config_keys[k];
@@ -122,7 +124,7 @@ bool
 config_key_is_text(const struct config_key *key)
 {
 	return key->type == CONFIG_TEXT || key->type == CONFIG_NODE || key->type == CONFIG_STORE ||
-	    key->type == CONFIG_BUS;
+	       key->type == CONFIG_BUS;
 }
 
 static int
@@ -162,8 +164,8 @@ set_number(struct config *config, const struct config_key *key, slice value, str
 }
 
 static int
-set_choice(struct config *config, const struct config_key *key, slice value, const char *yes, const char *no,
-    struct buf *ret_why)
+set_choice(struct config *config, const struct config_key *key, slice value, const char *yes,
+    const char *no, struct buf *ret_why)
 {
 	bool is_yes = slice_eq(value, slice_str(yes));
 
@@ -199,9 +201,11 @@ set_node(struct config *config, const struct config_key *key, slice value, struc
 	bool good = value.len >= 1 && value.len <= 32;
 
 	for (size_t i = 0; good && i < value.len; i++)
-		good = isalnum((unsigned char)value.ptr[i]) || memchr("._-", value.ptr[i], 3) != NULL;
+		good =
+		    isalnum((unsigned char)value.ptr[i]) || memchr("._-", value.ptr[i], 3) != NULL;
 	if (!good)
-		return why(ret_why, "is not a node's name: 1 to 32 letters, digits, '.', '_' and '-'");
+		return why(
+		    ret_why, "is not a node's name: 1 to 32 letters, digits, '.', '_' and '-'");
 	set_text(config, key, value);
 	return 0;
 }
@@ -224,7 +228,8 @@ set_wired(struct config *config, const struct config_key *key, enum wiring_kind 
 	if (row->missing != NULL)
 		return why(ret_why, row->missing);
 	if (row->needs_path != (value.len > strlen(row->scheme))) {
-		buf_printf(ret_why, row->needs_path ? "has nothing behind \"%s\"" : "has something behind \"%s\"",
+		buf_printf(ret_why,
+		    row->needs_path ? "has nothing behind \"%s\"" : "has something behind \"%s\"",
 		    row->scheme);
 		return -1;
 	}
@@ -285,7 +290,8 @@ address_valid(slice address)
 	if (slice_eq(host, S("*")))
 		return true;
 	if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-		return ip_valid(slice_of(host.ptr + 1, host.len - 2), &family) && family == AF_INET6;
+		return ip_valid(slice_of(host.ptr + 1, host.len - 2), &family) &&
+		       family == AF_INET6;
 	return ip_valid(host, &family) && family == AF_INET;
 }
 
@@ -317,7 +323,8 @@ add_listener(struct config *config, slice value, struct buf *ret_why)
 		else if (slice_eq(flag, S("tls")))
 			one.tls = true;
 		else
-			buf_printf(ret_why, "has \"%.*s\" behind the address; there is `proxy` and `tls`",
+			buf_printf(ret_why,
+			    "has \"%.*s\" behind the address; there is `proxy` and `tls`",
 			    SLICE_ARG(flag));
 	}
 	if (buf_len(ret_why) == 0 && config->listen_count == LIMIT_CONFIG_LIST)
@@ -325,7 +332,8 @@ add_listener(struct config *config, slice value, struct buf *ret_why)
 	if (buf_len(ret_why) > 0)
 		return -1;
 	one.address = mem_dup(address);
-	config->listen = mem_resize(config->listen, config->listen_count + 1, sizeof(*config->listen));
+	config->listen =
+	    mem_resize(config->listen, config->listen_count + 1, sizeof(*config->listen));
 	config->listen[config->listen_count++] = one;
 	return 0;
 }
@@ -345,12 +353,15 @@ block_valid(slice block)
 static bool
 origin_valid(slice origin)
 {
-	size_t skip = slice_starts(origin, S("https://")) ? 8 : slice_starts(origin, S("http://")) ? 7 : 0;
+	size_t skip = slice_starts(origin, S("https://"))  ? 8
+		      : slice_starts(origin, S("http://")) ? 7
+							   : 0;
 
 	if (skip == 0 || origin.len == skip)
 		return false;
 	for (size_t i = skip; i < origin.len; i++)
-		if (!isalnum((unsigned char)origin.ptr[i]) && memchr(".-:[]_", origin.ptr[i], 6) == NULL)
+		if (!isalnum((unsigned char)origin.ptr[i]) &&
+		    memchr(".-:[]_", origin.ptr[i], 6) == NULL)
 			return false;
 	return true;
 }
@@ -400,7 +411,8 @@ set_list(struct config *config, const struct config_key *key, slice value, struc
 }
 
 int
-config_key_set(struct config *config, const struct config_key *key, slice value, struct buf *ret_why)
+config_key_set(
+    struct config *config, const struct config_key *key, slice value, struct buf *ret_why)
 {
 	switch (key->type) {
 	case CONFIG_TEXT:
@@ -446,7 +458,7 @@ config_key_clear(struct config *config, const struct config_key *key)
 	for (size_t i = 0; i < list->count; i++)
 		mem_free(list->items[i]);
 	mem_free(list->items);
-	*list = (struct config_list) {0};
+	*list = (struct config_list){0};
 }
 
 static void
@@ -455,8 +467,8 @@ print_listeners(const struct config *config, struct buf *to)
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listener *one = &config->listen[i];
 
-		buf_printf(to, "%s%s%s%s", i > 0 ? " " : "", one->address, one->proxy ? ",proxy" : "",
-		    one->tls ? ",tls" : "");
+		buf_printf(to, "%s%s%s%s", i > 0 ? " " : "", one->address,
+		    one->proxy ? ",proxy" : "", one->tls ? ",tls" : "");
 	}
 }
 

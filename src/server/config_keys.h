@@ -8,13 +8,13 @@
 enum config_type {
 	CONFIG_TEXT,
 	CONFIG_NUMBER,
-	CONFIG_BOOL,	/* yes or no; as an option it needs no value */
-	CONFIG_OPEN,	/* open or closed, into a bool */
+	CONFIG_BOOL, /* yes or no; as an option it needs no value */
+	CONFIG_OPEN, /* open or closed, into a bool */
 	CONFIG_LEVEL,
-	CONFIG_NODE,	/* a name of a node */
-	CONFIG_STORE,	/* what the wiring table knows */
+	CONFIG_NODE, /* a name of a node */
+	CONFIG_STORE, /* what the wiring table knows */
 	CONFIG_BUS,
-	CONFIG_LISTEN,	/* a list of ADDR:PORT[,proxy][,tls] */
+	CONFIG_LISTEN, /* a list of ADDR:PORT[,proxy][,tls] */
 	CONFIG_ORIGINS, /* lists of what the names say */
 	CONFIG_BLOCKS,
 };
@@ -22,10 +22,10 @@ enum config_type {
 struct config_key {
 	const char *name;
 	enum config_type type;
-	size_t offset;		/* in struct config */
-	uint64_t min, max;	/* of numbers */
-	bool live;		/* SIGHUP takes a change over */
-	const char *fallback;	/* the default, as it would be written; NULL: found out at start */
+	size_t offset; /* in struct config */
+	uint64_t min, max; /* of numbers */
+	bool live; /* SIGHUP takes a change over */
+	const char *fallback; /* the default, as it would be written; NULL: found out at start */
 	const char *argument, *help;
 };
 
@@ -38,11 +38,11 @@ bool config_key_is_list(const struct config_key *key);
 /* Whether its member is an owned char *. */
 bool config_key_is_text(const struct config_key *key);
 /*
- * Sets a key; lists are appended to.  0, or -1 with what is wrong with the value in *ret_why (a sentence's
- * end, like `is not a number`).
+ * Sets a key; lists are appended to.  0, or -1 with what is wrong with the value in *ret_why (a
+ * sentence's end, like `is not a number`).
  */
-int config_key_set(struct config *config, const struct config_key *key, slice value, struct buf *ret_why)
-    __attribute__((warn_unused_result));
+int config_key_set(struct config *config, const struct config_key *key, slice value,
+    struct buf *ret_why) __attribute__((warn_unused_result));
 /* Empties a list, so that a stronger source replaces it. */
 void config_key_clear(struct config *config, const struct config_key *key);
 /* The value as it would be written, appended. */

@@ -18,8 +18,8 @@
 
 /* Loads from an argv and an environment that end in NULL. */
 static int
-load(const char *const *argv, const char *const *environment, struct config **ret_config, struct buf *errors,
-    struct buf *warnings)
+load(const char *const *argv, const char *const *environment, struct config **ret_config,
+    struct buf *errors, struct buf *warnings)
 {
 	struct config_sources from = {0};
 	char *args[32] = {0}, *variables[32] = {0};
@@ -32,7 +32,8 @@ load(const char *const *argv, const char *const *environment, struct config **re
 	from.argv = args;
 	from.environment = variables;
 	int rc = config_load(&from, ret_config, errors, warnings);
-	/* Words are borrowed from argv: the tests that look at them have literals of the same text. */
+	/* Words are borrowed from argv: the tests that look at them have literals of the same text.
+	 */
 	if (rc == 0)
 		for (size_t w = 0; w < (*ret_config)->word_count; w++)
 			for (size_t i = 0; argv[i] != NULL; i++)
@@ -72,7 +73,7 @@ refused(const char *const *argv, const char *const *environment, const char *wan
 	buf_fini(&warnings);
 }
 
-#define ARGV(...) ((const char *const[]) { __VA_ARGS__, NULL })
+#define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* A file in the working directory, removed by unlink(). */
 static void
@@ -108,7 +109,8 @@ refused_file(slice text, const char *want_behind_path)
 static void
 test_defaults(void **state)
 {
-	struct config *c = loaded(NULL, ARGV("HOME=/home/ann", "STATE_DIRECTORY=/state/confab:/other"));
+	struct config *c =
+	    loaded(NULL, ARGV("HOME=/home/ann", "STATE_DIRECTORY=/state/confab:/other"));
 
 	(void)state;
 	assert_int_equal(c->listen_count, 1);
@@ -148,8 +150,9 @@ test_precedence(void **state)
 	struct config *c;
 
 	(void)state;
-	write_file(temporary(), S("# a comment\n[confabd]\nnode = file\nworkers=2\r\n\tidle_ms =  5000\n"
-				  "listen = 127.0.0.1:1 127.0.0.1:2\nlisten = [::1]:3,proxy\nregistration = closed"));
+	write_file(temporary(),
+	    S("# a comment\n[confabd]\nnode = file\nworkers=2\r\n\tidle_ms =  5000\n"
+	      "listen = 127.0.0.1:1 127.0.0.1:2\nlisten = [::1]:3,proxy\nregistration = closed"));
 	c = loaded(ARGV("-c", temporary()), ARGV("STATE_DIRECTORY=/s"));
 	assert_string_equal(c->file, temporary());
 	assert_string_equal(c->node, "file");
@@ -163,8 +166,8 @@ test_precedence(void **state)
 	char variable[96];
 	(void)snprintf(variable, sizeof(variable), "CONFAB_CONFIG=%s", temporary());
 	c = loaded(ARGV("--node=line", "--allow-plain", "--listen", "*:9"),
-	    ARGV(variable, "CONFAB_NODE=environment", "CONFAB_WORKERS=3", "CONFAB_LISTEN=127.0.0.1:8",
-	        "CONFAB_IDLE_MS=", "STATE_DIRECTORY=/s"));
+	    ARGV(variable, "CONFAB_NODE=environment", "CONFAB_WORKERS=3",
+		"CONFAB_LISTEN=127.0.0.1:8", "CONFAB_IDLE_MS=", "STATE_DIRECTORY=/s"));
 	assert_string_equal(c->node, "line");
 	assert_int_equal(c->workers, 3);
 	assert_int_equal(c->idle_ms, 5000);
@@ -179,7 +182,8 @@ static void
 test_file_errors(void **state)
 {
 	(void)state;
-	refused_file(S("\n\nlisen = 127.0.0.1:7000\n"), "3: unknown key \"lisen\"; did you mean \"listen\"?");
+	refused_file(S("\n\nlisen = 127.0.0.1:7000\n"),
+	    "3: unknown key \"lisen\"; did you mean \"listen\"?");
 	refused_file(S("favourite_colour = blue"),
 	    "1: unknown key \"favourite_colour\"; `confabd --help` lists them");
 	refused_file(S("workers = many"), "1: workers: \"many\" is not a whole number");
@@ -194,28 +198,35 @@ test_file_errors(void **state)
 	refused_file(S("node = \"n1\""), "1: node: write the value without quotes");
 	refused_file(S("[redis]"),
 	    "1: unknown section \"[redis]\"; there is only [confabd], and it can be left out");
-	refused_file(S("registration = yes"), "1: registration: \"yes\" is neither \"open\" nor \"closed\"");
-	refused_file(S("allow_plain = true"), "1: allow_plain: \"true\" is neither \"yes\" nor \"no\"");
-	refused_file(S("log_level = wran"),
-	    "1: log_level: \"wran\" is not a level: error, warn, info or debug; did you mean \"warn\"?");
+	refused_file(
+	    S("registration = yes"), "1: registration: \"yes\" is neither \"open\" nor \"closed\"");
+	refused_file(
+	    S("allow_plain = true"), "1: allow_plain: \"true\" is neither \"yes\" nor \"no\"");
+	refused_file(S("log_level = wran"), "1: log_level: \"wran\" is not a level: error, warn, "
+					    "info or debug; did you mean \"warn\"?");
 	refused_file(S("node = a b"),
 	    "1: node: \"a b\" is not a node's name: 1 to 32 letters, digits, '.', '_' and '-'");
 	refused_file(S("data = a\0b"), "1: data: the value has a zero byte");
 	refused_file(S("store = sqlite:"), "1: store: \"sqlite:\" has nothing behind \"sqlite:\"");
-	refused_file(S("store = memory:x"), "1: store: \"memory:x\" has something behind \"memory:\"");
-	refused_file(S("store = oracle"), "1: store: \"oracle\" begins with none of sqlite:, memory:, mysql://");
+	refused_file(
+	    S("store = memory:x"), "1: store: \"memory:x\" has something behind \"memory:\"");
+	refused_file(S("store = oracle"),
+	    "1: store: \"oracle\" begins with none of sqlite:, memory:, mysql://");
 	refused_file(S("store = mysql://a@b/c"),
-	    "1: store: \"mysql://a@b/c\" needs the store for MySQL and MariaDB, which this build does not have; "
+	    "1: store: \"mysql://a@b/c\" needs the store for MySQL and MariaDB, which this build "
+	    "does not have; "
 	    "use sqlite:PATH");
 	refused_file(S("bus = redis://localhost:6379"),
-	    "1: bus: \"redis://localhost:6379\" needs the bus for Redis, which this build does not have; use "
+	    "1: bus: \"redis://localhost:6379\" needs the bus for Redis, which this build does not "
+	    "have; use "
 	    "local: (one node)");
 	refused_file(S("listen = 7000"),
 	    "1: listen: \"7000\" is not ADDR:PORT, like 127.0.0.1:7000, [::1]:7000 or *:7000");
 	refused_file(S("listen = localhost:7000"),
 	    "1: listen: \"localhost:7000\" names no address: write 127.0.0.1 for this machine");
-	refused_file(S("listen = 127.0.0.1:7000,ssl"),
-	    "1: listen: \"127.0.0.1:7000,ssl\" has \"ssl\" behind the address; there is `proxy` and `tls`");
+	refused_file(
+	    S("listen = 127.0.0.1:7000,ssl"), "1: listen: \"127.0.0.1:7000,ssl\" has \"ssl\" "
+					      "behind the address; there is `proxy` and `tls`");
 	refused_file(S("monitors = 10.0.0.0/33"),
 	    "1: monitors: \"10.0.0.0/33\" is no address or block, like 10.0.0.7 or 10.0.0.0/8");
 	refused_file(S("origins = example.org"),
@@ -227,7 +238,8 @@ test_file_unreadable(void **state)
 {
 	(void)state;
 	refused(ARGV("--config", "/nowhere/confabd.conf"), NULL,
-	    "/nowhere/confabd.conf: cannot read this configuration file: No such file or directory\n");
+	    "/nowhere/confabd.conf: cannot read this configuration file: No such file or "
+	    "directory\n");
 	refused(ARGV("-c", "/"), NULL, "/: cannot read this configuration file: Is a directory\n");
 }
 
@@ -241,13 +253,14 @@ test_bounds(void **state)
 	buf_printf(&text, "node = ");
 	for (int i = 0; i < LIMIT_CONFIG_LINE_BYTES; i++)
 		buf_append(&text, "x", 1);
-	(void)snprintf(want, sizeof(want), "1: this line is longer than %d bytes", LIMIT_CONFIG_LINE_BYTES);
+	(void)snprintf(
+	    want, sizeof(want), "1: this line is longer than %d bytes", LIMIT_CONFIG_LINE_BYTES);
 	refused_file(buf_slice(&text), want);
 	while (buf_len(&text) <= LIMIT_CONFIG_FILE_BYTES)
 		buf_append(&text, "# and so on\n", 12);
 	write_file(temporary(), buf_slice(&text));
-	(void)snprintf(want, sizeof(want), "%s: cannot read this configuration file: File too large\n",
-	    temporary());
+	(void)snprintf(want, sizeof(want),
+	    "%s: cannot read this configuration file: File too large\n", temporary());
 	refused(ARGV("-c", temporary()), NULL, want);
 
 	buf_clear(&text);
@@ -279,14 +292,18 @@ static void
 test_option_errors(void **state)
 {
 	(void)state;
-	refused(ARGV("--lisen", "x"), NULL, "unknown option \"--lisen\"; did you mean \"--listen\"?\n");
-	refused(ARGV("--alow-plain"), NULL, "unknown option \"--alow-plain\"; did you mean \"--allow-plain\"?\n");
-	refused(ARGV("--frobnicate"), NULL, "unknown option \"--frobnicate\"; `confabd --help` lists them\n");
+	refused(
+	    ARGV("--lisen", "x"), NULL, "unknown option \"--lisen\"; did you mean \"--listen\"?\n");
+	refused(ARGV("--alow-plain"), NULL,
+	    "unknown option \"--alow-plain\"; did you mean \"--allow-plain\"?\n");
+	refused(ARGV("--frobnicate"), NULL,
+	    "unknown option \"--frobnicate\"; `confabd --help` lists them\n");
 	refused(ARGV("-x"), NULL, "unknown option \"-x\"; `confabd --help` lists them\n");
 	refused(ARGV("--workers"), NULL, "--workers needs a value: N\n");
 	refused(ARGV("--workers=x"), NULL, "--workers: workers: \"x\" is not a whole number\n");
 	refused(ARGV("a", "b", "c", "d", "e"), NULL, "\"e\" is one word too many\n");
-	refused(NULL, ARGV("CONFAB_WORKERS=x"), "CONFAB_WORKERS: workers: \"x\" is not a whole number\n");
+	refused(NULL, ARGV("CONFAB_WORKERS=x"),
+	    "CONFAB_WORKERS: workers: \"x\" is not a whole number\n");
 }
 
 static void
@@ -294,18 +311,21 @@ test_whole_errors(void **state)
 {
 	(void)state;
 	refused(ARGV("--listen", "*:7000"), NULL,
-	    "listen: \"*:7000\" can be reached from other machines without TLS, and passwords would travel in the "
+	    "listen: \"*:7000\" can be reached from other machines without TLS, and passwords "
+	    "would travel in the "
 	    "clear; add \",tls\" (with tls_cert and tls_key), or allow it with allow_plain = yes "
 	    "(--allow-plain)\n");
 	refused(ARGV("--listen", "127.0.0.1:7000,tls"), NULL,
 	    "listen: \"127.0.0.1:7000,tls\" needs a certificate: set tls_cert and tls_key\n");
-	refused(ARGV("--tls-cert", "x.pem"), NULL, "tls_cert and tls_key belong together; only tls_cert is given\n");
+	refused(ARGV("--tls-cert", "x.pem"), NULL,
+	    "tls_cert and tls_key belong together; only tls_cert is given\n");
 	refused(ARGV("--listen="), NULL,
 	    "listen: there is no address to listen on; the usual one is 127.0.0.1:7000\n");
 
-	struct config *c = loaded(ARGV("--listen", "0.0.0.0:1,tls", "--listen", "[::1]:0", "--listen", "127.3.2.1:5",
-	                              "--tls-cert", "a", "--tls-key", "b", "--data", "d"),
-	    NULL);
+	struct config *c =
+	    loaded(ARGV("--listen", "0.0.0.0:1,tls", "--listen", "[::1]:0", "--listen",
+		       "127.3.2.1:5", "--tls-cert", "a", "--tls-key", "b", "--data", "d"),
+		NULL);
 	assert_int_equal(c->listen_count, 3);
 	assert_true(c->listen[0].tls);
 	assert_string_equal(c->store, "sqlite:d/confab.db");
@@ -315,7 +335,8 @@ test_whole_errors(void **state)
 static void
 test_words_and_flags(void **state)
 {
-	struct config *c = loaded(ARGV("user", "--data", "d", "add", "--password-stdin", "--", "--bob"), NULL);
+	struct config *c =
+	    loaded(ARGV("user", "--data", "d", "add", "--password-stdin", "--", "--bob"), NULL);
 
 	(void)state;
 	assert_int_equal(c->word_count, 3);
@@ -342,7 +363,8 @@ test_environment_warning(void **state)
 	struct config *config = NULL;
 
 	(void)state;
-	assert_int_equal(load(ARGV("--data=d"), ARGV("CONFAB_WORKES=2", "CONFAB_TOKEN_FILE=x"), &config, &errors, &warnings),
+	assert_int_equal(load(ARGV("--data=d"), ARGV("CONFAB_WORKES=2", "CONFAB_TOKEN_FILE=x"),
+			     &config, &errors, &warnings),
 	    0);
 	buf_append(&warnings, "", 1);
 	assert_string_equal(buf_head(&warnings),
@@ -356,7 +378,8 @@ static void
 test_restart_needed(void **state)
 {
 	struct config *a = loaded(ARGV("--data=d"), NULL);
-	struct config *b = loaded(ARGV("--data=e", "--idle-ms=9000", "--workers=2", "--origins=https://a.b:1"), NULL);
+	struct config *b = loaded(
+	    ARGV("--data=e", "--idle-ms=9000", "--workers=2", "--origins=https://a.b:1"), NULL);
 	struct buf keys = {0};
 
 	(void)state;
@@ -470,21 +493,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_password_cost),
-		cmocka_unit_test(test_precedence),
-		cmocka_unit_test(test_file_errors),
-		cmocka_unit_test(test_file_unreadable),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_option_errors),
-		cmocka_unit_test(test_whole_errors),
-		cmocka_unit_test(test_words_and_flags),
-		cmocka_unit_test(test_environment_warning),
-		cmocka_unit_test(test_restart_needed),
-		cmocka_unit_test(test_loopback),
-		cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_shipped_file),
-		cmocka_unit_test(test_describe),
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_password_cost),
+	    cmocka_unit_test(test_precedence),
+	    cmocka_unit_test(test_file_errors),
+	    cmocka_unit_test(test_file_unreadable),
+	    cmocka_unit_test(test_bounds),
+	    cmocka_unit_test(test_option_errors),
+	    cmocka_unit_test(test_whole_errors),
+	    cmocka_unit_test(test_words_and_flags),
+	    cmocka_unit_test(test_environment_warning),
+	    cmocka_unit_test(test_restart_needed),
+	    cmocka_unit_test(test_loopback),
+	    cmocka_unit_test(test_nearest),
+	    cmocka_unit_test(test_shipped_file),
+	    cmocka_unit_test(test_describe),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

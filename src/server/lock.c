@@ -32,12 +32,15 @@ advice(int err, char *ret_text, size_t size)
 	char name[64];
 
 	if (err == EACCES || err == EPERM)
-		(void)snprintf(ret_text, size, "give it to user %s, or choose another with --data DIR",
+		(void)snprintf(ret_text, size,
+		    "give it to user %s, or choose another with --data DIR",
 		    who_am_i(name, sizeof(name)));
 	else if (err == EROFS)
-		(void)snprintf(ret_text, size, "mount it for writing, or choose another with --data DIR");
+		(void)snprintf(
+		    ret_text, size, "mount it for writing, or choose another with --data DIR");
 	else if (err == ENOSPC || err == EDQUOT)
-		(void)snprintf(ret_text, size, "free some space, or choose another with --data DIR");
+		(void)snprintf(
+		    ret_text, size, "free some space, or choose another with --data DIR");
 	else
 		(void)snprintf(ret_text, size, "choose another with --data DIR");
 	return ret_text;
@@ -51,7 +54,8 @@ data_dir_make(const char *dir, char *ret_error, size_t error_size)
 	struct stat st;
 
 	if (len == 0 || len >= sizeof(path)) {
-		(void)snprintf(ret_error, error_size, "the data directory's name is empty or too long");
+		(void)snprintf(
+		    ret_error, error_size, "the data directory's name is empty or too long");
 		return -1;
 	}
 	for (size_t i = 1; i <= len; i++) {
@@ -64,14 +68,16 @@ data_dir_make(const char *dir, char *ret_error, size_t error_size)
 
 			if (err == EEXIST || stat(path, &st) == 0)
 				continue;
-			(void)snprintf(ret_error, error_size, "cannot make the data directory %s: %s; %s", dir,
-			    strerror(err), advice(err, next, sizeof(next)));
+			(void)snprintf(ret_error, error_size,
+			    "cannot make the data directory %s: %s; %s", dir, strerror(err),
+			    advice(err, next, sizeof(next)));
 			return -1;
 		}
 	}
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode)) {
 		(void)snprintf(ret_error, error_size,
-		    "the data directory %s is not a directory; choose another with --data DIR", dir);
+		    "the data directory %s is not a directory; choose another with --data DIR",
+		    dir);
 		return -1;
 	}
 	return 0;
@@ -86,8 +92,9 @@ data_dir_check(const char *dir, char *ret_error, size_t error_size)
 	(void)snprintf(path, sizeof(path), "%.4000s/.confabd-check", dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		(void)snprintf(ret_error, error_size, "cannot write to the data directory %s: %s; %s", dir,
-		    strerror(errno), advice(errno, next, sizeof(next)));
+		(void)snprintf(ret_error, error_size,
+		    "cannot write to the data directory %s: %s; %s", dir, strerror(errno),
+		    advice(errno, next, sizeof(next)));
 		return -1;
 	}
 	(void)close(fd);
@@ -117,14 +124,15 @@ lock_take(const char *path, const char *what, char *ret_error, size_t error_size
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0) {
-		(void)snprintf(ret_error, error_size, "cannot write to %s: %s: %s; %s", what, path, strerror(errno),
-		    advice(errno, next, sizeof(next)));
+		(void)snprintf(ret_error, error_size, "cannot write to %s: %s: %s; %s", what, path,
+		    strerror(errno), advice(errno, next, sizeof(next)));
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		holder(fd, text, sizeof(text));
 		(void)snprintf(ret_error, error_size,
-		    "%s is in use by another confabd%s; stop that one first, or start this one with --data DIR of "
+		    "%s is in use by another confabd%s; stop that one first, or start this one "
+		    "with --data DIR of "
 		    "its own",
 		    what, text);
 		(void)close(fd);
@@ -132,8 +140,8 @@ lock_take(const char *path, const char *what, char *ret_error, size_t error_size
 	}
 	(void)snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) < 0) {
-		(void)snprintf(ret_error, error_size, "cannot write to %s: %s: %s; %s", what, path, strerror(errno),
-		    advice(errno, next, sizeof(next)));
+		(void)snprintf(ret_error, error_size, "cannot write to %s: %s: %s; %s", what, path,
+		    strerror(errno), advice(errno, next, sizeof(next)));
 		(void)close(fd);
 		return -1;
 	}

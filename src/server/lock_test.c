@@ -57,11 +57,12 @@ test_cannot_make(void **state)
 
 	(void)state;
 	assert_int_equal(data_dir_make("/proc/nobody/can", error, sizeof(error)), -1);
-	assert_string_equal(error,
-	    "cannot make the data directory /proc/nobody/can: No such file or directory; choose another with "
-	    "--data DIR");
+	assert_string_equal(error, "cannot make the data directory /proc/nobody/can: No such file "
+				   "or directory; choose another with "
+				   "--data DIR");
 	assert_int_equal(data_dir_make("/dev/null", error, sizeof(error)), -1);
-	assert_string_equal(error, "the data directory /dev/null is not a directory; choose another with --data DIR");
+	assert_string_equal(error,
+	    "the data directory /dev/null is not a directory; choose another with --data DIR");
 	assert_int_equal(data_dir_make("", error, sizeof(error)), -1);
 	assert_int_equal(data_dir_check("/proc", error, sizeof(error)), -1);
 	assert_non_null(strstr(error, "cannot write to the data directory /proc: "));
@@ -77,11 +78,13 @@ test_second(void **state)
 	(void)snprintf(path, sizeof(path), "%s/lock", top);
 	fd = lock_take(path, "the data directory /d", error, sizeof(error));
 	assert_true(fd >= 0);
-	/* Locks of flock() belong to the open file, so a second opening is like a second process. */
+	/* Locks of flock() belong to the open file, so a second opening is like a second process.
+	 */
 	again = lock_take(path, "the data directory /d", error, sizeof(error));
 	assert_int_equal(again, -1);
 	(void)snprintf(want, sizeof(want),
-	    "the data directory /d is in use by another confabd (pid %ld); stop that one first, or start this one "
+	    "the data directory /d is in use by another confabd (pid %ld); stop that one first, or "
+	    "start this one "
 	    "with --data DIR of its own",
 	    (long)getpid());
 	assert_string_equal(error, want);
@@ -130,21 +133,22 @@ test_unwritable(void **state)
 	char error[512] = "";
 
 	(void)state;
-	assert_int_equal(lock_take("/proc/version/lock", "the data directory /proc", error, sizeof(error)), -1);
-	assert_string_equal(error,
-	    "cannot write to the data directory /proc: /proc/version/lock: Not a directory; choose another with "
-	    "--data DIR");
+	assert_int_equal(
+	    lock_take("/proc/version/lock", "the data directory /proc", error, sizeof(error)), -1);
+	assert_string_equal(error, "cannot write to the data directory /proc: /proc/version/lock: "
+				   "Not a directory; choose another with "
+				   "--data DIR");
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_make, setup, teardown),
-		cmocka_unit_test(test_cannot_make),
-		cmocka_unit_test_setup_teardown(test_second, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
-		cmocka_unit_test(test_unwritable),
+	    cmocka_unit_test_setup_teardown(test_make, setup, teardown),
+	    cmocka_unit_test(test_cannot_make),
+	    cmocka_unit_test_setup_teardown(test_second, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+	    cmocka_unit_test(test_unwritable),
 	};
 
 	return cmocka_run_group_tests_name("lock", tests, NULL, NULL);

@@ -18,12 +18,13 @@ struct row {
 	const char *metric, *label, *help;
 };
 
-#define ROW(name, metric, label, help) { metric, label, help },
-static const struct row counters[] = { STAT_COUNTERS(ROW) };
-static const struct row gauges[] = { STAT_GAUGES(ROW) };
-static const struct row histograms[] = { STAT_HISTOGRAMS(ROW) };
+#define ROW(name, metric, label, help) {metric, label, help},
+static const struct row counters[] = {STAT_COUNTERS(ROW)};
+static const struct row gauges[] = {STAT_GAUGES(ROW)};
+static const struct row histograms[] = {STAT_HISTOGRAMS(ROW)};
 
-static_assert(ERR_MAX <= STAT_CODES && CLOSE_MAX <= STAT_CODES, "every error and reason has its counter");
+static_assert((int)ERR_MAX <= STAT_CODES && (int)CLOSE_MAX <= STAT_CODES,
+    "every error and reason has its counter");
 
 /* --- The process --- */
 
@@ -70,7 +71,8 @@ count_threads(void)
 	const char *at;
 	uint64_t count = 0;
 
-	if (!read_proc("/proc/self/status", text, sizeof(text)) || (at = strstr(text, "\nThreads:")) == NULL)
+	if (!read_proc("/proc/self/status", text, sizeof(text)) ||
+	    (at = strstr(text, "\nThreads:")) == NULL)
 		return 0;
 	return sscanf(at, "\nThreads: %" SCNu64, &count) == 1 ? count : 0;
 }
@@ -93,7 +95,8 @@ metrics_process_read(struct metrics_process *ret_process)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 		ret_process->max_fds = files.rlim_cur;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
-		ret_process->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+		ret_process->cpu_seconds =
+		    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
@@ -105,7 +108,8 @@ put_head(struct buf *to, const struct row *rows, size_t i, const char *type)
 {
 	if (i > 0 && strcmp(rows[i].metric, rows[i - 1].metric) == 0)
 		return;
-	buf_printf(to, "# HELP %s %s\n# TYPE %s %s\n", rows[i].metric, rows[i].help, rows[i].metric, type);
+	buf_printf(
+	    to, "# HELP %s %s\n# TYPE %s %s\n", rows[i].metric, rows[i].help, rows[i].metric, type);
 }
 
 static void
@@ -133,7 +137,8 @@ put_gauges(struct buf *to, const struct stats *sum)
 	for (size_t i = 0; i < LEN(gauges); i++) {
 		put_head(to, gauges, i, "gauge");
 		put_name(to, &gauges[i]);
-		/* Threads are read one after the other: a sum can be off by what moved meanwhile. */
+		/* Threads are read one after the other: a sum can be off by what moved meanwhile.
+		 */
 		buf_printf(to, "%" PRId64 "\n", sum->gauges[i] > 0 ? sum->gauges[i] : 0);
 	}
 }
@@ -152,7 +157,8 @@ put_histograms(struct buf *to, const struct stats *sum)
 				buf_printf(to, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", metric,
 				    (double)((uint64_t)1024 << b) / 1e9, count);
 			else
-				buf_printf(to, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", metric, count);
+				buf_printf(
+				    to, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", metric, count);
 		}
 		buf_printf(to, "%s_sum %.9f\n", metric, (double)sum->histogram_sum_ns[i] / 1e9);
 		buf_printf(to, "%s_count %" PRIu64 "\n", metric, count);
@@ -165,8 +171,8 @@ put_named(struct buf *to, const struct stats *sum)
 	buf_printf(to, "# HELP confab_errors_total Requests answered with an error\n"
 		       "# TYPE confab_errors_total counter\n");
 	for (unsigned err = ERR_OK + 1; err < ERR_MAX; err++)
-		buf_printf(to, "confab_errors_total{name=\"%s\"} %" PRIu64 "\n", gate_error_name((enum err)err),
-		    sum->errors[err]);
+		buf_printf(to, "confab_errors_total{name=\"%s\"} %" PRIu64 "\n",
+		    gate_error_name((enum err)err), sum->errors[err]);
 	buf_printf(to, "# HELP confab_connections_closed_total Connections closed\n"
 		       "# TYPE confab_connections_closed_total counter\n");
 	for (unsigned reason = 0; reason < CLOSE_MAX; reason++)
@@ -177,7 +183,8 @@ put_named(struct buf *to, const struct stats *sum)
 static void
 put_number(struct buf *to, const char *metric, const char *type, const char *help, uint64_t number)
 {
-	buf_printf(to, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", metric, help, metric, type, metric, number);
+	buf_printf(to, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", metric, help, metric, type,
+	    metric, number);
 }
 
 static void
@@ -189,9 +196,10 @@ put_process(struct buf *to, const struct metrics_process *p)
 	    p->version, p->node);
 	put_number(to, "confab_ready", "gauge", "Whether it can serve", p->ready);
 	put_number(to, "confab_workers", "gauge", "Event loops", p->workers);
-	put_number(to, "confab_log_dropped_total", "counter", "Log lines dropped because the ring was full",
-	    p->log_dropped);
-	put_number(to, "process_resident_memory_bytes", "gauge", "Resident memory", p->resident_bytes);
+	put_number(to, "confab_log_dropped_total", "counter",
+	    "Log lines dropped because the ring was full", p->log_dropped);
+	put_number(
+	    to, "process_resident_memory_bytes", "gauge", "Resident memory", p->resident_bytes);
 	put_number(to, "process_virtual_memory_bytes", "gauge", "Virtual memory", p->virtual_bytes);
 	put_number(to, "process_open_fds", "gauge", "Open file descriptors", p->open_fds);
 	put_number(to, "process_max_fds", "gauge", "Most descriptors that may be open", p->max_fds);

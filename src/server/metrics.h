@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What Prometheus reads: every table of counters in its text format, and a few facts of the process. */
+/* What Prometheus reads: every table of counters in its text format, and a few facts of the
+ * process. */
 #ifndef SERVER_METRICS_H
 #define SERVER_METRICS_H
 
@@ -8,7 +9,7 @@
 
 struct metrics_process {
 	const char *version, *node;
-	uint64_t started_ms;	/* since 1970 */
+	uint64_t started_ms; /* since 1970 */
 	uint64_t log_dropped;
 	unsigned workers;
 	/* Of the process; 0 where it can't be found out. */

@@ -12,8 +12,13 @@
 static const char *
 page(struct buf *text, const struct stats *sum)
 {
-	struct metrics_process process = { .version = "1.2.3", .node = "n7", .started_ms = 1500, .workers = 3,
-		.resident_bytes = 4096, .cpu_seconds = 0.25, .ready = true };
+	struct metrics_process process = {.version = "1.2.3",
+	    .node = "n7",
+	    .started_ms = 1500,
+	    .workers = 3,
+	    .resident_bytes = 4096,
+	    .cpu_seconds = 0.25,
+	    .ready = true};
 
 	metrics_put(text, sum, &process);
 	buf_append(text, "", 1);
@@ -90,20 +95,23 @@ test_format(void **state)
 		end = strchr(at, '\n');
 		assert_non_null(end);
 		if (strncmp(at, "# HELP ", 7) == 0) {
-			(void)snprintf(current, sizeof(current), "%.*s", (int)name_len(at + 7), at + 7);
+			(void)snprintf(
+			    current, sizeof(current), "%.*s", (int)name_len(at + 7), at + 7);
 			(void)snprintf(mark, sizeof(mark), "\n%s\n", current);
 			if (strstr(buf_head(&seen), mark) != NULL)
 				fail_msg("%s is introduced twice", current);
 			seen.end--;
 			buf_append(&seen, mark, strlen(mark) + 1);
-			assert_true(at[7 + strlen(current)] == ' ' && at + 8 + strlen(current) < end);
+			assert_true(
+			    at[7 + strlen(current)] == ' ' && at + 8 + strlen(current) < end);
 		} else if (strncmp(at, "# TYPE ", 7) == 0) {
 			assert_int_equal(strncmp(at + 7, current, strlen(current)), 0);
 		} else {
 			samples++;
 			assert_int_equal(strncmp(at, current, strlen(current)), 0);
 			assert_true(name_len(at) == strlen(current) || at[strlen(current)] == '_');
-			assert_true(memchr(at, ' ', (size_t)(end - at)) != NULL && isdigit((unsigned char)end[-1]));
+			assert_true(memchr(at, ' ', (size_t)(end - at)) != NULL &&
+				    isdigit((unsigned char)end[-1]));
 		}
 	}
 	assert_true(samples > 100);
@@ -129,9 +137,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_format),
-		cmocka_unit_test(test_process),
+	    cmocka_unit_test(test_values),
+	    cmocka_unit_test(test_format),
+	    cmocka_unit_test(test_process),
 	};
 
 	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

@@ -26,7 +26,8 @@ edit_distance(slice a, slice b)
 	for (unsigned j = 0; j <= b.len; j++)
 		rows[0][j] = j;
 	for (unsigned i = 1; i <= a.len; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i - 1) % 3], *before = rows[(i + 1) % 3];
+		unsigned *row = rows[i % 3], *above = rows[(i - 1) % 3],
+			 *before = rows[(i + 1) % 3];
 
 		row[0] = i;
 		for (unsigned j = 1; j <= b.len; j++) {
@@ -53,5 +54,5 @@ nearest_offer(struct nearest *best, slice given, const char *candidate)
 	if (distance > far || distance >= longer)
 		return;
 	if (best->word == NULL || distance < best->distance)
-		*best = (struct nearest) { candidate, distance };
+		*best = (struct nearest){candidate, distance};
 }

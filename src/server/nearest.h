@@ -7,12 +7,13 @@
 
 enum { NEAREST_MAX_BYTES = 48 }; /* longer words are near nothing */
 
-/* How many single-character edits (insert, delete, replace, swap of neighbours) lie between two words. */
+/* How many single-character edits (insert, delete, replace, swap of neighbours) lie between two
+ * words. */
 unsigned edit_distance(slice a, slice b);
 
 /*
- * Keeps the best candidate seen so far: start with {0}, offer each, then read `word`: NULL if none was near
- * enough (a third of the longer word, at least two edits).
+ * Keeps the best candidate seen so far: start with {0}, offer each, then read `word`: NULL if none
+ * was near enough (a third of the longer word, at least two edits).
  */
 struct nearest {
 	const char *word; /* borrowed from the candidates */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/pwpool.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,7 +17,8 @@
 
 enum { HASHER_NICE = 5 };
 
-static_assert(sizeof(((struct hash_job *)0)->hash) >= crypto_pwhash_argon2id_STRBYTES, "a hash fits its job");
+static_assert(
+    sizeof(((struct hash_job *)0)->hash) >= crypto_pwhash_argon2id_STRBYTES, "a hash fits its job");
 
 struct pwpool {
 	struct pwpool_options options;
@@ -33,7 +36,8 @@ password_hash(slice password, uint64_t mem_kib, uint64_t passes, char ret_hash[1
 	if (sodium_init() < 0)
 		panic("libsodium does not start");
 	memset(ret_hash, 0, 128);
-	return crypto_pwhash_argon2id_str(ret_hash, password.ptr, password.len, passes, mem_kib * 1024);
+	return crypto_pwhash_argon2id_str(
+	    ret_hash, password.ptr, password.len, passes, mem_kib * 1024);
 }
 
 static void
@@ -53,14 +57,17 @@ work(const struct pwpool_options *o, struct hash_job *job)
 
 	if (job->fresh != NULL)
 		wanted = slice_of(job->fresh, job->fresh_len);
+	errno = 0;
 	if (job->verify[0] != '\0')
-		job->verified = crypto_pwhash_argon2id_str_verify(job->verify, job->password,
-		    job->password_len) == 0;
+		job->verified = crypto_pwhash_argon2id_str_verify(
+				    job->verify, job->password, job->password_len) == 0;
+	/* A password that could not be checked is not a wrong one. */
+	job->busy = !job->verified && errno == ENOMEM;
 	if (job->want_hash && (job->verify[0] == '\0' || job->verified) &&
-	    password_hash(wanted, o->mem_kib, o->passes, job->hash) < 0) {
-		log_error("password", "no_memory", "wanted_kib=%llu", (unsigned long long)o->mem_kib);
+	    password_hash(wanted, o->mem_kib, o->passes, job->hash) < 0)
 		job->busy = true;
-	}
+	if (job->busy)
+		log_error("password", "no_memory", "wanted_kib=%" PRIu64, o->mem_kib);
 	histogram_add(HISTOGRAM_HASHING, clock_mono_ns() - start_ns);
 }
 
@@ -145,7 +152,6 @@ pwpool_submit(struct pwpool *pool, struct hash_job *job)
 	}
 	(void)pthread_mutex_unlock(&pool->lock);
 	if (!taken) {
-		stat_add(STAT_HASH_BUSY, 1);
 		job->busy = true;
 		finish(pool, job);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that hash and check passwords (argon2id), so that no event loop does.  The queue is bounded: a job
- * that finds it full comes back at once with job->busy.  They run a little less important than the rest, so
- * that a storm of logins does not hold up those who are logged in.
+ * Threads that hash and check passwords (argon2id), so that no event loop does.  The queue is
+ * bounded: a job that finds it full comes back at once with job->busy.  They run a little less
+ * important than the rest, so that a storm of logins does not hold up those who are logged in.
  *
  * One mutex guards the queue; it is held for a few instructions and never together with another.
  */
@@ -14,9 +14,10 @@
 struct pwpool;
 
 struct pwpool_options {
-	unsigned threads, queue_max;	/* both at least 1 */
+	unsigned threads, queue_max; /* both at least 1 */
 	uint64_t mem_kib, passes;
-	/* The job is done, with its passwords wiped; any thread, also the submitting one where it was busy. */
+	/* The job is done, with its passwords wiped; any thread, also the submitting one where it
+	 * was busy. */
 	void (*done)(void *cookie, struct hash_job *job);
 	void *cookie;
 };

@@ -2,17 +2,19 @@
 #include "server/wiring.h"
 
 static const struct wiring table[] = {
-	{ WIRING_STORE, "sqlite:", NULL, true, true },
-	{ WIRING_STORE, "memory:", NULL, false, false },
-	{ WIRING_STORE, "mysql://",
-	    "needs the store for MySQL and MariaDB, which this build does not have; use sqlite:PATH", true, false },
-	{ WIRING_BUS, "local:", NULL, false, false },
-	{ WIRING_BUS, "redis://",
-	    "needs the bus for Redis, which this build does not have; use local: (one node)", true, false },
-	/* One listening address speaks all of these; the first bytes decide (wire/detect.h, gate/). */
-	{ WIRING_PROTOCOL, "json-lines", NULL, false, false },
-	{ WIRING_PROTOCOL, "websocket", NULL, false, false },
-	{ WIRING_PROTOCOL, "http", NULL, false, false },
+    {WIRING_STORE, "sqlite:", NULL, true, true},
+    {WIRING_STORE, "memory:", NULL, false, false},
+    {WIRING_STORE, "mysql://",
+	"needs the store for MySQL and MariaDB, which this build does not have; use sqlite:PATH",
+	true, false},
+    {WIRING_BUS, "local:", NULL, false, false},
+    {WIRING_BUS, "redis://",
+	"needs the bus for Redis, which this build does not have; use local: (one node)", true,
+	false},
+    /* One listening address speaks all of these; the first bytes decide (wire/detect.h, gate/). */
+    {WIRING_PROTOCOL, "json-lines", NULL, false, false},
+    {WIRING_PROTOCOL, "websocket", NULL, false, false},
+    {WIRING_PROTOCOL, "http", NULL, false, false},
 };
 
 const struct wiring *
@@ -27,7 +29,8 @@ wiring_find(enum wiring_kind kind, slice address)
 const struct wiring *
 wiring_next(enum wiring_kind kind, const struct wiring *after)
 {
-	for (const struct wiring *row = after == NULL ? table : after + 1; row < table + LEN(table); row++)
+	for (const struct wiring *row = after == NULL ? table : after + 1; row < table + LEN(table);
+	     row++)
 		if (row->kind == kind)
 			return row;
 	return NULL;

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The main thread while the server runs: signals come in through a signalfd, reports of the slots
+ * through a mailbox.  It waits; everything else is done by the slots on its orders.
+ *
+ *   SIGHUP             running -> (new configuration to all slots, all have reported) -> running
+ *   SIGTERM, SIGINT    running -> asked to go -> let finish -> ended
+ *
+ * The drain: stop accepting, tell every client to reconnect elsewhere or later, wait until all
+ * requests are answered, close what is left when it has taken its output, end.  Each wait is
+ * bounded by drain_ms in all.
+ */
+#include "server/server_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/notify.h"
+
+enum {
+	DRAIN_POLL_MS = 20, /* between two questions how much is left */
+	RECONNECT_MIN_MS =
+	    250, /* spread of the reconnects: a quarter millisecond a connection, … */
+	RECONNECT_MAX_MS = 15 * 1000,
+	CONNS_PER_MS = 4,
+};
+
+struct control {
+	struct server *server;
+	bool reload_wanted;
+	unsigned reload_pending; /* slots that have not taken the new configuration over yet */
+	struct config *outgoing; /* owned; what they may still look at */
+
+	bool draining, finishing, hurried;
+	uint64_t drain_until_ms;
+	unsigned reports_pending;
+	size_t calls, conns; /* summed from the reports of one round */
+};
+
+static void
+control_wake(void *cookie)
+{
+	const struct server *server = cookie;
+	uint64_t one = 1;
+
+	/* It can only fail by being full, and then the main thread wakes up all the same. */
+	(void)!write(server->control_fd, &one, sizeof(one));
+}
+
+static void
+signals_of_control(sigset_t *ret_set)
+{
+	(void)sigemptyset(ret_set);
+	(void)sigaddset(ret_set, SIGTERM);
+	(void)sigaddset(ret_set, SIGINT);
+	(void)sigaddset(ret_set, SIGHUP);
+}
+
+int
+control_init(struct server *server)
+{
+	sigset_t set;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	signals_of_control(&set);
+	mailbox_init(&server->control, control_wake, server);
+	server->control_fd = server->signal_fd = -1;
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	server->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return server->control_fd < 0 || server->signal_fd < 0 ? -1 : 0;
+}
+
+void
+control_fini(struct server *server)
+{
+	struct mail *mail = mail_take(&server->control);
+
+	while (mail != NULL) {
+		struct mail *next = mail->next;
+
+		mem_free(container_of(mail, struct report, mail));
+		mail = next;
+	}
+	if (server->control_fd >= 0)
+		(void)close(server->control_fd);
+	if (server->signal_fd >= 0)
+		(void)close(server->signal_fd);
+}
+
+static void
+order_all(struct server *server, const struct order *order)
+{
+	for (unsigned i = 0; i < server->slot_count; i++)
+		slot_order(&server->slots[i], order);
+}
+
+/* --- Reload --- */
+
+/* Each line of a text as one event. */
+static void
+log_lines(enum log_level level, const char *event, const struct buf *text)
+{
+	slice rest = buf_slice(text);
+	char quoted[512];
+
+	while (rest.len > 0) {
+		const char *end = memchr(rest.ptr, '\n', rest.len);
+		size_t len = end != NULL ? (size_t)(end - rest.ptr) : rest.len;
+
+		log_event(level, "config", event, "why=%s",
+		    log_text(slice_of(rest.ptr, len), quoted, sizeof(quoted)));
+		len += end != NULL;
+		rest = slice_of(rest.ptr + len, rest.len - len);
+	}
+}
+
+static void
+reload_take(struct control *c, struct config *config)
+{
+	struct server *server = c->server;
+	struct buf keys = {0};
+
+	config_restart_needed(server->started, config, &keys);
+	if (buf_len(&keys) > 0)
+		log_warn("config", "restart_needed", "keys=\"%.*s\"", SLICE_ARG(buf_slice(&keys)));
+	buf_fini(&keys);
+	c->outgoing = server->config != server->started ? server->config : NULL;
+	server->config = config;
+	c->reload_pending = server->slot_count;
+	listener_set_max(server_max_connections(server));
+	order_all(server, &(struct order){.kind = ORDER_CONFIG});
+}
+
+static void
+reload(struct control *c)
+{
+	struct buf errors = {0}, warnings = {0};
+	struct config *config = NULL;
+	char state[64];
+
+	(void)snprintf(
+	    state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
+	notify_send(state);
+	c->reload_wanted = false;
+	if (config_load(c->server->sources, &config, &errors, &warnings) < 0) {
+		log_lines(LOG_ERROR, "reload_refused", &errors);
+		log_reopen((enum log_level)c->server->config->log_level);
+		notify_send("READY=1");
+	} else {
+		log_lines(LOG_WARN, "doubtful", &warnings);
+		log_reopen((enum log_level)config->log_level);
+		reload_take(c, config);
+	}
+	buf_fini(&errors);
+	buf_fini(&warnings);
+}
+
+static void
+reload_reported(struct control *c)
+{
+	if (--c->reload_pending > 0)
+		return;
+	config_destroy(&c->outgoing);
+	log_info("config", "reloaded", "file=%s",
+	    c->server->config->file != NULL ? c->server->config->file : "-");
+	notify_send("READY=1");
+}
+
+/* --- Drain --- */
+
+static uint32_t
+reconnect_ms(const struct server *server)
+{
+	uint32_t conns = 0;
+
+	for (unsigned i = 0; i < server->slot_count; i++)
+		conns += reactor_conn_count(server->reactors[i]);
+	conns /= CONNS_PER_MS;
+	return conns < RECONNECT_MIN_MS   ? RECONNECT_MIN_MS
+	       : conns > RECONNECT_MAX_MS ? RECONNECT_MAX_MS
+					  : conns;
+}
+
+static void
+drain_begin(struct control *c, unsigned signo)
+{
+	struct server *server = c->server;
+
+	if (c->draining) {
+		log_warn("server", "hurried", "signal=%u", signo);
+		c->hurried = true;
+		return;
+	}
+	c->draining = true;
+	c->drain_until_ms = clock_mono_ms() + server->config->drain_ms;
+	notify_send("STOPPING=1");
+	log_info(
+	    "server", "draining", "signal=%u drain_ms=%" PRIu64, signo, server->config->drain_ms);
+	slot_order(&server->slots[0], &(struct order){.kind = ORDER_UNLISTEN});
+	order_all(
+	    server, &(struct order){.kind = ORDER_GOAWAY, .reconnect_ms = reconnect_ms(server)});
+}
+
+static void
+drain_reported(struct control *c, const struct report *report)
+{
+	c->calls += report->calls;
+	c->conns += report->conns;
+	c->reports_pending--;
+}
+
+/* Asks the slots for a round of reports. */
+static void
+drain_ask(struct control *c)
+{
+	c->calls = c->conns = 0;
+	c->reports_pending = c->server->slot_count;
+	order_all(c->server, &(struct order){.kind = ORDER_REPORT});
+}
+
+/* One step, with all reports of a round in or none asked for yet; true when it is over. */
+static bool
+drain_step(struct control *c, bool first)
+{
+	bool late = c->hurried || clock_mono_ms() >= c->drain_until_ms;
+
+	if (!first && c->calls == 0 && c->conns == 0)
+		return true;
+	if (late) {
+		log_warn("server", "drain_cut", "requests=%zu connections=%zu", c->calls, c->conns);
+		return true;
+	}
+	if (!first && c->calls == 0 && !c->finishing) {
+		c->finishing = true;
+		order_all(c->server, &(struct order){.kind = ORDER_FINISH});
+	}
+	drain_ask(c);
+	return false;
+}
+
+/* --- The loop --- */
+
+static void
+take_signals(struct control *c)
+{
+	struct signalfd_siginfo info;
+
+	while (read(c->server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			c->reload_wanted = true;
+		else
+			drain_begin(c, info.ssi_signo);
+	}
+}
+
+static void
+take_reports(struct control *c)
+{
+	uint64_t count;
+
+	(void)!read(c->server->control_fd, &count, sizeof(count));
+	for (struct mail *mail = mail_take(&c->server->control), *next; mail != NULL; mail = next) {
+		struct report *report = container_of(mail, struct report, mail);
+
+		next = mail->next;
+		if (report->about == ORDER_CONFIG)
+			reload_reported(c);
+		else
+			drain_reported(c, report);
+		mem_free(report);
+	}
+}
+
+static void
+control_wait(struct control *c, int timeout_ms)
+{
+	struct pollfd fds[] = {
+	    {.fd = c->server->signal_fd, .events = POLLIN},
+	    {.fd = c->server->control_fd, .events = POLLIN},
+	};
+
+	(void)poll(fds, LEN(fds), timeout_ms);
+	take_signals(c);
+	take_reports(c);
+}
+
+static void
+drain(struct control *c)
+{
+	uint64_t next_ms;
+	bool first = true;
+
+	while (!drain_step(c, first)) {
+		first = false;
+		while (c->reports_pending > 0)
+			control_wait(c, -1);
+		next_ms = clock_mono_ms() + DRAIN_POLL_MS;
+		while (c->calls + c->conns > 0 && !c->hurried && clock_mono_ms() < next_ms)
+			control_wait(c, DRAIN_POLL_MS);
+	}
+}
+
+void
+control_run(struct server *server)
+{
+	struct control c = {.server = server};
+
+	while (!c.draining) {
+		control_wait(&c, -1);
+		if (c.reload_wanted && c.reload_pending == 0 && !c.draining)
+			reload(&c);
+	}
+	drain(&c);
+	while (c.reload_pending > 0)
+		control_wait(&c, -1);
+}
