@@ -27,5 +27,7 @@ int admin_user_disable(const char *url, slice name, struct admin_error *ret_erro
  */
 int admin_backup(const char *url, const char *file, struct admin_error *ret_error)
     __attribute__((warn_unused_result));
+/* Whether a server of this version could work with the store, which must exist; changes nothing. */
+int admin_check_store(const char *url, struct admin_error *ret_error) __attribute__((warn_unused_result));
 
 #endif
