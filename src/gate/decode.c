@@ -7,6 +7,9 @@
 #include "base/panic.h"
 #include "wire/utf8.h"
 
+/* What is around data where it lies deepest: the frame, `result`, `messages` and the message. */
+enum { DEPTH_OF_DATA = 4 };
+
 void
 decode_begin(struct decoder *d, size_t frame_len)
 {
@@ -73,18 +76,33 @@ check_body(struct check *c)
 	return c->v->text.len <= c->max ? FINE : TOO_LONG;
 }
 
-/* In checked JSON a backslash stands in strings only, and what follows it belongs to it. */
+/*
+ * Whether an object may travel as data: it holds no U+0000, and it is not nested so deep that some frame of
+ * the server with it inside would be deeper than a frame may be.  In checked JSON a backslash stands in
+ * strings only, and what follows it belongs to it.
+ */
 static bool
-has_escaped_nul(slice text)
+data_can_travel(slice text)
 {
-	const char *at = text.ptr, *end = text.ptr + text.len;
+	const char *end = text.ptr + text.len;
+	bool quoted = false;
+	int depth = 0, deepest = 0;
 
-	while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
-		if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
-			return true;
-		at += 2;
+	for (const char *at = text.ptr; at < end; at++) {
+		if (*at == '"') {
+			quoted = !quoted;
+		} else if (*at == '\\') {
+			if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
+				return false;
+			at++;
+		} else if (!quoted && (*at == '{' || *at == '[')) {
+			if (++depth > deepest)
+				deepest = depth;
+		} else if (!quoted && (*at == '}' || *at == ']')) {
+			depth--;
+		}
 	}
-	return false;
+	return deepest <= JSON_DEPTH_MAX - DEPTH_OF_DATA;
 }
 
 static enum verdict
@@ -92,7 +110,7 @@ check_data(struct check *c)
 {
 	size_t start = buf_len(&c->d->scratch);
 
-	if (json_type(c->v->json) != JSON_OBJECT || has_escaped_nul(c->v->json.text))
+	if (json_type(c->v->json) != JSON_OBJECT || !data_can_travel(c->v->json.text))
 		return MALFORMED;
 	json_minify(c->v->json, &c->d->scratch);
 	c->v->text = slice_of(buf_head(&c->d->scratch) + start, buf_len(&c->d->scratch) - start);
