@@ -16,7 +16,7 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 CONFABD = os.environ.get("CONFABD", str(TOP / "build/dev/bin/confabd"))
 CONFABD_RELEASE = os.environ.get("CONFABD_RELEASE", str(TOP / "build/release/bin/confabd"))
 
-CHEAP = {"password_mem_kib": 1024, "password_passes": 1}
+CHEAP = {"password_mem_kib": 1024, "password_passes": 1, "drain_ms": 2000}
 ALARMS = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
     r"|\bpanic\b|[Aa]ssertion|stack smashing|buffer overflow detected", re.M)
