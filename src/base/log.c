@@ -122,7 +122,7 @@ line_start(char *line, enum log_level level, const char *module, const char *eve
 	return (size_t)n;
 }
 
-static size_t
+__attribute__((format(printf, 3, 0))) static size_t
 line_add(char *line, size_t len, const char *format, va_list ap)
 {
 	int n = vsnprintf(line + len, LIMIT_LINE_BYTES - len, format, ap);
