@@ -529,6 +529,9 @@ conn_event(struct conn *conn, uint32_t events)
 
 		if (retry)
 			conn_unflag(conn, CONN_READ_BLOCKED);
+		/* What was kept over a pause is offered first, later in this turn; the socket will tell again. */
+		if (list_linked(&conn->offer))
+			return;
 		if (retry || (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0)
 			conn_read(conn);
 	} else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
