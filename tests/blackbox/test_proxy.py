@@ -63,7 +63,7 @@ def test_header_byte_by_byte(proxied, header):
     b'{"id":1,"method":"ping"}\n', b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n",
     b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", b"PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", b"PROXY " + b"x" * 200 + b"\r\n",
     v2(version=3), v2(command=5), SIGNATURE + b"\x21\x11\x00\x04abcd", SIGNATURE + b"\x21\x11\xff\xff" + b"x" * 70000,
-    b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", b"proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n"], ids=lambda b: b[:14].hex())
+    b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n" + b"x" * 120, b"proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n"], ids=lambda b: b[:14].hex())
 def test_without_a_proper_header_nothing_is_answered(proxied, first):
     with Raw(proxied.port_of(1)) as client:
         try:

@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import re
+import selectors
 import socket
 import struct
+import time
 
 from .client import PATIENCE
 from .contract import ERRORS
@@ -52,7 +54,7 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect((host, port))
         self.local_port = self.socket.getsockname()[1]
-        self.buffer = b""
+        self._data, self._at = b"", 0
         self.number = 0
         if first:
             self.socket.sendall(first)
@@ -62,6 +64,15 @@ class Raw:
 
     def begin(self):
         pass
+
+    @property
+    def buffer(self):
+        """What was read and not yet taken."""
+        return self._data[self._at:]
+
+    @buffer.setter
+    def buffer(self, data):
+        self._data, self._at = data, 0
 
     def write(self, data):
         self.socket.sendall(data)
@@ -79,15 +90,15 @@ class Raw:
     def read_some(self):
         """More bytes into the buffer; False at the end."""
         data = self.socket.recv(1 << 18)
-        self.buffer += data
+        self._data, self._at = self._data[self._at:] + data, 0
         return bool(data)
 
     def next_text(self):
         """The next frame as bytes; None at the end."""
         while True:
-            line, found, rest = self.buffer.partition(b"\n")
-            if found:
-                self.buffer = rest
+            end = self._data.find(b"\n", self._at)
+            if end >= 0:
+                line, self._at = self._data[self._at:end], end + 1
                 return line
             if not self.read_some():
                 return None
@@ -177,7 +188,7 @@ class RawWs(Raw):
         return ws_text(text)
 
     def _need(self, count):
-        while len(self.buffer) < count:
+        while len(self._data) - self._at < count:
             if not self.read_some():
                 return False
         return True
@@ -187,21 +198,22 @@ class RawWs(Raw):
         if not self._need(2):
             assert not self.buffer, "ended within a frame"
             return None
-        first, second = self.buffer[0], self.buffer[1]
+        first, second = self._data[self._at], self._data[self._at + 1]
         assert first & 0x70 == 0, "reserved bits are set"
         assert second & 0x80 == 0, "a server must not mask"
         assert first & 0x80, "the server has no need to fragment"
         size, start = second & 0x7F, 2
         if size == 126:
             assert self._need(4)
-            size, start = struct.unpack(">H", self.buffer[2:4])[0], 4
+            size, start = struct.unpack_from(">H", self._data, self._at + 2)[0], 4
             assert size > 125, "a length that is not the shortest"
         elif size == 127:
             assert self._need(10)
-            size, start = struct.unpack(">Q", self.buffer[2:10])[0], 10
+            size, start = struct.unpack_from(">Q", self._data, self._at + 2)[0], 10
             assert size > 0xFFFF, "a length that is not the shortest"
         assert self._need(start + size), "ended within a frame"
-        payload, self.buffer = self.buffer[start:start + size], self.buffer[start + size:]
+        payload = self._data[self._at + start:self._at + start + size]
+        self._at += start + size
         assert first & 0xF in (TEXT, CLOSE, PING, PONG), f"opcode {first & 0xF}"
         if first & 0xF == CLOSE:
             assert len(payload) != 1 and size <= 125
@@ -231,6 +243,27 @@ class RawWs(Raw):
 
 
 RAWS = {"tcp": Raw, "ws": RawWs}
+
+
+def read_all(connections, done, timeout=60):
+    """Reads from all of them at once until done(last bytes) of each; what was read is in their buffers."""
+    chunks = {c: [c.buffer] for c in connections}
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            connection.socket.setblocking(False)
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+        while selector.get_map():
+            assert time.monotonic() < deadline, f"{len(selector.get_map())} readers are not done"
+            for key, _ in selector.select(1):
+                connection = key.data
+                data = connection.socket.recv(1 << 18)
+                chunks[connection].append(data)
+                if not data or done((chunks[connection][-2][-4096:] if len(chunks[connection]) > 1 else b"") + data):
+                    selector.unregister(connection.socket)
+    for connection in connections:
+        connection.socket.settimeout(PATIENCE)
+        connection.buffer = b"".join(chunks[connection])
 
 
 class Plain(RawWs):
