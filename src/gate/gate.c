@@ -173,7 +173,11 @@ session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms)
 	}
 	encode_goaway(session_frame(s), reason, reconnect_ms);
 	session_send_frame(s);
-	session_finish(s, reconnect_ms > 0 ? WS_CLOSE_GOING_AWAY : WS_CLOSE_POLICY, reasons[reason]);
+	/* A server that goes answers what it was asked; its drain waits for that. */
+	if (reason == GOAWAY_SHUTDOWN)
+		session_leave(s, WS_CLOSE_GOING_AWAY, CLOSE_SHUTDOWN);
+	else
+		session_finish(s, reconnect_ms > 0 ? WS_CLOSE_GOING_AWAY : WS_CLOSE_POLICY, reasons[reason]);
 }
 
 /* --- What a connection speaks --- */

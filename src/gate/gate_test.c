@@ -392,7 +392,6 @@ goaway_says_why(void **state)
 		const char *text;
 		enum close_reason close;
 	} table[] = {
-		{GOAWAY_SHUTDOWN, "shutdown", CLOSE_SHUTDOWN},
 		{GOAWAY_EPOCH, "epoch", CLOSE_EPOCH},
 		{GOAWAY_IDLE, "idle", CLOSE_IDLE},
 		{GOAWAY_SLOW, "slow", CLOSE_SLOW},
@@ -412,6 +411,27 @@ goaway_says_why(void **state)
 		world.chat_out.goaway(world.peer->out, GOAWAY_LOGOUT, 0);
 		expect_silence();
 	}
+}
+
+static void
+a_shutdown_answers_what_is_in_flight(void **state)
+{
+	(void)state;
+	dial_logged_in();
+	feed_text(SEND("1"));
+	world.chat_out.goaway(world.peer->out, GOAWAY_SHUTDOWN, 300);
+	expect_goaway("shutdown");
+	assert_false(world.conn->finishing);
+	feed_text(PING("2"));
+	expect_silence();
+	answer_empty();
+	expect_result("1");
+	expect_finished(CLOSE_SHUTDOWN);
+
+	dial_logged_in();
+	world.chat_out.goaway(world.peer->out, GOAWAY_SHUTDOWN, 300);
+	expect_goaway("shutdown");
+	expect_finished(CLOSE_SHUTDOWN);
 }
 
 static void
@@ -598,6 +618,7 @@ main(void)
 		TEST(a_last_line_may_decide_what_is_spoken),
 		TEST(logout_closes_when_all_is_answered),
 		TEST(goaway_says_why),
+		TEST(a_shutdown_answers_what_is_in_flight),
 		TEST(who_does_not_log_in_is_closed),
 		TEST(who_is_silent_is_told_to_go),
 		TEST(faults_of_the_server_have_a_trace),
