@@ -207,6 +207,7 @@ check_store(const struct config *config)
 		printf("store: %s forgets everything at the end\n", config->store);
 		return 0;
 	}
+	printf("data: %s\n", config->data);
 	if (stat(config->data, &st) < 0 && errno == ENOENT) {
 		printf("store: %s and the directory %s will be made\n", path, config->data);
 		return 0;
