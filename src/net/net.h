@@ -189,7 +189,7 @@ void timer_clear(struct timer *timer);
 struct listener_options {
 	bool proxy;			/* a PROXY header comes first */
 	bool tls_only;			/* plain connections are closed */
-	const struct tls_context *tls;	/* borrowed; NULL: no TLS here */
+	struct tls_context *tls;	/* borrowed; NULL: no TLS here */
 	void *cookie;			/* the opener's */
 };
 
@@ -215,6 +215,11 @@ void listener_close(struct listener **listener);
 /* PEM files.  NULL with a message for people in ret_error. */
 struct tls_context *tls_context_create(const char *cert_file, const char *key_file, char *ret_error,
     size_t error_size);
+/*
+ * Takes renewed files for the connections to come; any thread.  0, or -1 with a message, and all stays as it was.
+ */
+int tls_context_reload(struct tls_context *context, const char *cert_file, const char *key_file,
+    char *ret_error, size_t error_size) __attribute__((warn_unused_result));
 void tls_context_destroy(struct tls_context **context);
 
 #endif

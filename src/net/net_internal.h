@@ -176,7 +176,7 @@ void slots_fini(struct reactor *reactor);
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
 
 /* -1 without a context.  The bytes are copied. */
-int tls_open(struct conn *conn, const struct tls_context *context, slice seen);
+int tls_open(struct conn *conn, struct tls_context *context, slice seen);
 /* > 0 bytes, or 0 and why in *ret_result. */
 size_t tls_read(struct conn *conn, char *to, size_t size, enum tls_result *ret_result);
 size_t tls_write(struct conn *conn, const char *bytes, size_t len, enum tls_result *ret_result);

@@ -17,7 +17,8 @@
 #include "net/net_internal.h"
 
 struct tls_context {
-	SSL_CTX *ssl;
+	pthread_mutex_t lock; /* a leaf, held while a reference is taken */
+	SSL_CTX *ssl;	      /* connections hold references to what was here when they began */
 };
 
 struct tls {
@@ -108,7 +109,7 @@ bio_method_make(void)
 /* --- One connection --- */
 
 int
-tls_open(struct conn *conn, const struct tls_context *context, slice seen)
+tls_open(struct conn *conn, struct tls_context *context, slice seen)
 {
 	struct tls *tls;
 	BIO *bio;
@@ -117,7 +118,9 @@ tls_open(struct conn *conn, const struct tls_context *context, slice seen)
 		return -1;
 	(void)pthread_once(&bio_method_once, bio_method_make);
 	tls = mem_zalloc(sizeof(*tls));
+	(void)pthread_mutex_lock(&context->lock);
 	tls->ssl = SSL_new(context->ssl);
+	(void)pthread_mutex_unlock(&context->lock);
 	bio = BIO_new(bio_method);
 	if (tls->ssl == NULL || bio == NULL)
 		panic("out of memory: a TLS session was wanted");
@@ -215,10 +218,9 @@ error_text(char *ret_error, size_t size, const char *what, const char *file)
 	(void)snprintf(ret_error, size, "%s %s: %s", what, file, why != NULL ? why : "not usable");
 }
 
-struct tls_context *
-tls_context_create(const char *cert_file, const char *key_file, char *ret_error, size_t error_size)
+static SSL_CTX *
+ssl_create(const char *cert_file, const char *key_file, char *ret_error, size_t error_size)
 {
-	struct tls_context *context;
 	SSL_CTX *ssl;
 
 	ERR_clear_error();
@@ -240,13 +242,40 @@ tls_context_create(const char *cert_file, const char *key_file, char *ret_error,
 		error_text(ret_error, error_size, "private key", key_file);
 	else if (SSL_CTX_check_private_key(ssl) != 1)
 		error_text(ret_error, error_size, "private key", key_file);
-	else {
-		context = mem_zalloc(sizeof(*context));
-		context->ssl = ssl;
-		return context;
-	}
+	else
+		return ssl;
 	SSL_CTX_free(ssl);
 	return NULL;
+}
+
+struct tls_context *
+tls_context_create(const char *cert_file, const char *key_file, char *ret_error, size_t error_size)
+{
+	SSL_CTX *ssl = ssl_create(cert_file, key_file, ret_error, error_size);
+	struct tls_context *context;
+
+	if (ssl == NULL)
+		return NULL;
+	context = mem_zalloc(sizeof(*context));
+	(void)pthread_mutex_init(&context->lock, NULL);
+	context->ssl = ssl;
+	return context;
+}
+
+int
+tls_context_reload(struct tls_context *context, const char *cert_file, const char *key_file,
+    char *ret_error, size_t error_size)
+{
+	SSL_CTX *ssl = ssl_create(cert_file, key_file, ret_error, error_size), *before;
+
+	if (ssl == NULL)
+		return -1;
+	(void)pthread_mutex_lock(&context->lock);
+	before = context->ssl;
+	context->ssl = ssl;
+	(void)pthread_mutex_unlock(&context->lock);
+	SSL_CTX_free(before);
+	return 0;
 }
 
 void
@@ -255,6 +284,7 @@ tls_context_destroy(struct tls_context **context)
 	if (*context == NULL)
 		return;
 	SSL_CTX_free((*context)->ssl);
+	(void)pthread_mutex_destroy(&(*context)->lock);
 	mem_free(*context);
 	*context = NULL;
 }

@@ -141,6 +141,21 @@ reload_take(struct control *c, struct config *config)
 	order_all(server, &(struct order){.kind = ORDER_CONFIG});
 }
 
+/* Certificates are renewed in place: the files are read again whenever the configuration is. */
+static bool
+reload_tls(struct server *server)
+{
+	const struct config *started = server->started;
+	char why[512], quoted[600];
+
+	if (server->tls == NULL || tls_context_reload(server->tls, started->tls_cert,
+				       started->tls_key, why, sizeof(why)) == 0)
+		return true;
+	log_error(
+	    "config", "reload_refused", "why=%s", log_text(slice_str(why), quoted, sizeof(quoted)));
+	return false;
+}
+
 static void
 reload(struct control *c)
 {
@@ -152,8 +167,10 @@ reload(struct control *c)
 	    state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
 	notify_send(state);
 	c->reload_wanted = false;
-	if (config_load(c->server->sources, &config, &errors, &warnings) < 0) {
+	if (config_load(c->server->sources, &config, &errors, &warnings) < 0 ||
+	    !reload_tls(c->server)) {
 		log_lines(LOG_ERROR, "reload_refused", &errors);
+		config_destroy(&config);
 		log_reopen((enum log_level)c->server->config->log_level);
 		notify_send("READY=1");
 	} else {
