@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Line by line: a line that is whole is judged at once, so that what is wrong is answered without waiting for
- * the end of the head; what all lines together mean is judged behind the last.
+ * Line by line: a line that is whole is judged at once, so that what is wrong is answered without
+ * waiting for the end of the head; what all lines together mean is judged behind the last.
  */
 #include "wire/http.h"
 
@@ -75,7 +75,8 @@ hex_digit(char c)
 static bool
 is_escape(slice text, size_t at)
 {
-	return text.len - at >= 3 && hex_digit(text.ptr[at + 1]) >= 0 && hex_digit(text.ptr[at + 2]) >= 0;
+	return text.len - at >= 3 && hex_digit(text.ptr[at + 1]) >= 0 &&
+	       hex_digit(text.ptr[at + 2]) >= 0;
 }
 
 /* --- The request line --- */
@@ -89,7 +90,8 @@ target_valid(slice target)
 	for (size_t i = 0; i < target.len; i++) {
 		char c = target.ptr[i];
 
-		if (c == '%' ? !is_escape(target, i) : !is_alnum(c) && !is_one_of(c, "-._~!$&'()*+,;=:@/?"))
+		if (c == '%' ? !is_escape(target, i)
+			     : !is_alnum(c) && !is_one_of(c, "-._~!$&'()*+,;=:@/?"))
 			return false;
 	}
 	return true;
@@ -166,7 +168,8 @@ read_field(slice line, struct http_request *r)
 		return 400;
 	header.name = slice_of(line.ptr, (size_t)(colon - line.ptr));
 	header.value = trim(slice_of(colon + 1, line.len - header.name.len - 1));
-	/* A line that goes on with the one before, or a space in front of the colon, is no token either. */
+	/* What goes on with the line before, or has a space before its colon, is no token either.
+	 */
 	if (!is_token(header.name) || !value_valid(header.value))
 		return 400;
 	if (r->header_count == HTTP_HEADERS_MAX)
@@ -199,8 +202,14 @@ static bool
 singles_valid(const struct http_request *r)
 {
 	static const slice singles[] = {
-		S("Authorization"), S("Content-Length"), S("Content-Type"), S("Host"), S("Origin"),
-		S("Sec-WebSocket-Key"), S("Sec-WebSocket-Version"), S("Transfer-Encoding"),
+	    S("Authorization"),
+	    S("Content-Length"),
+	    S("Content-Type"),
+	    S("Host"),
+	    S("Origin"),
+	    S("Sec-WebSocket-Key"),
+	    S("Sec-WebSocket-Version"),
+	    S("Transfer-Encoding"),
 	};
 
 	for (size_t i = 0; i < LEN(singles); i++)
@@ -224,7 +233,8 @@ read_length(struct http_request *r)
 			return 400;
 	for (size_t i = 0; i < text.len; i++)
 		if (__builtin_mul_overflow(r->content_length, 10, &r->content_length) ||
-		    __builtin_add_overflow(r->content_length, (uint64_t)(text.ptr[i] - '0'), &r->content_length))
+		    __builtin_add_overflow(
+			r->content_length, (uint64_t)(text.ptr[i] - '0'), &r->content_length))
 			return 413;
 	r->has_length = true;
 	return 0;
@@ -234,7 +244,8 @@ static bool
 any_has_token(const struct http_request *r, slice name, slice token)
 {
 	for (size_t i = 0; i < r->header_count; i++)
-		if (eq_ignoring_case(r->headers[i].name, name) && http_has_token(r->headers[i].value, token))
+		if (eq_ignoring_case(r->headers[i].name, name) &&
+		    http_has_token(r->headers[i].value, token))
 			return true;
 	return false;
 }
@@ -248,9 +259,10 @@ conclude(struct http_request *r)
 	if (r->minor == 1 && !slice_given(http_header(r, S("Host"))))
 		return 400;
 	if (slice_given(http_header(r, S("Transfer-Encoding"))))
-		return r->minor == 0 || slice_given(http_header(r, S("Content-Length"))) ? 400 : 501;
+		return r->minor == 0 || slice_given(http_header(r, S("Content-Length"))) ? 400
+											 : 501;
 	r->keep_alive = !any_has_token(r, S("Connection"), S("close")) &&
-	    (r->minor == 1 || any_has_token(r, S("Connection"), S("keep-alive")));
+			(r->minor == 1 || any_has_token(r, S("Connection"), S("keep-alive")));
 	return read_length(r);
 }
 
@@ -329,7 +341,7 @@ http_has_token(slice field, slice token)
 	return false;
 }
 
-/* Decodes what a form has encoded (percent escapes, + for a space); false if an escape is cut off. */
+/* Decodes what a form has encoded (percent escapes, + for a space); false if that is broken. */
 static bool
 form_decode(slice text, struct buf *to)
 {
@@ -339,7 +351,7 @@ form_decode(slice text, struct buf *to)
 		if (c == '%') {
 			if (!is_escape(text, i))
 				return false;
-			c = (char)(hex_digit(text.ptr[i + 1]) << 4 | hex_digit(text.ptr[i + 2]));
+			c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
 			i += 2;
 		} else if (c == '+')
 			c = ' ';
@@ -358,7 +370,8 @@ form_is(slice encoded, slice plain, struct buf *room)
 	if (!form_decode(encoded, room))
 		same = false;
 	else
-		same = slice_eq(slice_of(buf_slice(room).ptr + before, buf_len(room) - before), plain);
+		same =
+		    slice_eq(slice_of(buf_slice(room).ptr + before, buf_len(room) - before), plain);
 	room->end = room->start + before;
 	return same;
 }
@@ -394,36 +407,36 @@ static const struct {
 	unsigned status;
 	const char *reason;
 } reasons[] = {
-	{101, "Switching Protocols"},
-	{200, "OK"},
-	{201, "Created"},
-	{202, "Accepted"},
-	{204, "No Content"},
-	{301, "Moved Permanently"},
-	{302, "Found"},
-	{304, "Not Modified"},
-	{400, "Bad Request"},
-	{401, "Unauthorized"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{406, "Not Acceptable"},
-	{408, "Request Timeout"},
-	{409, "Conflict"},
-	{411, "Length Required"},
-	{413, "Content Too Large"},
-	{414, "URI Too Long"},
-	{415, "Unsupported Media Type"},
-	{417, "Expectation Failed"},
-	{422, "Unprocessable Content"},
-	{426, "Upgrade Required"},
-	{429, "Too Many Requests"},
-	{431, "Request Header Fields Too Large"},
-	{500, "Internal Server Error"},
-	{501, "Not Implemented"},
-	{503, "Service Unavailable"},
-	{504, "Gateway Timeout"},
-	{505, "HTTP Version Not Supported"},
+    {101, "Switching Protocols"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {422, "Unprocessable Content"},
+    {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
 };
 
 const char *
@@ -455,7 +468,8 @@ http_put_answer(struct buf *to, unsigned status, slice content_type, slice extra
 	}
 	/* The switch to another protocol has a Connection field of its own. */
 	if (status >= 200)
-		buf_put(to, keep_alive ? S("Connection: keep-alive\r\n") : S("Connection: close\r\n"));
+		buf_put(
+		    to, keep_alive ? S("Connection: keep-alive\r\n") : S("Connection: close\r\n"));
 	buf_put(to, extra);
 	buf_put(to, S("\r\n"));
 	if (!head_only)

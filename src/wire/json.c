@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json_check() goes over the bytes once and is the only place that doubts them; what stands behind it
- * walks text that is known to be well formed.
+ * json_check() goes over the bytes once and is the only place that doubts them; what stands behind
+ * it walks text that is known to be well formed.
  */
 #include "wire/json.h"
 
@@ -42,9 +42,9 @@ is_plain(char c)
 }
 
 /*
- * The first byte of a string's inside that is not plain ASCII: a quote, a backslash, a control character or
- * one above 0x7F.  Eight at once: each difference below sets a byte's top bit for one of those, and what a
- * borrow spoils stands behind the first of them.
+ * The first byte of a string's inside that is not plain ASCII: a quote, a backslash, a control
+ * character or one above 0x7F.  Eight at once: each difference below sets a byte's top bit for one
+ * of those, and what a borrow spoils stands behind the first of them.
  */
 static const char *
 plain_end(const char *at, const char *end)
@@ -54,7 +54,7 @@ plain_end(const char *at, const char *end)
 
 		memcpy(&word, at, sizeof(word));
 		stops = word | (word - EACH_BYTE(0x20)) | ((word ^ EACH_BYTE('"')) - EACH_BYTE(1)) |
-		    ((word ^ EACH_BYTE('\\')) - EACH_BYTE(1));
+			((word ^ EACH_BYTE('\\')) - EACH_BYTE(1));
 		stops &= EACH_BYTE(0x80);
 		if (stops != 0) {
 			if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -363,7 +363,7 @@ json_type(struct json value)
 	}
 }
 
-/* From the opening quote to behind the closing one: that which no odd number of backslashes precedes. */
+/* To behind the closing quote: the one that no odd number of backslashes precedes. */
 static const char *
 string_end(const char *at, const char *end)
 {
@@ -418,7 +418,7 @@ void
 json_iter_init(struct json_iter *it, struct json container)
 {
 	if (!slice_given(container.text)) {
-		*it = (struct json_iter) {0};
+		*it = (struct json_iter){0};
 		return;
 	}
 	assert(json_type(container) == JSON_OBJECT || json_type(container) == JSON_ARRAY);
@@ -441,7 +441,7 @@ iter_value(struct json_iter *it)
 	const char *start = it->at;
 
 	it->at = value_end(start, it->end);
-	return (struct json) {slice_of(start, (size_t)(it->at - start))};
+	return (struct json){slice_of(start, (size_t)(it->at - start))};
 }
 
 bool
@@ -655,7 +655,7 @@ json_minify(struct json value, struct buf *to)
 
 /* --- Writing --- */
 
-/* What stands for the byte at the front, *ret_used bytes of text; len 0: it may stand for itself. */
+/* What stands for *ret_used bytes at the front; len 0: they may stand for themselves. */
 static slice
 escape_of(const char *at, const char *end, char room[6], size_t *ret_used)
 {
@@ -688,7 +688,8 @@ escape_of(const char *at, const char *end, char room[6], size_t *ret_used)
 		return slice_of(room, 6);
 	}
 	/* U+2028 and U+2029 end a line in JavaScript before ES2019. */
-	if (byte == 0xE2 && end - at >= 3 && at[1] == '\x80' && (at[2] == '\xA8' || at[2] == '\xA9')) {
+	if (byte == 0xE2 && end - at >= 3 && at[1] == '\x80' &&
+	    (at[2] == '\xA8' || at[2] == '\xA9')) {
 		*ret_used = 3;
 		return at[2] == '\xA8' ? S("\\u2028") : S("\\u2029");
 	}
@@ -746,7 +747,8 @@ json_comma(struct buf *to)
 {
 	slice before = buf_slice(to);
 
-	if (before.len > 0 && before.ptr[before.len - 1] != '{' && before.ptr[before.len - 1] != '[')
+	if (before.len > 0 && before.ptr[before.len - 1] != '{' &&
+	    before.ptr[before.len - 1] != '[')
 		buf_append(to, ",", 1);
 }
 

@@ -36,9 +36,11 @@ dump_object(json_t *object, struct buf *to)
 	struct member members[MEMBERS_MAX];
 	size_t count = 0;
 
-	for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
+	for (void *it = json_object_iter(object); it != NULL;
+	     it = json_object_iter_next(object, it)) {
 		assert(count < MEMBERS_MAX);
-		members[count].name = slice_of(json_object_iter_key(it), json_object_iter_key_len(it));
+		members[count].name =
+		    slice_of(json_object_iter_key(it), json_object_iter_key_len(it));
 		members[count++].value = json_object_iter_value(it);
 	}
 	qsort(members, count, sizeof(members[0]), member_order);

@@ -23,7 +23,7 @@ source_v4(const void *address, unsigned port, struct sockaddr_storage *ret_sourc
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 
 	memcpy(&sin.sin_addr, address, sizeof(sin.sin_addr));
-	*ret_source = (struct sockaddr_storage) {0};
+	*ret_source = (struct sockaddr_storage){0};
 	memcpy(ret_source, &sin, sizeof(sin));
 }
 
@@ -33,7 +33,7 @@ source_v6(const void *address, unsigned port, struct sockaddr_storage *ret_sourc
 	struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
 
 	memcpy(&sin6.sin6_addr, address, sizeof(sin6.sin6_addr));
-	*ret_source = (struct sockaddr_storage) {0};
+	*ret_source = (struct sockaddr_storage){0};
 	memcpy(ret_source, &sin6, sizeof(sin6));
 }
 
@@ -93,7 +93,7 @@ v1_line(slice line, struct proxy_header *ret_header)
 	if (!word_take(&line, &word))
 		return false;
 	if (slice_eq(word, S("UNKNOWN"))) {
-		*ret_header = (struct proxy_header) {.local = true};
+		*ret_header = (struct proxy_header){.local = true};
 		return true;
 	}
 	if (!slice_eq(word, S("TCP4")) && !slice_eq(word, S("TCP6")))
@@ -124,7 +124,8 @@ v1_parse(slice in, struct proxy_header *ret_header)
 	if (newline == NULL)
 		return in.len < V1_MAX ? 0 : PROXY_BAD;
 	len = (size_t)(newline - in.ptr);
-	if (newline[-1] != '\r' || !v1_line(slice_of(in.ptr + prefix, len - 1 - prefix), ret_header))
+	if (newline[-1] != '\r' ||
+	    !v1_line(slice_of(in.ptr + prefix, len - 1 - prefix), ret_header))
 		return PROXY_BAD;
 	return (int)len + 1;
 }
@@ -132,7 +133,8 @@ v1_parse(slice in, struct proxy_header *ret_header)
 /* --- Version 2: binary --- */
 
 static bool
-v2_source(unsigned family, const unsigned char *addresses, size_t len, struct proxy_header *ret_header)
+v2_source(
+    unsigned family, const unsigned char *addresses, size_t len, struct proxy_header *ret_header)
 {
 	struct proxy_header header = {0};
 
@@ -172,7 +174,7 @@ v2_parse(slice in, struct proxy_header *ret_header)
 		return 0;
 	/* Unix sockets, UDP and what is unspecified don't say where a TCP connection came from. */
 	if (at[12] == V2_LOCAL || (at[13] != V2_TCP4 && at[13] != V2_TCP6))
-		*ret_header = (struct proxy_header) {.local = true};
+		*ret_header = (struct proxy_header){.local = true};
 	else if (!v2_source(at[13], at + V2_FIXED, len, ret_header))
 		return PROXY_BAD;
 	return (int)(V2_FIXED + len);

@@ -15,15 +15,15 @@ envelope_read(struct json frame, struct envelope *ret_envelope)
 		slice name;
 		struct json *member;
 	} known[] = {
-		{S("jsonrpc"), &ret_envelope->jsonrpc},
-		{S("id"), &ret_envelope->id},
-		{S("method"), &ret_envelope->method},
-		{S("params"), &ret_envelope->params},
+	    {S("jsonrpc"), &ret_envelope->jsonrpc},
+	    {S("id"), &ret_envelope->id},
+	    {S("method"), &ret_envelope->method},
+	    {S("params"), &ret_envelope->params},
 	};
 	struct json key, value;
 	struct json_iter it;
 
-	*ret_envelope = (struct envelope) {0};
+	*ret_envelope = (struct envelope){0};
 	json_iter_init(&it, frame);
 	while (json_next_member(&it, &key, &value))
 		for (size_t i = 0; i < LEN(known); i++)
@@ -73,7 +73,7 @@ rpc_parse(slice frame, struct buf *scratch, struct rpc_request *ret_request)
 	struct envelope envelope;
 	struct json value;
 
-	*r = (struct rpc_request) {.id = {.kind = RPC_ID_NULL}};
+	*r = (struct rpc_request){.id = {.kind = RPC_ID_NULL}};
 	if (!json_check(frame, &value))
 		return RPC_PARSE_ERROR;
 	if (json_type(value) != JSON_OBJECT)

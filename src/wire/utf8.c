@@ -24,8 +24,8 @@ ascii_end(const char *at, const char *end)
 }
 
 /*
- * Begins a sequence of several bytes.  Some leads narrow the byte behind them: E0 and F0 would be overlong,
- * ED a surrogate, F4 above U+10FFFF.
+ * Begins a sequence of several bytes.  Some leads narrow the byte behind them: E0 and F0 would be
+ * overlong, ED a surrogate, F4 above U+10FFFF.
  */
 static bool
 lead(struct utf8_state *state, unsigned char byte)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A frame's header is looked at first, as far as it is there, so that what is wrong fails before its payload
- * is waited for; then the whole frame is unmasked where it stands.
+ * A frame's header is looked at first, as far as it is there, so that what is wrong fails before
+ * its payload is waited for; then the whole frame is unmasked where it stands.
  */
 #include "wire/ws.h"
 
@@ -84,15 +84,16 @@ read_length(const unsigned char *in, size_t len, struct frame *f)
 	if (len < 2 + extended)
 		return 0;
 	f->payload_len = extended == 0 ? short_len : big_endian(in + 2, extended);
-	if ((extended == 2 && f->payload_len < 126) || (extended == 8 && f->payload_len <= UINT16_MAX) ||
-	    f->payload_len > INT64_MAX)
+	if ((extended == 2 && f->payload_len < 126) ||
+	    (extended == 8 && f->payload_len <= UINT16_MAX) || f->payload_len > INT64_MAX)
 		return WS_CLOSE_PROTOCOL;
 	f->header_len = 2 + extended + WS_MASK_BYTES;
 	return 0;
 }
 
 static uint16_t
-read_header(const struct ws_decoder *d, const unsigned char *in, size_t len, size_t max, struct frame *f)
+read_header(
+    const struct ws_decoder *d, const unsigned char *in, size_t len, size_t max, struct frame *f)
 {
 	uint16_t code = read_opcode(d, in[0], f);
 
@@ -123,24 +124,25 @@ mask_bytes(char *at, size_t len, const unsigned char mask[WS_MASK_BYTES])
 		at[i] = (char)((unsigned char)at[i] ^ eight[i % sizeof(eight)]);
 }
 
-/* Those of RFC 6455 §7.4 and of IANA's registry that an end may put into a frame, and private ones. */
+/* Those of RFC 6455 §7.4 and IANA's registry that may stand in a frame, and private ones. */
 static bool
 close_code_legal(unsigned code)
 {
 	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-	    (code >= 3000 && code <= 4999);
+	       (code >= 3000 && code <= 4999);
 }
 
 static struct ws_unit
 fail_unit(uint16_t code)
 {
-	return (struct ws_unit) {.kind = WS_FAIL, .close_code = code, .payload = S("")};
+	return (struct ws_unit){.kind = WS_FAIL, .close_code = code, .payload = S("")};
 }
 
 static struct ws_unit
 close_unit(slice payload)
 {
-	struct ws_unit unit = {.kind = WS_CLOSE, .close_code = WS_CLOSE_NO_CODE, .payload = payload};
+	struct ws_unit unit = {
+	    .kind = WS_CLOSE, .close_code = WS_CLOSE_NO_CODE, .payload = payload};
 
 	if (payload.len == 0)
 		return unit;
@@ -160,19 +162,19 @@ static bool
 data_unit(struct ws_decoder *d, const struct frame *f, slice payload, struct ws_unit *ret_unit)
 {
 	if (f->opcode == WS_OP_TEXT)
-		d->utf8 = (struct utf8_state) {0};
+		d->utf8 = (struct utf8_state){0};
 	if (!utf8_feed(&d->utf8, payload) || (f->fin && !utf8_done(&d->utf8))) {
 		*ret_unit = fail_unit(WS_CLOSE_UTF8);
 		return true;
 	}
 	if (f->fin && f->opcode == WS_OP_TEXT) {
-		*ret_unit = (struct ws_unit) {.kind = WS_MESSAGE, .payload = payload};
+		*ret_unit = (struct ws_unit){.kind = WS_MESSAGE, .payload = payload};
 		return true;
 	}
 	buf_put(&d->message, payload);
 	d->in_message = !f->fin;
 	if (f->fin)
-		*ret_unit = (struct ws_unit) {.kind = WS_MESSAGE, .payload = buf_slice(&d->message)};
+		*ret_unit = (struct ws_unit){.kind = WS_MESSAGE, .payload = buf_slice(&d->message)};
 	return f->fin;
 }
 
@@ -184,10 +186,10 @@ frame_unit(struct ws_decoder *d, const struct frame *f, slice payload, struct ws
 		*ret_unit = close_unit(payload);
 		return true;
 	case WS_OP_PING:
-		*ret_unit = (struct ws_unit) {.kind = WS_PING, .payload = payload};
+		*ret_unit = (struct ws_unit){.kind = WS_PING, .payload = payload};
 		return true;
 	case WS_OP_PONG:
-		*ret_unit = (struct ws_unit) {.kind = WS_PONG, .payload = payload};
+		*ret_unit = (struct ws_unit){.kind = WS_PONG, .payload = payload};
 		return true;
 	default:
 		return data_unit(d, f, payload, ret_unit);
@@ -207,7 +209,8 @@ ws_next(struct ws_decoder *d, char *in, size_t len, size_t max, bool *ret_has_un
 	if (len == 0)
 		return 0;
 	code = read_header(d, (const unsigned char *)in, len, max, &f);
-	if (code == 0 && (f.header_len == 0 || len < f.header_len || len - f.header_len < f.payload_len))
+	if (code == 0 &&
+	    (f.header_len == 0 || len < f.header_len || len - f.header_len < f.payload_len))
 		return 0;
 	*ret_has_unit = true;
 	if (code != 0) {
@@ -216,7 +219,8 @@ ws_next(struct ws_decoder *d, char *in, size_t len, size_t max, bool *ret_has_un
 	}
 	memcpy(f.mask, in + f.header_len - WS_MASK_BYTES, WS_MASK_BYTES);
 	mask_bytes(in + f.header_len, (size_t)f.payload_len, f.mask);
-	*ret_has_unit = frame_unit(d, &f, slice_of(in + f.header_len, (size_t)f.payload_len), ret_unit);
+	*ret_has_unit =
+	    frame_unit(d, &f, slice_of(in + f.header_len, (size_t)f.payload_len), ret_unit);
 	if (*ret_has_unit && ret_unit->kind == WS_FAIL)
 		return len;
 	return f.header_len + (size_t)f.payload_len;
@@ -226,7 +230,7 @@ void
 ws_decoder_fini(struct ws_decoder *d)
 {
 	buf_fini(&d->message);
-	*d = (struct ws_decoder) {0};
+	*d = (struct ws_decoder){0};
 }
 
 /* --- Writing --- */
@@ -313,8 +317,8 @@ ws_accept_key(slice key, char ret_accept[WS_ACCEPT_BYTES])
 static bool
 is_base64(char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-	    c == '/';
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '+' || c == '/';
 }
 
 bool

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A head's beginning is answered with "more" or as the whole; the first two bytes say where it is cut. */
+/* A head's beginning means "more" or what the whole does; the first two bytes give the cut. */
 #include "fuzz.h"
 #include "wire/http.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is accepted can be walked; minified, or its strings written anew, it is accepted and means the same. */
+/* What is accepted can be walked; minified or written anew it is accepted and means the same. */
 #include "fuzz.h"
 #include "wire/json.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A header's beginning is answered with "more" or as the whole; the first two bytes say where it is cut. */
+/* A header's beginning means "more" or what the whole does; the first two bytes give the cut. */
 #include "fuzz.h"
 #include "wire/proxy.h"
 
@@ -15,6 +15,6 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	assert(early == 0 || early == used);
 	assert(used <= (int)in.len && used <= PROXY_HEADER_MAX && used >= PROXY_BAD);
 	assert(used <= 0 || header.local || header.source.ss_family == AF_INET ||
-	    header.source.ss_family == AF_INET6);
+	       header.source.ss_family == AF_INET6);
 	return 0;
 }

@@ -27,7 +27,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (cut > text.len)
 		cut = text.len;
 	bool in_parts = utf8_feed(&state, slice_of(text.ptr, cut)) &&
-	    utf8_feed(&state, slice_of(text.ptr + cut, text.len - cut)) && utf8_done(&state);
+			utf8_feed(&state, slice_of(text.ptr + cut, text.len - cut)) &&
+			utf8_done(&state);
 	assert(valid == in_parts && valid == valid_by_sequences(text, &count));
 	if (valid) {
 		assert(count == utf8_count(text));

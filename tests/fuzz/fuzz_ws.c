@@ -17,10 +17,13 @@ decode(slice bytes, size_t part, struct buf *notes)
 
 		buf_append(&in, bytes.ptr, len);
 		bytes = slice_of(bytes.ptr + len, bytes.len - len);
-		while (!ended && (used = ws_next(&d, in.bytes + in.start, buf_len(&in), 200, &has_unit, &unit)) > 0) {
+		while (!ended && (used = ws_next(&d, in.bytes + in.start, buf_len(&in), 200,
+				      &has_unit, &unit)) > 0) {
 			if (has_unit) {
-				assert(unit.kind != WS_MESSAGE || (unit.payload.len <= 200 && utf8_valid(unit.payload)));
-				buf_printf(notes, "%d %u %zu:", (int)unit.kind, unit.close_code, unit.payload.len);
+				assert(unit.kind != WS_MESSAGE ||
+				       (unit.payload.len <= 200 && utf8_valid(unit.payload)));
+				buf_printf(notes, "%d %u %zu:", (int)unit.kind, unit.close_code,
+				    unit.payload.len);
 				buf_put(notes, unit.payload);
 				ended = unit.kind == WS_FAIL || unit.kind == WS_CLOSE;
 			}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a fuzz target on every file of a directory: what a fuzzer once found stays found, with any compiler. */
+/* Runs a fuzz target on every file of a directory: what was once found stays found. */
 #include <dirent.h>
 #include <stdio.h>
 
