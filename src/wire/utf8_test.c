@@ -62,8 +62,10 @@ every_code_point(void **state)
 			continue;
 		assert_int_equal(utf8_count(bytes_slice(bytes, len)), 1);
 		assert_true(utf8_has_control(bytes_slice(bytes, len)) == control);
-		for (size_t cut = 1; cut < len; cut++)
+		for (size_t cut = 1; cut < len; cut++) {
 			assert_false(utf8_valid(bytes_slice(bytes, cut)));
+			assert_int_equal(utf8_sequence(bytes_slice(bytes, cut)), 0);
+		}
 	}
 }
 
