@@ -437,8 +437,7 @@ config_key_set(
 	case CONFIG_BLOCKS:
 		return set_list(config, key, value, ret_why);
 	}
-	assert(!"a type without a reader");
-	return -1;
+	panic("%s has a type without a reader", key->name);
 }
 
 void
@@ -506,6 +505,6 @@ config_key_print(const struct config *config, const struct config_key *key, stru
 		return;
 	}
 	default:
-		assert(!"a type that cannot be printed");
+		panic("%s has a type that cannot be printed", key->name);
 	}
 }
