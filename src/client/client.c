@@ -627,6 +627,19 @@ client_token(const struct client *c)
 	return c->token != NULL ? slice_str(c->token) : SLICE_NONE;
 }
 
+bool
+client_idle(const struct client *c)
+{
+	return c->outbox_count == 0 && c->marks_at_ms == 0 && list_empty(&c->calls);
+}
+
+void
+client_hurry(struct client *c)
+{
+	if (c->marks_at_ms != 0)
+		c->marks_at_ms = 1;
+}
+
 void
 client_counts(const struct client *c, struct client_counts *ret_counts)
 {

@@ -177,6 +177,10 @@ size_t client_unsent(const struct client *client);
 /* Another request, in READY only; params is a JSON object, or none.  answered is called once. */
 int client_call(struct client *client, const char *method, slice params, client_answered *answered,
     void *cookie) __attribute__((warn_unused_result));
+/* True if nothing waits for an answer: no message, no request, no mark. */
+bool client_idle(const struct client *client);
+/* Sends at the next step what would be gathered for some time more. */
+void client_hurry(struct client *client);
 /* Moves one's marks: gathered, sent when there is a connection.  0: leave it. */
 void client_mark(struct client *client, uint64_t cid, uint64_t read, uint64_t delivered);
 

@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: MIT */
+/* The one-shot commands: each makes a client, lets it run until there is an answer, and ends. */
+#include "app.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "base/mem.h"
+#include "show.h"
+
+enum { BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200, WHO_PAGE = 1000 };
+
+static int
+usage(const char *how)
+{
+	app_say("usage: confab %s; confab --help says more", how);
+	return EXIT_USAGE;
+}
+
+/* Runs the client that has been made, and then its owner's files are closed in the right order. */
+static int
+run(struct app *app, bool follow, const struct client_hooks *hooks)
+{
+	return app_make_client(app, follow, hooks) ? app_run(app) : app->exit_code;
+}
+
+/* --- register, login --- */
+
+static bool
+read_password(struct buf *ret_password)
+{
+	char c;
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
+		buf_append(ret_password, &c, 1);
+	if (buf_len(ret_password) > 0 && ret_password->bytes[ret_password->end - 1] == '\r')
+		ret_password->end--;
+	return n >= 0 && buf_len(ret_password) > 0;
+}
+
+static bool
+get_password(struct app *app, bool twice, struct buf *ret_password)
+{
+	const char *from_environment = getenv("CONFAB_PASSWORD");
+	struct buf again = { 0 };
+	bool fine;
+
+	if (app->opt->password_stdin) {
+		if (read_password(ret_password))
+			return true;
+		app_say("there was no password on the standard input");
+		return false;
+	}
+	if (from_environment != NULL) {
+		buf_put(ret_password, slice_str(from_environment));
+		return true;
+	}
+	if (!ask_secret("Password: ", ret_password)) {
+		app_say("there is no terminal to ask for the password: use --password-stdin or CONFAB_PASSWORD");
+		return false;
+	}
+	if (!twice)
+		return true;
+	fine = ask_secret("Once more: ", &again) && slice_eq(buf_slice(&again), buf_slice(ret_password));
+	if (!fine)
+		app_say("the two passwords are not the same");
+	ask_forget(&again);
+	return fine;
+}
+
+static int
+enter(struct app *app, bool is_register)
+{
+	const char *display = app->opt->display;
+	struct buf password = { 0 };
+	struct client_hooks hooks;
+	int exit_code = EXIT_LOGIN;
+
+	if (app->opt->operand_count != 1)
+		return usage(is_register ? "register NAME [--display NAME]" : "login NAME");
+	if (!app_open_vault(app, slice_str(app->opt->operands[0])))
+		return app->exit_code;
+	app_hooks(&hooks);
+	app->ready = app_login_ready;
+	if (get_password(app, is_register, &password) && app_make_client(app, false, &hooks)) {
+		if (is_register)
+			client_register(app->client, vault_user(app->vault), buf_slice(&password),
+			    display != NULL ? slice_str(display) : SLICE_NONE);
+		else
+			client_login(app->client, vault_user(app->vault), buf_slice(&password));
+		ask_forget(&password);
+		exit_code = app_run(app);
+	}
+	ask_forget(&password);
+	return exit_code;
+}
+
+int
+command_register(struct app *app)
+{
+	return enter(app, true);
+}
+
+int
+command_login(struct app *app)
+{
+	return enter(app, false);
+}
+
+/* --- logout, whoami --- */
+
+static void
+logout_answered(struct client *client, const struct client_answer *answer, void *cookie)
+{
+	struct app *app = cookie;
+
+	if (answer->error != NULL) {
+		app_refused(app, NULL, answer->error);
+		return;
+	}
+	client_forget_token(client);
+	app_say("%.*s is logged out at %s", SLICE_ARG(vault_user(app->vault)), app->server_text);
+	app_end(app, EXIT_DONE);
+}
+
+static void
+logout_ready(struct app *app)
+{
+	if (client_call(app->client, "logout", app->opt->all ? S("{\"all\":true}") : SLICE_NONE, logout_answered,
+	        app)
+	    < 0)
+		app_end(app, EXIT_CONNECT);
+}
+
+int
+command_logout(struct app *app)
+{
+	struct client_hooks hooks;
+
+	if (app->opt->operand_count != 0)
+		return usage("logout [--all]");
+	if (!app_open_logged_in(app))
+		return app->exit_code;
+	app_hooks(&hooks);
+	app->ready = logout_ready;
+	return run(app, false, &hooks);
+}
+
+static void
+whoami_ready(struct app *app)
+{
+	struct buf out = { 0 };
+
+	if (app->opt->json) {
+		buf_put(&out, S("{"));
+		json_str(&out, "user", client_user(app->client));
+		json_str(&out, "server", slice_str(app->server_text));
+		json_uint(&out, "unsent", client_unsent(app->client));
+		buf_put(&out, S("}\n"));
+	} else {
+		buf_printf(&out, "%.*s at %s\n", SLICE_ARG(client_user(app->client)), app->server_text);
+	}
+	app_end(app, show_out(&out) ? EXIT_DONE : EXIT_REFUSED);
+	buf_fini(&out);
+}
+
+int
+command_whoami(struct app *app)
+{
+	struct client_hooks hooks;
+
+	if (app->opt->operand_count != 0)
+		return usage("whoami");
+	if (!app_open_logged_in(app))
+		return app->exit_code;
+	app_hooks(&hooks);
+	app->ready = whoami_ready;
+	return run(app, false, &hooks);
+}
+
+/* --- send --- */
+
+struct sending {
+	char cmid[CMID_MAX + 1];
+	unsigned earlier;
+};
+
+static void
+on_sent(struct client *client, const struct client_sent *sent, void *cookie)
+{
+	struct app *app = cookie;
+	struct sending *sending = app->own;
+	struct buf text = { 0 };
+
+	(void)client;
+	show_text(&text, sent->to, SHOW_ONE_LINE);
+	buf_append(&text, "", 1);
+	if (!slice_eq(sent->cmid, slice_str(sending->cmid))) {
+		sending->earlier++;
+		if (sent->error != NULL)
+			app_say("a message to %s that was kept from before is refused and dropped", buf_head(&text));
+	} else if (sent->error != NULL) {
+		app_refused(app, buf_head(&text), sent->error);
+	} else {
+		buf_clear(&text);
+		if (app->opt->json) {
+			show_json(&text, sent->raw.text);
+			buf_put(&text, S("\n"));
+		}
+		app_end(app, show_out(&text) ? EXIT_DONE : EXIT_REFUSED);
+	}
+	buf_fini(&text);
+}
+
+/* Everything after the target, with single spaces; or all of the standard input but its last line's end. */
+static bool
+get_body(struct app *app, struct buf *ret_body)
+{
+	for (int i = 1; i < app->opt->operand_count; i++) {
+		if (i > 1)
+			buf_put(ret_body, S(" "));
+		buf_put(ret_body, slice_str(app->opt->operands[i]));
+	}
+	if (app->opt->operand_count > 1)
+		return true;
+	for (;;) {
+		ssize_t n = read(STDIN_FILENO, buf_reserve(ret_body, 4096), 4096);
+
+		if (n < 0 && errno == EINTR && app_signal() == 0)
+			continue;
+		if (n < 0)
+			return false;
+		if (n == 0)
+			break;
+		buf_grew(ret_body, (size_t)n);
+		if (buf_len(ret_body) > BODY_READ_MAX)
+			return true; /* too long in any case: the refusal says so */
+	}
+	if (buf_len(ret_body) > 0 && ret_body->bytes[ret_body->end - 1] == '\n')
+		ret_body->end--;
+	return true;
+}
+
+static int
+not_taken(int refusal)
+{
+	static const struct {
+		int refusal;
+		const char *why;
+		int exit_code;
+	} reasons[] = {
+		{ CLIENT_BAD_TEXT, "this is not UTF-8, or has a zero byte, or --data is no JSON object, or --cmid is "
+				   "not 1 to 64 of A-Z a-z 0-9 _ . : -",
+		    EXIT_USAGE },
+		{ CLIENT_TOO_LARGE, "the message is too long", EXIT_REFUSED },
+		{ CLIENT_FULL, "1000 messages wait to be sent; log in or wait until they are", EXIT_REFUSED },
+	};
+
+	for (size_t i = 0; i < LEN(reasons); i++)
+		if (reasons[i].refusal == refusal) {
+			app_say("%s", reasons[i].why);
+			return reasons[i].exit_code;
+		}
+	app_say("the message could not be kept, and was not sent: %s", strerror(errno));
+	return EXIT_REFUSED;
+}
+
+/* Kept on disk before anything is tried; then until its answer. */
+static int
+send_kept(struct app *app, const struct client_message *message, struct sending *sending)
+{
+	int rc = client_send(app->client, message, sending->cmid);
+
+	if (rc < 0)
+		return not_taken(rc);
+	(void)app_run(app);
+	if (sending->earlier > 0)
+		app_say("%u kept from before went first", sending->earlier);
+	if (app->exit_code != EXIT_DONE && client_unsent(app->client) > 0)
+		app_say("the message is kept, and goes out with the next confab of %.*s that reaches the server",
+		    SLICE_ARG(vault_user(app->vault)));
+	return app->exit_code;
+}
+
+int
+command_send(struct app *app)
+{
+	const struct options *opt = app->opt;
+	struct client_message message = { .re = opt->re, .cmid = slice_str(opt->cmid),
+		.kind = slice_str(opt->kind), .data = slice_str(opt->data) };
+	struct sending sending = { .earlier = 0 };
+	struct client_hooks hooks;
+	struct buf body = { 0 };
+	int exit_code;
+
+	if (opt->operand_count < 1)
+		return usage("send TARGET [TEXT...]");
+	if (!app_target(app, opt->operands[0], &message.to) || !app_open_logged_in(app))
+		return app->exit_code;
+	if (!get_body(app, &body) || (buf_len(&body) == 0 && opt->data == NULL)) {
+		app_say("there is nothing to send: give a text, or write it to the standard input");
+		buf_fini(&body);
+		return EXIT_USAGE;
+	}
+	message.body = buf_slice(&body);
+	app_hooks(&hooks);
+	hooks.sent = on_sent;
+	app->own = &sending;
+	exit_code = app_make_client(app, false, &hooks) ? send_kept(app, &message, &sending) : app->exit_code;
+	buf_fini(&body);
+	return exit_code;
+}
+
+/* --- tail --- */
+
+struct tailing {
+	slice target; /* none: everything */
+	uint64_t cid; /* of the target; 0: not known yet */
+	unsigned long shown;
+	bool person;  /* somebody looks at it */
+};
+
+static bool
+named_so(slice target, char sign, slice name)
+{
+	return name.len > 0 && target.len == name.len + 1 && target.ptr[0] == sign
+	    && slice_eq(slice_of(target.ptr + 1, name.len), name);
+}
+
+static void
+on_conversation(struct client *client, const struct client_conversation *told, void *cookie)
+{
+	struct app *app = cookie;
+	struct tailing *tail = app->own;
+
+	(void)client;
+	if (slice_given(tail->target)
+	    && (named_so(tail->target, '@', told->peer) || named_so(tail->target, '#', told->handle)))
+		tail->cid = told->cid;
+}
+
+static bool
+wanted(const struct tailing *tail, uint64_t cid)
+{
+	return !slice_given(tail->target) || tail->cid == cid;
+}
+
+static bool
+print_entry(struct app *app, const struct client_entry *entry)
+{
+	struct buf line = { 0 };
+	bool fine;
+
+	if (app->opt->json) {
+		show_json(&line, entry->raw.text);
+		buf_put(&line, S("\n"));
+	} else {
+		show_entry(&line, entry, client_user(app->client), true, SHOW_ONE_LINE);
+	}
+	fine = show_out(&line);
+	buf_fini(&line);
+	return fine;
+}
+
+static bool
+on_entry(struct client *client, const struct client_entry *entry, void *cookie)
+{
+	struct app *app = cookie;
+	struct tailing *tail = app->own;
+
+	if (app->done || !wanted(tail, entry->cid))
+		return false;
+	if (!app->opt->all && slice_eq(entry->from, client_user(client)))
+		return true;
+	if (!print_entry(app, entry)) {
+		app_end(app, EXIT_DONE); /* nobody reads any more */
+		return false;
+	}
+	client_mark(client, entry->cid, tail->person ? entry->seq : 0, entry->seq);
+	if (++tail->shown == app->opt->count)
+		app_end(app, EXIT_DONE);
+	return true;
+}
+
+static bool
+on_gap(struct client *client, uint64_t cid, uint64_t from, uint64_t to, bool gone, void *cookie)
+{
+	struct app *app = cookie;
+
+	(void)client;
+	if (app->done || !wanted(app->own, cid))
+		return false;
+	if (gone)
+		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64 " can't be had any more", cid, from, to);
+	else
+		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64 " are left out; to see them: confab history %" PRIu64
+			" --before %" PRIu64,
+		    cid, from, to, cid, to + 1);
+	return true;
+}
+
+static void
+on_reset(struct client *client, void *cookie)
+{
+	(void)client;
+	(void)cookie;
+	app_say("the server was set back to an earlier state; some messages may come again");
+}
+
+static void
+tail_turned(struct app *app)
+{
+	if (app->opt->missed && client_up_to_date(app->client))
+		app_end(app, EXIT_DONE);
+}
+
+int
+command_tail(struct app *app)
+{
+	struct tailing tail = { .person = isatty(STDOUT_FILENO) == 1 };
+	struct client_hooks hooks;
+
+	if (app->opt->operand_count > 1)
+		return usage("tail [TARGET] [--json] [--count N] [--missed]");
+	if (app->opt->operand_count == 1 && !app_target(app, app->opt->operands[0], &tail.target))
+		return app->exit_code;
+	if (slice_given(tail.target) && tail.target.ptr[0] >= '0' && tail.target.ptr[0] <= '9')
+		tail.cid = strtoull(tail.target.ptr, NULL, 10);
+	if (!app_open_logged_in(app))
+		return app->exit_code;
+	if (vault_lock(app->vault) < 0)
+		app_say("another confab of %.*s keeps the place; this one will not remember what it has shown",
+		    SLICE_ARG(vault_user(app->vault)));
+	app_hooks(&hooks);
+	hooks.conversation = on_conversation;
+	hooks.entry = on_entry;
+	hooks.gap = on_gap;
+	hooks.reset = on_reset;
+	app->own = &tail;
+	app->keep_trying = true;
+	app->turned = tail_turned;
+	if (!app_make_client(app, true, &hooks))
+		return app->exit_code;
+	(void)app_run(app);
+	if (app->exit_code == EXIT_DONE)
+		app_linger(app);
+	return app->exit_code;
+}
+
+/* --- history --- */
+
+struct page {
+	char **lines; /* owned, newest first; JSON */
+	size_t count, capacity;
+	uint64_t before; /* 0: from the newest */
+	slice target;
+};
+
+static void history_ask(struct app *app);
+
+/* A page comes in rising order; it is put in reverse behind what is there. */
+static void
+page_take(struct page *page, struct json messages, uint64_t *ret_lowest)
+{
+	struct json_iter it;
+	struct json one;
+	size_t start = page->count;
+
+	json_iter_init(&it, messages);
+	while (json_next_element(&it, &one)) {
+		if (page->count == page->capacity) {
+			page->capacity = page->capacity > 0 ? page->capacity * 2 : 64;
+			page->lines = mem_resize(page->lines, page->capacity, sizeof(page->lines[0]));
+		}
+		if (page->count == start)
+			*ret_lowest = inbound_uint(one, S("seq"), 0);
+		page->lines[page->count++] = mem_dup(one.text);
+	}
+	for (size_t a = start, b = page->count; a + 1 < b; a++) {
+		char *line = page->lines[--b];
+
+		page->lines[b] = page->lines[a];
+		page->lines[a] = line;
+	}
+}
+
+static bool
+history_print(struct app *app, const struct page *page)
+{
+	size_t wanted_count = app->opt->limit < page->count ? app->opt->limit : page->count;
+	struct buf scratch = { 0 };
+	bool fine = true;
+
+	for (size_t i = wanted_count; fine && i > 0; i--) {
+		struct client_entry entry;
+		struct json value;
+
+		buf_clear(&scratch);
+		(void)buf_reserve(&scratch, strlen(page->lines[i - 1]) + 1);
+		if (json_check(slice_str(page->lines[i - 1]), &value)
+		    && inbound_entry(value, &scratch, &entry))
+			fine = print_entry(app, &entry);
+	}
+	buf_fini(&scratch);
+	return fine;
+}
+
+static void
+history_answered(struct client *client, const struct client_answer *answer, void *cookie)
+{
+	struct app *app = cookie;
+	struct page *page = app->own;
+	struct json messages;
+	uint64_t lowest = 0;
+
+	(void)client;
+	if (answer->error != NULL) {
+		if (answer->error->code != 0) /* otherwise asked again when there is a connection */
+			app_refused(app, app->opt->operands[0], answer->error);
+		return;
+	}
+	messages = json_member(answer->result, S("messages"));
+	if (slice_given(messages.text) && json_type(messages) == JSON_ARRAY)
+		page_take(page, messages, &lowest);
+	page->before = lowest;
+	if (page->count < app->opt->limit && lowest > 1 && inbound_true(answer->result, S("more")))
+		history_ask(app);
+	else
+		app_end(app, history_print(app, page) ? EXIT_DONE : EXIT_REFUSED);
+}
+
+static void
+history_ask(struct app *app)
+{
+	struct page *page = app->own;
+	size_t missing = app->opt->limit - page->count;
+	struct buf params = { 0 };
+
+	buf_put(&params, S("{"));
+	app_put_target(&params, "cid", page->target);
+	json_uint(&params, "limit", missing < HISTORY_PAGE ? missing : HISTORY_PAGE);
+	if (page->before != 0)
+		json_uint(&params, "before", page->before);
+	buf_put(&params, S("}"));
+	(void)!client_call(app->client, "history", buf_slice(&params), history_answered, app);
+	buf_fini(&params);
+}
+
+int
+command_history(struct app *app)
+{
+	struct page page = { .before = app->opt->before };
+	struct client_hooks hooks;
+	int exit_code;
+
+	if (app->opt->operand_count != 1)
+		return usage("history TARGET [-n COUNT] [--before SEQ] [--json]");
+	if (!app_target(app, app->opt->operands[0], &page.target) || !app_open_logged_in(app))
+		return app->exit_code;
+	app_hooks(&hooks);
+	app->ready = history_ask;
+	app->own = &page;
+	exit_code = run(app, false, &hooks);
+	for (size_t i = 0; i < page.count; i++)
+		mem_free(page.lines[i]);
+	mem_free(page.lines);
+	return exit_code;
+}
+
+/* --- who --- */
+
+static void who_ask(struct app *app);
+
+struct asking {
+	char after[VAULT_NAME_MAX + 1]; /* the last name shown */
+	size_t shown;			/* on this page */
+	slice scope;
+};
+
+static bool
+who_print(struct app *app, struct json users)
+{
+	struct asking *asking = app->own;
+	struct buf out = { 0 }, scratch = { 0 };
+	struct json_iter it;
+	struct json one;
+	bool fine;
+
+	asking->shown = 0;
+	json_iter_init(&it, users);
+	while (json_next_element(&it, &one)) {
+		slice user, state, display;
+
+		asking->shown++;
+		buf_clear(&scratch);
+		(void)buf_reserve(&scratch, one.text.len + 1);
+		user = inbound_text(one, S("user"), &scratch);
+		state = inbound_text(one, S("state"), &scratch);
+		display = inbound_text(one, S("display"), &scratch);
+		(void)snprintf(asking->after, sizeof(asking->after), "%.*s", SLICE_ARG(user));
+		if (app->opt->json) {
+			show_json(&out, one.text);
+		} else {
+			show_text(&out, user, SHOW_ONE_LINE);
+			buf_put(&out, S("\t"));
+			show_text(&out, state, SHOW_ONE_LINE);
+			buf_put(&out, S("\t"));
+			show_text(&out, display, SHOW_ONE_LINE);
+		}
+		buf_put(&out, S("\n"));
+	}
+	fine = show_out(&out);
+	buf_fini(&scratch);
+	buf_fini(&out);
+	return fine;
+}
+
+static void
+who_answered(struct client *client, const struct client_answer *answer, void *cookie)
+{
+	struct app *app = cookie;
+	const struct asking *asking = app->own;
+	struct json users;
+
+	(void)client;
+	if (answer->error != NULL) {
+		if (answer->error->code != 0)
+			app_refused(app, app->opt->operand_count > 0 ? app->opt->operands[0] : NULL, answer->error);
+		return;
+	}
+	users = json_member(answer->result, S("users"));
+	if (!slice_given(users.text) || json_type(users) != JSON_ARRAY || !who_print(app, users))
+		app_end(app, EXIT_REFUSED);
+	else if (inbound_true(answer->result, S("more")) && asking->shown > 0)
+		who_ask(app);
+	else
+		app_end(app, EXIT_DONE);
+}
+
+static void
+who_ask(struct app *app)
+{
+	const struct asking *asking = app->own;
+	struct buf params = { 0 };
+
+	buf_put(&params, S("{"));
+	app_put_target(&params, "scope", asking->scope);
+	json_uint(&params, "limit", WHO_PAGE);
+	if (asking->after[0] != '\0')
+		json_str(&params, "after", slice_str(asking->after));
+	buf_put(&params, S("}"));
+	(void)!client_call(app->client, "who", buf_slice(&params), who_answered, app);
+	buf_fini(&params);
+}
+
+int
+command_who(struct app *app)
+{
+	struct asking asking = { .scope = S("all") };
+	struct client_hooks hooks;
+
+	if (app->opt->operand_count > 1)
+		return usage("who ['#GROUP'] [--json]");
+	if (app->opt->operand_count == 1 && !app_target(app, app->opt->operands[0], &asking.scope))
+		return app->exit_code;
+	if (!app_open_logged_in(app))
+		return app->exit_code;
+	app_hooks(&hooks);
+	app->ready = who_ask;
+	app->own = &asking;
+	return run(app, false, &hooks);
+}

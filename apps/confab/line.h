@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines typed by a person while other lines appear above: by readline on a terminal, where it was built in,
+ * otherwise plainly.  There is one standard input, so there is one of these.
+ */
+#ifndef CONFAB_LINE_H
+#define CONFAB_LINE_H
+
+#include "base/slice.h"
+
+/* Called with a line without its end, or with none at the end of the input. */
+typedef void line_got(slice line, void *cookie);
+
+/* One way of reading lines. */
+struct line_driver {
+	void (*start)(void);
+	void (*prompt)(const char *prompt);
+	void (*ready)(void); /* stdin can be read: gives each whole line to line_deliver() */
+	void (*print)(slice text);
+	void (*stop)(void);
+};
+
+/* Readline's, or NULL where it is not built in. */
+const struct line_driver *line_editor(void);
+/* For the drivers. */
+void line_deliver(slice line);
+
+void line_start(bool terminal, line_got *got, void *cookie);
+/* What stands before the line that is typed; a terminal only. */
+void line_prompt(const char *prompt);
+/* Call it when stdin is readable. */
+void line_ready(void);
+/* Whole lines of text, above the one that is typed. */
+void line_print(slice text);
+/* The terminal is as it was. */
+void line_stop(void);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* confab: the terminal client.  Options, and which command runs. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app.h"
+
+enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, HISTORY_DEFAULT = 20, BACKLOG_MOST = 500 };
+
+static const char help_text[]
+    = "confab - talk to others through a confab server\n"
+      "\n"
+      "  confab [TARGET]                  interactive: lines are messages, /help lists commands\n"
+      "  confab register NAME             make a new user and log in\n"
+      "  confab login NAME                log in; the login is kept\n"
+      "  confab logout [--all]            end this login, or all of the user's\n"
+      "  confab whoami                    who is logged in, checked with the server\n"
+      "  confab send TARGET [TEXT...]     send a message; without TEXT, the standard input\n"
+      "  confab tail [TARGET]             print what was missed, then what arrives\n"
+      "  confab history TARGET            print the newest messages of a conversation\n"
+      "  confab who ['#GROUP']            who is online\n"
+      "\n"
+      "TARGET is @USER, '#GROUP' or a conversation's number.\n"
+      "\n"
+      "  -s, --server HOST:PORT   the server (CONFAB_SERVER; 127.0.0.1:7000); confabs://HOST:PORT for TLS\n"
+      "  -u, --user NAME          which of several users (CONFAB_USER; who logged in last)\n"
+      "      --json               one JSON value a line instead of text\n"
+      "      --timeout SECONDS    how long to try (10)\n"
+      "      --password-stdin     the password is the first line of the standard input (or CONFAB_PASSWORD)\n"
+      "      --display NAME       register: the name that others see\n"
+      "      --cmid ID            send: your own id of the message; sent twice, it is there once\n"
+      "      --kind KIND, --data JSON, --re SEQ    send: other parts of a message\n"
+      "      --count N            tail: end after N messages\n"
+      "      --missed             tail: end when all that was missed is printed\n"
+      "      --backlog N          tail: at most N of a conversation that were missed (50)\n"
+      "      --all                tail: one's own messages too; logout: every login\n"
+      "  -n, --limit N            history: how many (20)\n"
+      "      --before SEQ         history: those before this one\n"
+      "  -h, --help    -V, --version\n"
+      "\n"
+      "Exit: 0 done; 1 refused by the server; 2 wrong usage; 3 not logged in, or wrong password;\n"
+      "4 no connection or no answer in time. More: man confab\n";
+
+enum { OPT_JSON = 256, OPT_TIMEOUT, OPT_PASSWORD_STDIN, OPT_DISPLAY, OPT_CMID, OPT_KIND, OPT_DATA, OPT_RE,
+	OPT_COUNT, OPT_MISSED, OPT_BACKLOG, OPT_ALL, OPT_BEFORE };
+
+static const struct option long_options[] = {
+	{ "server", required_argument, NULL, 's' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "password-stdin", no_argument, NULL, OPT_PASSWORD_STDIN },
+	{ "display", required_argument, NULL, OPT_DISPLAY },
+	{ "cmid", required_argument, NULL, OPT_CMID },
+	{ "kind", required_argument, NULL, OPT_KIND },
+	{ "data", required_argument, NULL, OPT_DATA },
+	{ "re", required_argument, NULL, OPT_RE },
+	{ "count", required_argument, NULL, OPT_COUNT },
+	{ "missed", no_argument, NULL, OPT_MISSED },
+	{ "backlog", required_argument, NULL, OPT_BACKLOG },
+	{ "all", no_argument, NULL, OPT_ALL },
+	{ "limit", required_argument, NULL, 'n' },
+	{ "before", required_argument, NULL, OPT_BEFORE },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct {
+	const char *name;
+	int (*run)(struct app *app);
+} commands[] = {
+	{ "register", command_register },
+	{ "login", command_login },
+	{ "logout", command_logout },
+	{ "whoami", command_whoami },
+	{ "send", command_send },
+	{ "tail", command_tail },
+	{ "history", command_history },
+	{ "who", command_who },
+};
+
+/* A whole number from least to most. */
+static bool
+number(const char *what, const char *text, unsigned long least, unsigned long most, unsigned long *ret)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || value < least || value > most) {
+		app_say("%s takes a number from %lu to %lu, not \"%s\"", what, least, most, text);
+		return false;
+	}
+	*ret = value;
+	return true;
+}
+
+static bool
+take_number(struct options *opt, int option, const char *text)
+{
+	const unsigned long most = 9007199254740991;
+	unsigned long value = 0;
+	bool fine;
+
+	if (option == OPT_TIMEOUT) {
+		fine = number("--timeout", text, 1, TIMEOUT_MOST_S, &value);
+		opt->timeout_ms = value * 1000;
+	} else if (option == OPT_BACKLOG) {
+		fine = number("--backlog", text, 0, BACKLOG_MOST, &value);
+		opt->backlog = (int)value;
+	} else if (option == OPT_COUNT) {
+		fine = number("--count", text, 1, most, &opt->count);
+	} else if (option == OPT_RE) {
+		fine = number("--re", text, 1, most, &opt->re);
+	} else if (option == OPT_BEFORE) {
+		fine = number("--before", text, 1, most, &opt->before);
+	} else {
+		fine = number("-n", text, 1, HISTORY_MOST, &opt->limit);
+	}
+	return fine;
+}
+
+static bool
+take_option(struct options *opt, int option, const char *text)
+{
+	switch (option) {
+	case 's':
+		opt->server = text;
+		return true;
+	case 'u':
+		opt->user = text;
+		return true;
+	case OPT_JSON:
+		opt->json = true;
+		return true;
+	case OPT_PASSWORD_STDIN:
+		opt->password_stdin = true;
+		return true;
+	case OPT_DISPLAY:
+		opt->display = text;
+		return true;
+	case OPT_CMID:
+		opt->cmid = text;
+		return true;
+	case OPT_KIND:
+		opt->kind = text;
+		return true;
+	case OPT_DATA:
+		opt->data = text;
+		return true;
+	case OPT_MISSED:
+		opt->missed = true;
+		return true;
+	case OPT_ALL:
+		opt->all = true;
+		return true;
+	case '?':
+		app_say("confab --help lists the options; -- ends them, for a text that begins with -");
+		return false;
+	default:
+		return take_number(opt, option, text);
+	}
+}
+
+static bool
+is_command(const char *word)
+{
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (strcmp(word, commands[i].name) == 0)
+			return true;
+	return false;
+}
+
+/* One stretch of options.  stop_at_word: what follows the first word is not looked at. */
+static int
+take_options(struct options *opt, int argc, char **argv, bool stop_at_word)
+{
+	const char *shorts = stop_at_word ? "+s:u:n:hV" : "s:u:n:hV";
+	int option;
+
+	optind = 0; /* begins anew, with the word after argv[0] */
+	while ((option = getopt_long(argc, argv, shorts, long_options, NULL)) != -1) {
+		if (option == 'h') {
+			(void)fputs(help_text, stdout);
+			return EXIT_DONE;
+		}
+		if (option == 'V') {
+			(void)printf("confab %s\n", CONFAB_VERSION);
+			return EXIT_DONE;
+		}
+		if (!take_option(opt, option, optarg))
+			return EXIT_USAGE;
+	}
+	return -1;
+}
+
+/* -1: run the command; otherwise the exit code. */
+static int
+take_arguments(struct options *opt, int argc, char **argv)
+{
+	int rc = take_options(opt, argc, argv, true);
+	int at = optind;
+
+	if (rc >= 0 || at >= argc)
+		return rc;
+	if (!is_command(argv[at])) {
+		if (strchr("@#0123456789", argv[at][0]) == NULL || argc - at > 1) {
+			app_say("there is no command \"%s\"; confab --help lists them", argv[at]);
+			return EXIT_USAGE;
+		}
+		opt->operands = argv + at;
+		opt->operand_count = 1;
+		return -1;
+	}
+	opt->command = argv[at];
+	/* A message's words are not looked at for options; those of send stand before its target. */
+	rc = take_options(opt, argc - at, argv + at, strcmp(opt->command, "send") == 0);
+	opt->operands = argv + at + optind;
+	opt->operand_count = argc - at - optind;
+	return rc;
+}
+
+static int
+run(struct app *app)
+{
+	if (app->opt->command == NULL)
+		return command_talk(app);
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (strcmp(app->opt->command, commands[i].name) == 0)
+			return commands[i].run(app);
+	return EXIT_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options opt = { .timeout_ms = TIMEOUT_S * 1000, .limit = HISTORY_DEFAULT, .backlog = -1 };
+	struct app app;
+	int exit_code = take_arguments(&opt, argc, argv);
+
+	if (exit_code >= 0)
+		return exit_code;
+	app_catch_signals();
+	exit_code = app_init(&app, &opt) ? run(&app) : app.exit_code;
+	app_fini(&app);
+	return exit_code;
+}
