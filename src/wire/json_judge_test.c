@@ -13,7 +13,7 @@
 
 #define SUITE CONFAB_SOURCE_DIR "/../shared/data/json-test-suite/test_parsing"
 
-enum { MEMBERS_MAX = 1024, MADE_TEXTS = 30000, MUTATIONS_MAX = 3 };
+enum { MEMBERS_MAX = 64, MADE_TEXTS = 30000, MUTATIONS_MAX = 3 };
 
 /* --- What we see, as judge.h has it --- */
 

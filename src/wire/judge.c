@@ -6,9 +6,8 @@
 #undef json_string
 #include <jansson.h>
 
+#include "base/mem.h"
 #include "base/panic.h"
-
-enum { MEMBERS_MAX = 1024 };
 
 struct member {
 	slice name;
@@ -33,12 +32,12 @@ member_order(const void *a, const void *b)
 static void
 dump_object(json_t *object, struct buf *to)
 {
-	struct member members[MEMBERS_MAX];
-	size_t count = 0;
+	size_t size = json_object_size(object), count = 0;
+	struct member *members = mem_alloc(size * sizeof(*members));
 
 	for (void *it = json_object_iter(object); it != NULL;
 	     it = json_object_iter_next(object, it)) {
-		assert(count < MEMBERS_MAX);
+		assert(count < size);
 		members[count].name =
 		    slice_of(json_object_iter_key(it), json_object_iter_key_len(it));
 		members[count++].value = json_object_iter_value(it);
@@ -50,6 +49,7 @@ dump_object(json_t *object, struct buf *to)
 		dump(members[i].value, to);
 	}
 	buf_append(to, "}", 1);
+	mem_free(members);
 }
 
 static void
