@@ -101,8 +101,10 @@ read_header(
 		code = read_length(in, len, f);
 	if (code != 0 || f->header_len == 0 || is_control(f->opcode))
 		return code;
-	assert(buf_len(&d->message) <= max);
-	return f->payload_len > max - buf_len(&d->message) ? WS_CLOSE_SIZE : 0;
+	/* max may have become less since the last fragment. */
+	if (buf_len(&d->message) > max || f->payload_len > max - buf_len(&d->message))
+		return WS_CLOSE_SIZE;
+	return 0;
 }
 
 static void

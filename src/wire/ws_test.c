@@ -265,6 +265,23 @@ fragments_up_to_the_bound(void **state)
 	buf_fini(&want);
 }
 
+/* The bound falls below what a message already has: it fails with its next frame. */
+static void
+bound_shrinks(void **state)
+{
+	char first[] = "\x01\x83" ZERO "abc", last[] = "\x80\x80" ZERO;
+	struct ws_decoder d = {0};
+	struct ws_unit unit;
+	bool has_unit;
+
+	(void)state;
+	assert_int_equal(ws_next(&d, first, sizeof(first) - 1, MAX, &has_unit, &unit), sizeof(first) - 1);
+	assert_false(has_unit);
+	assert_int_equal(ws_next(&d, last, sizeof(last) - 1, 2, &has_unit, &unit), sizeof(last) - 1);
+	assert_true(has_unit && unit.kind == WS_FAIL && unit.close_code == 1009);
+	ws_decoder_fini(&d);
+}
+
 /* RFC 6455 §5.7, the frames of a server. */
 static void
 headers(void **state)
@@ -357,6 +374,7 @@ main(void)
 		cmocka_unit_test(fails_by_the_header),
 		cmocka_unit_test(lengths_and_masks),
 		cmocka_unit_test(fragments_up_to_the_bound),
+		cmocka_unit_test(bound_shrinks),
 		cmocka_unit_test(headers),
 		cmocka_unit_test(frames),
 		cmocka_unit_test(long_reason),
