@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses against lists of addresses and CIDR blocks.  IPv4 mapped into IPv6 counts as IPv4.  Pure functions. */
+/* Addresses against lists of addresses and CIDR blocks.  IPv4 mapped into IPv6 counts as IPv4. Pure
+ * functions. */
 #ifndef GATE_CIDR_H
 #define GATE_CIDR_H
 
@@ -14,7 +15,8 @@ bool cidr_valid(const char *block);
 /* Whether the address lies in any block of the NULL-terminated list; a NULL list holds none. */
 bool cidr_any(const char *const *blocks, const struct sockaddr_storage *address);
 bool cidr_loopback(const struct sockaddr_storage *address);
-/* The address without its port, zero-terminated; "local" for what is no IP address.  Returns ret_text. */
+/* The address without its port, zero-terminated; "local" for what is no IP address.  Returns
+ * ret_text. */
 const char *cidr_text(const struct sockaddr_storage *address, char ret_text[CIDR_TEXT_BYTES]);
 
 #endif

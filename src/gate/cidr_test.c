@@ -34,28 +34,28 @@ blocks_hold_what_lies_in_them(void **state)
 		const char *block, *address;
 		bool in;
 	} table[] = {
-		{"10.1.2.3", "10.1.2.3", true},
-		{"10.1.2.3", "10.1.2.4", false},
-		{"10.0.0.0/8", "10.255.0.1", true},
-		{"10.0.0.0/8", "11.0.0.1", false},
-		{"192.168.4.0/22", "192.168.7.255", true},
-		{"192.168.4.0/22", "192.168.8.0", false},
-		{"0.0.0.0/0", "8.8.8.8", true},
-		{"0.0.0.0/0", "fe80::1", false},
-		{"::/0", "fe80::1", true},
-		{"fd00::/8", "fd12::1", true},
-		{"fd00::/8", "fc12::1", false},
-		{"2001:db8::/33", "2001:db8:7fff::", true},
-		{"2001:db8::/33", "2001:db8:8000::", false},
-		{"::1", "::1", true},
-		{"10.0.0.0/8", "::ffff:10.2.3.4", true},
-		{"::ffff:10.0.0.0/104", "10.2.3.4", true},
-		{"::ffff:10.0.0.0/104", "11.2.3.4", false},
-		{"10.0.0.0/33", "10.0.0.0", false},
-		{"10.0.0.0/", "10.0.0.0", false},
-		{"10.0.0.0/-1", "10.0.0.0", false},
-		{"nonsense", "10.0.0.0", false},
-		{"", "10.0.0.0", false},
+	    {"10.1.2.3", "10.1.2.3", true},
+	    {"10.1.2.3", "10.1.2.4", false},
+	    {"10.0.0.0/8", "10.255.0.1", true},
+	    {"10.0.0.0/8", "11.0.0.1", false},
+	    {"192.168.4.0/22", "192.168.7.255", true},
+	    {"192.168.4.0/22", "192.168.8.0", false},
+	    {"0.0.0.0/0", "8.8.8.8", true},
+	    {"0.0.0.0/0", "fe80::1", false},
+	    {"::/0", "fe80::1", true},
+	    {"fd00::/8", "fd12::1", true},
+	    {"fd00::/8", "fc12::1", false},
+	    {"2001:db8::/33", "2001:db8:7fff::", true},
+	    {"2001:db8::/33", "2001:db8:8000::", false},
+	    {"::1", "::1", true},
+	    {"10.0.0.0/8", "::ffff:10.2.3.4", true},
+	    {"::ffff:10.0.0.0/104", "10.2.3.4", true},
+	    {"::ffff:10.0.0.0/104", "11.2.3.4", false},
+	    {"10.0.0.0/33", "10.0.0.0", false},
+	    {"10.0.0.0/", "10.0.0.0", false},
+	    {"10.0.0.0/-1", "10.0.0.0", false},
+	    {"nonsense", "10.0.0.0", false},
+	    {"", "10.0.0.0", false},
 	};
 
 	(void)state;
@@ -102,8 +102,8 @@ loopback_in_all_its_forms(void **state)
 static void
 text_and_validity(void **state)
 {
-	struct sockaddr_storage mapped = address_of("::ffff:10.2.3.4"), six = address_of("2001:DB8:0::1"),
-				local = {.ss_family = AF_UNIX};
+	struct sockaddr_storage mapped = address_of("::ffff:10.2.3.4"),
+				six = address_of("2001:DB8:0::1"), local = {.ss_family = AF_UNIX};
 	char text[CIDR_TEXT_BYTES];
 
 	(void)state;
@@ -118,10 +118,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(blocks_hold_what_lies_in_them),
-		cmocka_unit_test(no_list_holds_none),
-		cmocka_unit_test(loopback_in_all_its_forms),
-		cmocka_unit_test(text_and_validity),
+	    cmocka_unit_test(blocks_hold_what_lies_in_them),
+	    cmocka_unit_test(no_list_holds_none),
+	    cmocka_unit_test(loopback_in_all_its_forms),
+	    cmocka_unit_test(text_and_validity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The confab protocol on one connection, the same over lines and over WebSocket: bytes are cut into frames
- * here and in one place only, a frame is a request, and a request is in flight until it is answered.
+ * The confab protocol on one connection, the same over lines and over WebSocket: bytes are cut into
+ * frames here and in one place only, a frame is a request, and a request is in flight until it is
+ * answered.
  *
  *   input -> frame -> request -> method table -> chat … answer -> frame
  */
@@ -35,7 +36,8 @@ static_assert(sizeof(struct tag) <= sizeof(struct call_tag), "a tag travels in t
 static void
 tag_pack(struct call_tag *to, const struct rpc_id *id, const struct method *method)
 {
-	struct tag tag = {.id_kind = id->kind, .id_len = id->len, .method = (uint8_t)method_index(method)};
+	struct tag tag = {
+	    .id_kind = id->kind, .id_len = id->len, .method = (uint8_t)method_index(method)};
 
 	if (id->kind == RPC_ID_STRING)
 		memcpy(tag.text, id->text, id->len);
@@ -50,7 +52,7 @@ tag_unpack(const struct call_tag *from, struct rpc_id *ret_id, unsigned *ret_fla
 	struct tag tag;
 
 	memcpy(&tag, from->bytes, sizeof(tag));
-	*ret_id = (struct rpc_id) {.kind = tag.id_kind, .len = tag.id_len};
+	*ret_id = (struct rpc_id){.kind = tag.id_kind, .len = tag.id_len};
 	if (tag.id_kind == RPC_ID_STRING)
 		memcpy(ret_id->text, tag.text, tag.id_len);
 	else
@@ -95,8 +97,8 @@ confab_fault(struct session *s, const struct rpc_id *id, const struct fault *fau
 }
 
 static void
-write_answer(struct session *s, const struct rpc_id *id, const struct answer *answer, unsigned flags,
-    size_t *ret_used)
+write_answer(struct session *s, const struct rpc_id *id, const struct answer *answer,
+    unsigned flags, size_t *ret_used)
 {
 	*ret_used = 0;
 	if (answer->kind == ANSWER_FAULT) {
@@ -110,7 +112,8 @@ write_answer(struct session *s, const struct rpc_id *id, const struct answer *an
 }
 
 void
-confab_answer(struct session *s, const struct call_tag *tag, const struct answer *answer, size_t *ret_used)
+confab_answer(
+    struct session *s, const struct call_tag *tag, const struct answer *answer, size_t *ret_used)
 {
 	struct rpc_id id;
 	unsigned flags;
@@ -160,7 +163,8 @@ run(struct session *s, const struct method *method, const struct rpc_request *re
 	if (fault.err == ERR_OK || method->keeps_fault)
 		fault = method->run(&call);
 	if (fault.err != ERR_OK)
-		confab_answer(s, &call.tag, &(struct answer) {.kind = ANSWER_FAULT, .fault = fault}, &used);
+		confab_answer(
+		    s, &call.tag, &(struct answer){.kind = ANSWER_FAULT, .fault = fault}, &used);
 }
 
 static void
@@ -188,7 +192,8 @@ static bool
 is_blank(slice text)
 {
 	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] != ' ' && text.ptr[i] != '\t' && text.ptr[i] != '\r' && text.ptr[i] != '\n')
+		if (text.ptr[i] != ' ' && text.ptr[i] != '\t' && text.ptr[i] != '\r' &&
+		    text.ptr[i] != '\n')
 			return false;
 	return true;
 }
@@ -197,9 +202,9 @@ void
 confab_frame(struct session *s, slice frame)
 {
 	static const enum err errors[] = {
-		[RPC_PARSE_ERROR] = ERR_PARSE_ERROR,
-		[RPC_INVALID_REQUEST] = ERR_INVALID_REQUEST,
-		[RPC_INVALID_PARAMS] = ERR_INVALID_PARAMS,
+	    [RPC_PARSE_ERROR] = ERR_PARSE_ERROR,
+	    [RPC_INVALID_REQUEST] = ERR_INVALID_REQUEST,
+	    [RPC_INVALID_PARAMS] = ERR_INVALID_PARAMS,
 	};
 	struct rpc_request request;
 	enum rpc_result result;
@@ -213,7 +218,7 @@ confab_frame(struct session *s, slice frame)
 		call_method(s, &request);
 		return;
 	}
-	confab_fault(s, &request.id, &(struct fault) {.err = errors[result]});
+	confab_fault(s, &request.id, &(struct fault){.err = errors[result]});
 	if (result == RPC_PARSE_ERROR)
 		count_parse_error(s);
 }
@@ -231,7 +236,7 @@ refuse_large(struct session *s)
 {
 	static const struct rpc_id null = {.kind = RPC_ID_NULL};
 
-	confab_fault(s, &null, &(struct fault) {.err = ERR_TOO_LARGE, .max = frame_max(s)});
+	confab_fault(s, &null, &(struct fault){.err = ERR_TOO_LARGE, .max = frame_max(s)});
 	session_finish(s, WS_CLOSE_TOO_LARGE, CLOSE_TOO_LARGE);
 }
 
@@ -274,7 +279,8 @@ take_unit(struct session *s, const struct ws_unit *unit)
 		break;
 	case WS_CLOSE:
 		/* As with a half-closed socket, what was asked is answered first. */
-		session_leave(s, unit->close_code == WS_CLOSE_NO_CODE ? 0 : unit->close_code, CLOSE_PEER);
+		session_leave(
+		    s, unit->close_code == WS_CLOSE_NO_CODE ? 0 : unit->close_code, CLOSE_PEER);
 		break;
 	case WS_FAIL:
 		if (unit->close_code == WS_CLOSE_TOO_LARGE)
@@ -309,7 +315,8 @@ confab_input_ws(struct session *s, char *bytes, size_t len)
 	while (used < len && session_may_read(s)) {
 		struct ws_unit unit;
 		bool has_unit;
-		size_t n = ws_next(decoder, bytes + used, len - used, frame_max(s), &has_unit, &unit);
+		size_t n =
+		    ws_next(decoder, bytes + used, len - used, frame_max(s), &has_unit, &unit);
 		if (n == 0 && !has_unit)
 			break;
 		used += n;

@@ -14,7 +14,8 @@ void
 decode_begin(struct decoder *d, size_t frame_len)
 {
 	buf_clear(&d->scratch);
-	/* Method, id and every param are decoded once each, and no decoded form is longer than its text. */
+	/* Method, id and every param are decoded once each, and no decoded form is longer than its
+	 * text. */
 	(void)buf_reserve(&d->scratch, 2 * frame_len + 1);
 	mem_free(d->cursors);
 	d->cursors = NULL;
@@ -37,7 +38,7 @@ struct check {
 	struct decoder *d;
 	const struct param *param;
 	struct value *v;
-	uint64_t max;	/* for TOO_LONG and TOO_MANY */
+	uint64_t max; /* for TOO_LONG and TOO_MANY */
 };
 
 static enum verdict
@@ -56,7 +57,8 @@ check_bytes(struct check *c)
 {
 	if (check_string(c) != FINE)
 		return MALFORMED;
-	return c->v->text.len >= c->param->min && c->v->text.len <= c->param->max ? FINE : MALFORMED;
+	return c->v->text.len >= c->param->min && c->v->text.len <= c->param->max ? FINE
+										  : MALFORMED;
 }
 
 static enum verdict
@@ -77,9 +79,9 @@ check_body(struct check *c)
 }
 
 /*
- * Whether an object may travel as data: it holds no U+0000, and it is not nested so deep that some frame of
- * the server with it inside would be deeper than a frame may be.  In checked JSON a backslash stands in
- * strings only, and what follows it belongs to it.
+ * Whether an object may travel as data: it holds no U+0000, and it is not nested so deep that some
+ * frame of the server with it inside would be deeper than a frame may be.  In checked JSON a
+ * backslash stands in strings only, and what follows it belongs to it.
  */
 static bool
 data_can_travel(slice text)
@@ -195,7 +197,7 @@ check_target(struct check *c)
 	if (json_type(c->v->json) == JSON_NUMBER) {
 		if (!json_integer(c->v->json, &n) || n < 1)
 			return MALFORMED;
-		*t = (struct target) {.kind = TARGET_CID, .cid = (uint64_t)n};
+		*t = (struct target){.kind = TARGET_CID, .cid = (uint64_t)n};
 		return FINE;
 	}
 	if (check_string(c) != FINE || c->v->text.len == 0)
@@ -204,8 +206,8 @@ check_target(struct check *c)
 		return MALFORMED;
 	t->kind = c->v->text.ptr[0] == '@' ? TARGET_USER : TARGET_GROUP;
 	return name_fold(slice_of(c->v->text.ptr + 1, c->v->text.len - 1), c->v->folded, &t->name)
-	    ? FINE
-	    : MALFORMED;
+		   ? FINE
+		   : MALFORMED;
 }
 
 static enum verdict
@@ -346,23 +348,23 @@ static enum verdict
 check_value(struct check *c)
 {
 	static enum verdict (*const checks[])(struct check *) = {
-		[PARAM_BYTES] = check_bytes,
-		[PARAM_TEXT] = check_text,
-		[PARAM_BODY] = check_body,
-		[PARAM_DATA] = check_data,
-		[PARAM_SIGNAL_DATA] = check_data,
-		[PARAM_INTEGER] = check_integer,
-		[PARAM_LIMIT] = check_integer,
-		[PARAM_BOOL] = check_bool,
-		[PARAM_CHOICE] = check_choice,
-		[PARAM_USER] = check_user,
-		[PARAM_USERS] = check_users,
-		[PARAM_TARGET] = check_target,
-		[PARAM_SCOPE] = check_scope,
-		[PARAM_MESSAGE_KIND] = check_kind,
-		[PARAM_SIGNAL_KIND] = check_kind,
-		[PARAM_CURSORS] = check_cursors,
-		[PARAM_SYNC] = check_sync,
+	    [PARAM_BYTES] = check_bytes,
+	    [PARAM_TEXT] = check_text,
+	    [PARAM_BODY] = check_body,
+	    [PARAM_DATA] = check_data,
+	    [PARAM_SIGNAL_DATA] = check_data,
+	    [PARAM_INTEGER] = check_integer,
+	    [PARAM_LIMIT] = check_integer,
+	    [PARAM_BOOL] = check_bool,
+	    [PARAM_CHOICE] = check_choice,
+	    [PARAM_USER] = check_user,
+	    [PARAM_USERS] = check_users,
+	    [PARAM_TARGET] = check_target,
+	    [PARAM_SCOPE] = check_scope,
+	    [PARAM_MESSAGE_KIND] = check_kind,
+	    [PARAM_SIGNAL_KIND] = check_kind,
+	    [PARAM_CURSORS] = check_cursors,
+	    [PARAM_SYNC] = check_sync,
 	};
 
 	return checks[c->param->type](c);
@@ -375,13 +377,13 @@ fault_of(enum verdict verdict, const struct check *c)
 	case FINE:
 		break;
 	case MALFORMED:
-		return (struct fault) {.err = ERR_INVALID_PARAMS, .param = c->param->name};
+		return (struct fault){.err = ERR_INVALID_PARAMS, .param = c->param->name};
 	case TOO_LONG:
-		return (struct fault) {.err = ERR_TOO_LARGE, .param = c->param->name, .max = c->max};
+		return (struct fault){.err = ERR_TOO_LARGE, .param = c->param->name, .max = c->max};
 	case TOO_MANY:
-		return (struct fault) {.err = ERR_LIMIT, .param = c->param->name, .max = c->max};
+		return (struct fault){.err = ERR_LIMIT, .param = c->param->name, .max = c->max};
 	}
-	return (struct fault) {0};
+	return (struct fault){0};
 }
 
 /* One walk over the members; of several with one name the last stays. */
@@ -403,13 +405,14 @@ collect(const struct param *table, struct json params, struct value *values)
 }
 
 struct fault
-decode_params(struct decoder *d, const struct param *table, struct json params, struct value *ret_values)
+decode_params(
+    struct decoder *d, const struct param *table, struct json params, struct value *ret_values)
 {
 	struct fault first = {0};
 
 	for (size_t i = 0; table[i].name != NULL; i++) {
 		assert(i < PARAMS_MAX);
-		ret_values[i] = (struct value) {.number = table[i].preset};
+		ret_values[i] = (struct value){.number = table[i].preset};
 	}
 	collect(table, params, ret_values);
 	for (size_t i = 0; table[i].name != NULL; i++) {
@@ -436,24 +439,24 @@ decode_sync(struct decoder *d, struct json params, struct sync_command *ret_sync
 {
 	enum { EPOCH, CURSORS, BACKLOG, PREVIEW, COUNT };
 	static const struct param table[] = {
-		[EPOCH] = {"epoch", PARAM_BYTES, .max = LIMIT_EPOCH_BYTES},
-		[CURSORS] = {"cursors", PARAM_CURSORS},
-		[BACKLOG] = {"backlog", PARAM_LIMIT, .max = LIMIT_BACKLOG, .preset = PRESET_BACKLOG},
-		[PREVIEW] = {"preview", PARAM_BOOL},
-		[COUNT] = {0},
+	    [EPOCH] = {"epoch", PARAM_BYTES, .max = LIMIT_EPOCH_BYTES},
+	    [CURSORS] = {"cursors", PARAM_CURSORS},
+	    [BACKLOG] = {"backlog", PARAM_LIMIT, .max = LIMIT_BACKLOG, .preset = PRESET_BACKLOG},
+	    [PREVIEW] = {"preview", PARAM_BOOL},
+	    [COUNT] = {0},
 	};
 	struct value v[COUNT];
 	struct fault fault = decode_params(d, table, params, v);
 
 	if (fault.err == ERR_OK && v[CURSORS].given && !v[EPOCH].given)
-		fault = (struct fault) {.err = ERR_INVALID_PARAMS, .param = "epoch"};
-	*ret_sync = (struct sync_command) {
-		.given = true,
-		.epoch = v[EPOCH].text,
-		.cursors = d->cursors,
-		.cursor_count = d->cursor_count,
-		.backlog = (uint32_t)v[BACKLOG].number,
-		.preview = v[PREVIEW].flag,
+		fault = (struct fault){.err = ERR_INVALID_PARAMS, .param = "epoch"};
+	*ret_sync = (struct sync_command){
+	    .given = true,
+	    .epoch = v[EPOCH].text,
+	    .cursors = d->cursors,
+	    .cursor_count = d->cursor_count,
+	    .backlog = (uint32_t)v[BACKLOG].number,
+	    .preview = v[PREVIEW].flag,
 	};
 	return fault;
 }

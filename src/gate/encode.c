@@ -6,7 +6,8 @@
 #include "base/panic.h"
 #include "wire/json.h"
 
-/* What an answer has left for its tail: closing brackets, `more`, the line's end or a WebSocket header. */
+/* What an answer has left for its tail: closing brackets, `more`, the line's end or a WebSocket
+ * header. */
 enum { TAIL_BYTES = 256 };
 
 static const struct {
@@ -14,10 +15,9 @@ static const struct {
 	const char *name, *text;
 	bool retry;
 } errors[] = {
-#define ERR_AS_ROW(id, wire_code, wire_name, may_retry, for_people) \
+#define ERR_AS_ROW(id, wire_code, wire_name, may_retry, for_people)                                \
 	[ERR_##id] = {wire_code, wire_name, for_people, may_retry},
-	ERRORS(ERR_AS_ROW)
-};
+    ERRORS(ERR_AS_ROW)};
 
 const char *
 gate_error_name(enum err err)
@@ -157,7 +157,8 @@ put_entry(struct buf *to, uint64_t cid, const struct conv_facts *facts, const st
 }
 
 void
-encode_entry(struct buf *to, uint64_t cid, const struct conv_facts *facts, const struct entry *entry)
+encode_entry(
+    struct buf *to, uint64_t cid, const struct conv_facts *facts, const struct entry *entry)
 {
 	open_notification(to, "message");
 	put_entry(to, cid, facts, entry);
@@ -170,10 +171,10 @@ static const char *
 role_name(enum role role)
 {
 	static const char *const names[] = {
-		[ROLE_NONE] = "none",
-		[ROLE_MEMBER] = "member",
-		[ROLE_ADMIN] = "admin",
-		[ROLE_OWNER] = "owner",
+	    [ROLE_NONE] = "none",
+	    [ROLE_MEMBER] = "member",
+	    [ROLE_ADMIN] = "admin",
+	    [ROLE_OWNER] = "owner",
 	};
 
 	assert((size_t)role < LEN(names));
@@ -382,7 +383,8 @@ put_history_item(struct encoding *e, size_t i)
 	put_entry(e->to, a->history.cid, a->history.facts, a->history.items[i]);
 }
 
-/* How many of the newest entries fit: they are written from the newest on, measured and taken back. */
+/* How many of the newest entries fit: they are written from the newest on, measured and taken back.
+ */
 static size_t
 newest_that_fit(struct encoding *e)
 {
@@ -512,24 +514,24 @@ encode_answer(struct buf *to, const struct rpc_id *id, const struct gate_config 
     const struct answer *answer, unsigned flags, size_t *ret_used)
 {
 	static void (*const puts[])(struct encoding *) = {
-		[ANSWER_EMPTY] = put_empty,
-		[ANSWER_SESSION] = put_session_answer,
-		[ANSWER_SYNC] = put_sync_answer,
-		[ANSWER_SESSIONS] = put_sessions,
-		[ANSWER_SEND] = put_send,
-		[ANSWER_HISTORY] = put_history,
-		[ANSWER_MARK] = put_marks,
-		[ANSWER_PROFILES] = put_profiles,
-		[ANSWER_FOUND] = put_found,
-		[ANSWER_WHO] = put_who,
-		[ANSWER_PRESENCE] = put_presence,
+	    [ANSWER_EMPTY] = put_empty,
+	    [ANSWER_SESSION] = put_session_answer,
+	    [ANSWER_SYNC] = put_sync_answer,
+	    [ANSWER_SESSIONS] = put_sessions,
+	    [ANSWER_SEND] = put_send,
+	    [ANSWER_HISTORY] = put_history,
+	    [ANSWER_MARK] = put_marks,
+	    [ANSWER_PROFILES] = put_profiles,
+	    [ANSWER_FOUND] = put_found,
+	    [ANSWER_WHO] = put_who,
+	    [ANSWER_PRESENCE] = put_presence,
 	};
 	struct encoding e = {
-		.to = to,
-		.config = config,
-		.answer = answer,
-		.full = buf_len(to) + LIMIT_ANSWER_BYTES - TAIL_BYTES,
-		.flags = flags,
+	    .to = to,
+	    .config = config,
+	    .answer = answer,
+	    .full = buf_len(to) + LIMIT_ANSWER_BYTES - TAIL_BYTES,
+	    .flags = flags,
 	};
 
 	assert((size_t)answer->kind < LEN(puts) && puts[answer->kind] != NULL);
@@ -568,9 +570,9 @@ static void
 put_conversation_event(struct buf *to, const struct event *event)
 {
 	static const char *const changes[] = {
-		[CONV_ADDED] = "added",
-		[CONV_LISTED] = "listed",
-		[CONV_REMOVED] = "removed",
+	    [CONV_ADDED] = "added",
+	    [CONV_LISTED] = "listed",
+	    [CONV_REMOVED] = "removed",
 	};
 	enum conv_change change = event->conversation.change;
 
@@ -618,10 +620,10 @@ void
 encode_event(struct buf *to, const struct event *event)
 {
 	static void (*const puts[])(struct buf *, const struct event *) = {
-		[EVENT_CONVERSATION] = put_conversation_event,
-		[EVENT_GAP] = put_gap_event,
-		[EVENT_MARK] = put_mark_event,
-		[EVENT_SIGNAL] = put_signal_event,
+	    [EVENT_CONVERSATION] = put_conversation_event,
+	    [EVENT_GAP] = put_gap_event,
+	    [EVENT_MARK] = put_mark_event,
+	    [EVENT_SIGNAL] = put_signal_event,
 	};
 
 	assert((size_t)event->kind < LEN(puts));
@@ -633,13 +635,13 @@ void
 encode_goaway(struct buf *to, enum goaway reason, uint32_t reconnect_ms)
 {
 	static const char *const reasons[] = {
-		[GOAWAY_SHUTDOWN] = "shutdown",
-		[GOAWAY_EPOCH] = "epoch",
-		[GOAWAY_IDLE] = "idle",
-		[GOAWAY_SLOW] = "slow",
-		[GOAWAY_BUSY] = "busy",
-		[GOAWAY_ERRORS] = "errors",
-		[GOAWAY_REVOKED] = "session_revoked",
+	    [GOAWAY_SHUTDOWN] = "shutdown",
+	    [GOAWAY_EPOCH] = "epoch",
+	    [GOAWAY_IDLE] = "idle",
+	    [GOAWAY_SLOW] = "slow",
+	    [GOAWAY_BUSY] = "busy",
+	    [GOAWAY_ERRORS] = "errors",
+	    [GOAWAY_REVOKED] = "session_revoked",
 	};
 
 	assert((size_t)reason < LEN(reasons));

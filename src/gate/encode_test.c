@@ -47,8 +47,11 @@ ask(const char *method)
 {
 	struct buf line = {0};
 
-	buf_printf(&line, "{\"id\":1,\"method\":\"%s\",\"params\":{\"cid\":1,\"session\":\"1\",\"users\":[],\"query\":\"qq\","
-			  "\"scope\":\"all\",\"to\":1,\"body\":\"b\",\"token\":\"t\"}}\n", method);
+	buf_printf(&line,
+	    "{\"id\":1,\"method\":\"%s\",\"params\":{\"cid\":1,\"session\":\"1\",\"users\":[],"
+	    "\"query\":\"qq\","
+	    "\"scope\":\"all\",\"to\":1,\"body\":\"b\",\"token\":\"t\"}}\n",
+	    method);
 	feed(buf_slice(&line));
 	buf_fini(&line);
 }
@@ -75,25 +78,22 @@ answered(const char *method, const struct answer *answer, const char *want)
 	return used;
 }
 
-static const struct conv_facts direct = {.kind = CONV_DIRECT,
-	.lo = 3,
-	.hi = 8,
-	.lo_name = {"alice", 5},
-	.hi_name = {"bob", 3}};
+static const struct conv_facts direct = {
+    .kind = CONV_DIRECT, .lo = 3, .hi = 8, .lo_name = {"alice", 5}, .hi_name = {"bob", 3}};
 static const struct conv_facts group = {.kind = CONV_GROUP, .handle = {"ops", 3}};
 static const struct conv_facts closed_group = {.kind = CONV_GROUP};
 
 static struct entry
 entry_of(uint64_t seq, uint64_t sender, slice body)
 {
-	return (struct entry) {
-		.cid = 4,
-		.seq = seq,
-		.ts = 1700000000000 + seq,
-		.sender = sender,
-		.kind = S("text"),
-		.from = sender == 3 ? S("alice") : S("bob"),
-		.body = body,
+	return (struct entry){
+	    .cid = 4,
+	    .seq = seq,
+	    .ts = 1700000000000 + seq,
+	    .sender = sender,
+	    .kind = S("text"),
+	    .from = sender == 3 ? S("alice") : S("bob"),
+	    .body = body,
 	};
 }
 
@@ -101,15 +101,17 @@ static void
 small_answers(void **state)
 {
 	(void)state;
-	answered("logout", &(struct answer) {.kind = ANSWER_EMPTY}, "{}");
+	answered("logout", &(struct answer){.kind = ANSWER_EMPTY}, "{}");
 	dial_logged_in();
 	answered("send",
-	    &(struct answer) {
-		.kind = ANSWER_SEND, .send = {.cid = 4, .seq = 9007199254740991, .ts = 5, .cmid = S("a\"\n")}},
+	    &(struct answer){.kind = ANSWER_SEND,
+		.send = {.cid = 4, .seq = 9007199254740991, .ts = 5, .cmid = S("a\"\n")}},
 	    "{\"cid\":4,\"seq\":9007199254740991,\"ts\":5,\"cmid\":\"a\\\"\\n\"}");
-	answered("send", &(struct answer) {.kind = ANSWER_SEND, .send = {.cid = 4, .seq = 1, .ts = 5, .dup = true}},
+	answered("send",
+	    &(struct answer){
+		.kind = ANSWER_SEND, .send = {.cid = 4, .seq = 1, .ts = 5, .dup = true}},
 	    "{\"cid\":4,\"seq\":1,\"ts\":5,\"dup\":true}");
-	answered("mark", &(struct answer) {.kind = ANSWER_MARK, .mark = {.read = 0, .delivered = 3}},
+	answered("mark", &(struct answer){.kind = ANSWER_MARK, .mark = {.read = 0, .delivered = 3}},
 	    "{\"read\":0,\"delivered\":3}");
 }
 
@@ -117,26 +119,32 @@ static void
 answers_about_people(void **state)
 {
 	static const struct op_user users[] = {
-		{.uid = 3, .name = {"alice", 5}, .display = {"Al \xc3\xbc\n", 6}, .status = {"", 0}, .created = 7},
-		{.uid = 8, .name = {"bob", 3}, .display = {"B", 1}, .status = {"hi", 2}, .created = 9},
+	    {.uid = 3,
+		.name = {"alice", 5},
+		.display = {"Al \xc3\xbc\n", 6},
+		.status = {"", 0},
+		.created = 7},
+	    {.uid = 8, .name = {"bob", 3}, .display = {"B", 1}, .status = {"hi", 2}, .created = 9},
 	};
 	static const struct online_user online[] = {
-		{.name = {"alice", 5}, .display = {"A", 1}, .online = true},
-		{.name = {"bob", 3}, .display = {"B", 1}, .seen = 99},
+	    {.name = {"alice", 5}, .display = {"A", 1}, .online = true},
+	    {.name = {"bob", 3}, .display = {"B", 1}, .seen = 99},
 	};
 
 	(void)state;
-	answered("profile.get", &(struct answer) {.kind = ANSWER_PROFILES, .profiles = {users, 2}},
-	    "{\"users\":[{\"user\":\"alice\",\"user_id\":3,\"display\":\"Al ü\\n\",\"status\":\"\",\"created\":7},"
+	answered("profile.get", &(struct answer){.kind = ANSWER_PROFILES, .profiles = {users, 2}},
+	    "{\"users\":[{\"user\":\"alice\",\"user_id\":3,\"display\":\"Al "
+	    "ü\\n\",\"status\":\"\",\"created\":7},"
 	    "{\"user\":\"bob\",\"user_id\":8,\"display\":\"B\",\"status\":\"hi\",\"created\":9}]}");
-	answered("profile.get", &(struct answer) {.kind = ANSWER_PROFILES}, "{\"users\":[]}");
-	answered("user.find", &(struct answer) {.kind = ANSWER_FOUND, .profiles = {users + 1, 1}},
+	answered("profile.get", &(struct answer){.kind = ANSWER_PROFILES}, "{\"users\":[]}");
+	answered("user.find", &(struct answer){.kind = ANSWER_FOUND, .profiles = {users + 1, 1}},
 	    "{\"users\":[{\"user\":\"bob\",\"display\":\"B\"}]}");
 	answered("who",
-	    &(struct answer) {.kind = ANSWER_WHO, .who = {.online = 7, .items = online, .count = 2, .more = true}},
+	    &(struct answer){.kind = ANSWER_WHO,
+		.who = {.online = 7, .items = online, .count = 2, .more = true}},
 	    "{\"online\":7,\"users\":[{\"user\":\"alice\",\"display\":\"A\",\"state\":\"online\"},"
 	    "{\"user\":\"bob\",\"display\":\"B\",\"state\":\"offline\"}],\"more\":true}");
-	answered("presence.get", &(struct answer) {.kind = ANSWER_PRESENCE, .presence = {online, 2}},
+	answered("presence.get", &(struct answer){.kind = ANSWER_PRESENCE, .presence = {online, 2}},
 	    "{\"users\":[{\"user\":\"alice\",\"state\":\"online\"},"
 	    "{\"user\":\"bob\",\"state\":\"offline\",\"seen\":99}]}");
 }
@@ -145,35 +153,57 @@ static void
 answers_about_sessions(void **state)
 {
 	static const struct op_session sessions[] = {
-		{.session = 9007199254740991, .device = {"phone", 5}, .ip = {"::1", 3}, .created = 1, .seen = 2},
-		{.session = 12, .device = {"", 0}, .ip = {"10.0.0.1", 8}, .created = 3, .seen = 4},
+	    {.session = 9007199254740991,
+		.device = {"phone", 5},
+		.ip = {"::1", 3},
+		.created = 1,
+		.seen = 2},
+	    {.session = 12, .device = {"", 0}, .ip = {"10.0.0.1", 8}, .created = 3, .seen = 4},
 	};
 	static const uint64_t online[] = {12};
 	struct sync_answer sync = {.epoch = S("e1"), .reset = true, .total = 0};
 
 	(void)state;
 	answered("session.list",
-	    &(struct answer) {.kind = ANSWER_SESSIONS,
-		.sessions = {.items = sessions, .count = 2, .current = 12, .online = online, .online_count = 1}},
-	    "{\"sessions\":[{\"session\":\"9007199254740991\",\"device\":\"phone\",\"created\":1,\"seen\":2,"
-	    "\"ip\":\"::1\",\"online\":false,\"current\":false},{\"session\":\"12\",\"device\":\"\",\"created\":3,"
+	    &(struct answer){.kind = ANSWER_SESSIONS,
+		.sessions = {.items = sessions,
+		    .count = 2,
+		    .current = 12,
+		    .online = online,
+		    .online_count = 1}},
+	    "{\"sessions\":[{\"session\":\"9007199254740991\",\"device\":\"phone\",\"created\":1,"
+	    "\"seen\":2,"
+	    "\"ip\":\"::1\",\"online\":false,\"current\":false},{\"session\":\"12\",\"device\":"
+	    "\"\",\"created\":3,"
 	    "\"seen\":4,\"ip\":\"10.0.0.1\",\"online\":true,\"current\":true}]}");
-#define LIMITS \
-	"\"limits\":{\"frame\":65536,\"body\":16384,\"data\":16384,\"conversations\":2000,\"groups\":1000," \
-	"\"members\":100000,\"contacts\":1000,\"sessions\":20,\"connections\":100,\"idle_ms\":75000}"
-#define SESSION \
-	"\"user\":\"alice\",\"user_id\":3,\"display\":\"A\",\"token\":\"t\",\"session\":\"12\",\"server\":\"n1\"," \
+#define LIMITS                                                                                     \
+	"\"limits\":{\"frame\":65536,\"body\":16384,\"data\":16384,\"conversations\":2000,"        \
+	"\"groups\":1000,"                                                                         \
+	"\"members\":100000,\"contacts\":1000,\"sessions\":20,\"connections\":100,\"idle_ms\":"    \
+	"75000}"
+#define SESSION                                                                                    \
+	"\"user\":\"alice\",\"user_id\":3,\"display\":\"A\",\"token\":\"t\",\"session\":\"12\","   \
+	"\"server\":\"n1\","                                                                       \
 	"\"epoch\":\"e1\"," LIMITS
 	world.peer->logged_in = false;
 	answered("resume",
-	    &(struct answer) {.kind = ANSWER_SESSION,
-		.session = {.uid = 3, .user = S("alice"), .display = S("A"), .token = S("t"), .session = S("12"),
+	    &(struct answer){.kind = ANSWER_SESSION,
+		.session = {.uid = 3,
+		    .user = S("alice"),
+		    .display = S("A"),
+		    .token = S("t"),
+		    .session = S("12"),
 		    .epoch = S("e1")}},
 	    "{" SESSION "}");
 	answered("resume",
-	    &(struct answer) {.kind = ANSWER_SESSION,
-		.session = {.uid = 3, .user = S("alice"), .display = S("A"), .token = S("t"), .session = S("12"),
-		    .epoch = S("e1"), .sync = &sync}},
+	    &(struct answer){.kind = ANSWER_SESSION,
+		.session = {.uid = 3,
+		    .user = S("alice"),
+		    .display = S("A"),
+		    .token = S("t"),
+		    .session = S("12"),
+		    .epoch = S("e1"),
+		    .sync = &sync}},
 	    "{" SESSION ",\"reset\":true,\"total\":0,\"gone\":[],\"conversations\":[]}");
 }
 
@@ -183,28 +213,60 @@ conversations_in_sync(void **state)
 	static const uint64_t gone[] = {77, 78};
 	struct entry last = entry_of(9, 8, S("preview"));
 	struct op_conv convs[] = {
-		{.cid = 4, .facts = direct, .title = S("Bob \"B\""), .peer_name = S("bob"), .role = ROLE_MEMBER,
-		    .min_seq = 1, .head = 9, .ts = 5, .read = 6, .delivered = 7, .peer_read = 2, .peer_delivered = 3,
-		    .last = &last},
-		{.cid = 5, .facts = group, .title = S("Ops"), .role = ROLE_OWNER, .min_seq = 3, .head = 4, .ts = 6,
-		    .muted_until = 99},
-		{.cid = 6, .facts = closed_group, .title = S("T"), .role = ROLE_NONE, .min_seq = 3, .head = 4},
+	    {.cid = 4,
+		.facts = direct,
+		.title = S("Bob \"B\""),
+		.peer_name = S("bob"),
+		.role = ROLE_MEMBER,
+		.min_seq = 1,
+		.head = 9,
+		.ts = 5,
+		.read = 6,
+		.delivered = 7,
+		.peer_read = 2,
+		.peer_delivered = 3,
+		.last = &last},
+	    {.cid = 5,
+		.facts = group,
+		.title = S("Ops"),
+		.role = ROLE_OWNER,
+		.min_seq = 3,
+		.head = 4,
+		.ts = 6,
+		.muted_until = 99},
+	    {.cid = 6,
+		.facts = closed_group,
+		.title = S("T"),
+		.role = ROLE_NONE,
+		.min_seq = 3,
+		.head = 4},
 	};
 	struct conv_view views[] = {{&convs[0], 7, 3}, {&convs[1], 1, 0}, {&convs[2], 1, 0}};
 
 	(void)state;
 	assert_int_equal(
 	    answered("sync",
-		&(struct answer) {.kind = ANSWER_SYNC,
-		    .sync = {.epoch = S("e1"), .total = 9, .gone = gone, .gone_count = 2, .items = views, .count = 3}},
+		&(struct answer){.kind = ANSWER_SYNC,
+		    .sync = {.epoch = S("e1"),
+			.total = 9,
+			.gone = gone,
+			.gone_count = 2,
+			.items = views,
+			.count = 3}},
 		"{\"epoch\":\"e1\",\"reset\":false,\"total\":9,\"gone\":[77,78],\"conversations\":["
-		"{\"cid\":4,\"kind\":\"direct\",\"title\":\"Bob \\\"B\\\"\",\"peer\":\"bob\",\"role\":\"member\","
-		"\"min_seq\":1,\"next\":7,\"head\":9,\"ts\":5,\"read\":6,\"delivered\":7,\"unread\":3,\"peer_read\":2,"
-		"\"peer_delivered\":3,\"last\":{\"cid\":4,\"seq\":9,\"from\":\"bob\",\"to\":\"@alice\","
+		"{\"cid\":4,\"kind\":\"direct\",\"title\":\"Bob "
+		"\\\"B\\\"\",\"peer\":\"bob\",\"role\":\"member\","
+		"\"min_seq\":1,\"next\":7,\"head\":9,\"ts\":5,\"read\":6,\"delivered\":7,"
+		"\"unread\":3,\"peer_read\":2,"
+		"\"peer_delivered\":3,\"last\":{\"cid\":4,\"seq\":9,\"from\":\"bob\",\"to\":\"@"
+		"alice\","
 		"\"ts\":1700000000009,\"kind\":\"text\",\"body\":\"preview\"}},"
-		"{\"cid\":5,\"kind\":\"group\",\"title\":\"Ops\",\"handle\":\"ops\",\"role\":\"owner\",\"min_seq\":3,"
-		"\"next\":1,\"head\":4,\"ts\":6,\"read\":0,\"delivered\":0,\"unread\":0,\"muted_until\":99},"
-		"{\"cid\":6,\"kind\":\"group\",\"title\":\"T\",\"role\":\"none\",\"min_seq\":3,\"next\":1,\"head\":4,"
+		"{\"cid\":5,\"kind\":\"group\",\"title\":\"Ops\",\"handle\":\"ops\",\"role\":"
+		"\"owner\",\"min_seq\":3,"
+		"\"next\":1,\"head\":4,\"ts\":6,\"read\":0,\"delivered\":0,\"unread\":0,\"muted_"
+		"until\":99},"
+		"{\"cid\":6,\"kind\":\"group\",\"title\":\"T\",\"role\":\"none\",\"min_seq\":3,"
+		"\"next\":1,\"head\":4,"
 		"\"ts\":0,\"read\":0,\"delivered\":0,\"unread\":0}]}"),
 	    3);
 }
@@ -222,14 +284,16 @@ a_sync_stops_where_the_frame_is_full(void **state)
 	(void)state;
 	memset(title, '"', sizeof(title));
 	for (size_t i = 0; i < COUNT; i++) {
-		convs[i] = (struct op_conv) {
-			.cid = i + 1, .facts = group, .title = slice_of(title, sizeof(title)), .role = ROLE_MEMBER};
-		views[i] = (struct conv_view) {&convs[i], 1, 0};
+		convs[i] = (struct op_conv){.cid = i + 1,
+		    .facts = group,
+		    .title = slice_of(title, sizeof(title)),
+		    .role = ROLE_MEMBER};
+		views[i] = (struct conv_view){&convs[i], 1, 0};
 	}
 	ask("sync");
-	used = answer_pending(0,
-	    &(struct answer) {
-		.kind = ANSWER_SYNC, .sync = {.epoch = S("e1"), .total = COUNT, .items = views, .count = COUNT}});
+	used = answer_pending(
+	    0, &(struct answer){.kind = ANSWER_SYNC,
+		   .sync = {.epoch = S("e1"), .total = COUNT, .items = views, .count = COUNT}});
 	assert_true(buf_len(&world.conn->out) <= FRAME_MAX);
 	assert_true(buf_len(&world.conn->out) > FRAME_MAX - 4000);
 	result = take_result();
@@ -238,9 +302,10 @@ a_sync_stops_where_the_frame_is_full(void **state)
 	json_decref(result);
 	/* To a request without id nothing goes, so that nothing was used. */
 	feed_text("{\"method\":\"sync\"}\n");
-	assert_int_equal(answer_pending(0,
-			     &(struct answer) {.kind = ANSWER_SYNC,
-				 .sync = {.epoch = S("e1"), .total = COUNT, .items = views, .count = COUNT}}),
+	assert_int_equal(
+	    answer_pending(
+		0, &(struct answer){.kind = ANSWER_SYNC,
+		       .sync = {.epoch = S("e1"), .total = COUNT, .items = views, .count = COUNT}}),
 	    0);
 	expect_silence();
 }
@@ -252,7 +317,8 @@ notification(const struct conv_facts *facts, struct entry *entry)
 {
 	struct entry *const entries[] = {entry};
 	uint32_t ends[1];
-	struct run *run = world.chat_out.encode_entries(world.chat_out.gate, 0, 4, facts, entries, 1, ends);
+	struct run *run =
+	    world.chat_out.encode_entries(world.chat_out.gate, 0, 4, facts, entries, 1, ends);
 	json_t *json, *params;
 
 	assert_int_equal(ends[0], run->len);
@@ -272,32 +338,36 @@ entries_as_messages(void **state)
 	struct entry e = entry_of(1, 3, S("hi"));
 
 	(void)state;
-	expect_json(notification(&direct, &e),
-	    "{\"cid\":4,\"seq\":1,\"from\":\"alice\",\"to\":\"@bob\",\"ts\":1700000000001,\"kind\":\"text\",\"body\":\"hi\"}");
+	expect_json(
+	    notification(&direct, &e), "{\"cid\":4,\"seq\":1,\"from\":\"alice\",\"to\":\"@bob\","
+				       "\"ts\":1700000000001,\"kind\":\"text\",\"body\":\"hi\"}");
 	e = entry_of(2, 8, S(""));
 	e.data = S("{\"a\":1.0}");
 	e.cmid = S("c-1");
 	e.re = 1;
 	e.edited = 5;
 	expect_json(notification(&direct, &e),
-	    "{\"cid\":4,\"seq\":2,\"from\":\"bob\",\"to\":\"@alice\",\"ts\":1700000000002,\"kind\":\"text\",\"body\":\"\","
+	    "{\"cid\":4,\"seq\":2,\"from\":\"bob\",\"to\":\"@alice\",\"ts\":1700000000002,\"kind\":"
+	    "\"text\",\"body\":\"\","
 	    "\"data\":{\"a\":1.0},\"cmid\":\"c-1\",\"re\":1,\"edited\":5}");
 	e = entry_of(3, 8, SLICE_NONE);
 	e.deleted = 7;
-	expect_json(notification(&group, &e),
-	    "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":\"#ops\",\"ts\":1700000000003,\"kind\":\"text\",\"deleted\":7}");
+	expect_json(
+	    notification(&group, &e), "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":\"#ops\","
+				      "\"ts\":1700000000003,\"kind\":\"text\",\"deleted\":7}");
 	e.kind = S("join");
 	e.deleted = 0;
-	expect_json(notification(&closed_group, &e),
-	    "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":4,\"ts\":1700000000003,\"kind\":\"join\"}");
+	expect_json(notification(&closed_group, &e), "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":"
+						     "4,\"ts\":1700000000003,\"kind\":\"join\"}");
 }
 
 static void
 bodies_of_every_kind(void **state)
 {
-	static const char *const bodies[] = {"\"quoted\" \\back\\ /slash/", "\b\f\n\r\t\x01\x1f\x7f",
-		"\xc2\x80\xe2\x80\xa8\xe2\x80\xa9", "\xf0\x9f\x8e\x88\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf4\x8f\xbf\xbf",
-		"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d", "{}", "null", "%s%n", "a\\u0041"};
+	static const char *const bodies[] = {"\"quoted\" \\back\\ /slash/",
+	    "\b\f\n\r\t\x01\x1f\x7f", "\xc2\x80\xe2\x80\xa8\xe2\x80\xa9",
+	    "\xf0\x9f\x8e\x88\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf4\x8f\xbf\xbf",
+	    "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d", "{}", "null", "%s%n", "a\\u0041"};
 
 	(void)state;
 	for (size_t i = 0; i < LEN(bodies); i++) {
@@ -326,13 +396,18 @@ runs_of_entries(void **state)
 		entries[i] = entry_of(i + 1, 3, slice_of(body, i == 7 ? sizeof(body) : i));
 		list[i] = &entries[i];
 	}
-	lines = world.chat_out.encode_entries(world.chat_out.gate, 0, 4, &group, list, COUNT, line_ends);
+	lines = world.chat_out.encode_entries(
+	    world.chat_out.gate, 0, 4, &group, list, COUNT, line_ends);
 	ws = world.chat_out.encode_entries(world.chat_out.gate, 1, 4, &group, list, COUNT, ws_ends);
 	for (size_t i = 0; i < COUNT; i++) {
-		uint32_t payload = line_ends[i] - line_at - 1, header = payload < 126 ? 2 : payload < 65536 ? 4 : 10;
+		uint32_t payload = line_ends[i] - line_at - 1, header = payload < 126     ? 2
+									: payload < 65536 ? 4
+											  : 10;
 
 		assert_int_equal((unsigned char)ws->bytes[ws_at], 0x81);
-		assert_int_equal((unsigned char)ws->bytes[ws_at + 1], header == 2 ? payload : header == 4 ? 126 : 127);
+		assert_int_equal((unsigned char)ws->bytes[ws_at + 1], header == 2   ? payload
+								      : header == 4 ? 126
+										    : 127);
 		assert_int_equal(ws_ends[i] - ws_at, payload + header);
 		assert_memory_equal(ws->bytes + ws_at + header, lines->bytes + line_at, payload);
 		assert_int_equal(lines->bytes[line_ends[i] - 1], '\n');
@@ -353,14 +428,22 @@ history_pages(void **state)
 
 	(void)state;
 	answered("history",
-	    &(struct answer) {.kind = ANSWER_HISTORY,
-		.history = {.cid = 4, .head = 12, .min_seq = 2, .facts = &direct, .items = items, .count = 2, .more = true}},
-	    "{\"cid\":4,\"head\":12,\"min_seq\":2,\"messages\":[{\"cid\":4,\"seq\":8,\"from\":\"alice\",\"to\":\"@bob\","
-	    "\"ts\":1700000000008,\"kind\":\"text\",\"body\":\"a\"},{\"cid\":4,\"seq\":9,\"from\":\"bob\",\"to\":\"@alice\","
+	    &(struct answer){.kind = ANSWER_HISTORY,
+		.history = {.cid = 4,
+		    .head = 12,
+		    .min_seq = 2,
+		    .facts = &direct,
+		    .items = items,
+		    .count = 2,
+		    .more = true}},
+	    "{\"cid\":4,\"head\":12,\"min_seq\":2,\"messages\":[{\"cid\":4,\"seq\":8,\"from\":"
+	    "\"alice\",\"to\":\"@bob\","
+	    "\"ts\":1700000000008,\"kind\":\"text\",\"body\":\"a\"},{\"cid\":4,\"seq\":9,\"from\":"
+	    "\"bob\",\"to\":\"@alice\","
 	    "\"ts\":1700000000009,\"kind\":\"text\",\"body\":\"b\"}],\"more\":true}");
 	answered("history",
-	    &(struct answer) {
-		.kind = ANSWER_HISTORY, .history = {.cid = 4, .head = 0, .min_seq = 1, .facts = &direct}},
+	    &(struct answer){.kind = ANSWER_HISTORY,
+		.history = {.cid = 4, .head = 0, .min_seq = 1, .facts = &direct}},
 	    "{\"cid\":4,\"head\":0,\"min_seq\":1,\"messages\":[],\"more\":false}");
 }
 
@@ -384,12 +467,17 @@ history_keeps_the_proper_end(void **state)
 		size_t count;
 
 		if (after)
-			feed_text("{\"id\":1,\"method\":\"history\",\"params\":{\"cid\":4,\"after\":0}}\n");
+			feed_text("{\"id\":1,\"method\":\"history\",\"params\":{\"cid\":4,"
+				  "\"after\":0}}\n");
 		else
 			feed_text("{\"id\":1,\"method\":\"history\",\"params\":{\"cid\":4}}\n");
-		(void)answer_pending(0,
-		    &(struct answer) {.kind = ANSWER_HISTORY,
-			.history = {.cid = 4, .head = COUNT, .min_seq = 1, .facts = &direct, .items = list, .count = COUNT}});
+		(void)answer_pending(0, &(struct answer){.kind = ANSWER_HISTORY,
+					    .history = {.cid = 4,
+						.head = COUNT,
+						.min_seq = 1,
+						.facts = &direct,
+						.items = list,
+						.count = COUNT}});
 		assert_true(buf_len(&world.conn->out) <= FRAME_MAX);
 		result = take_result();
 		assert_true(json_is_true(json_object_get(result, "more")));
@@ -397,7 +485,8 @@ history_keeps_the_proper_end(void **state)
 		count = json_array_size(messages);
 		assert_true(count >= 4 && count <= 6);
 		for (size_t i = 0; i < count; i++)
-			assert_int_equal(json_integer_value(json_object_get(json_array_get(messages, i), "seq")),
+			assert_int_equal(
+			    json_integer_value(json_object_get(json_array_get(messages, i), "seq")),
 			    after ? i + 1 : COUNT - count + i + 1);
 		json_decref(result);
 	}
@@ -419,9 +508,9 @@ one_entry_always_fits(void **state)
 	e = entry_of(1, 3, slice_of(body, sizeof(body)));
 	e.data = slice_of(data, sizeof(data));
 	ask("history");
-	(void)answer_pending(0,
-	    &(struct answer) {
-		.kind = ANSWER_HISTORY, .history = {.cid = 4, .facts = &direct, .items = items, .count = 1}});
+	(void)answer_pending(
+	    0, &(struct answer){.kind = ANSWER_HISTORY,
+		   .history = {.cid = 4, .facts = &direct, .items = items, .count = 1}});
 	result = take_result();
 	assert_int_equal(json_array_size(json_object_get(result, "messages")), 1);
 	json_decref(result);
@@ -450,8 +539,12 @@ expect_event(const struct event *event, const char *method, const char *want)
 static void
 events(void **state)
 {
-	struct op_conv conv = {.cid = 4, .facts = direct, .title = S("Bob"), .peer_name = S("bob"),
-		.role = ROLE_MEMBER, .min_seq = 1};
+	struct op_conv conv = {.cid = 4,
+	    .facts = direct,
+	    .title = S("Bob"),
+	    .peer_name = S("bob"),
+	    .role = ROLE_MEMBER,
+	    .min_seq = 1};
 	static const char *const changes[] = {"added", "listed"};
 
 	(void)state;
@@ -459,27 +552,34 @@ events(void **state)
 		struct buf want = {0};
 
 		buf_printf(&want,
-		    "{\"cid\":4,\"change\":\"%s\",\"kind\":\"direct\",\"title\":\"Bob\",\"peer\":\"bob\",\"role\":\"member\","
-		    "\"min_seq\":1,\"next\":1,\"head\":0,\"ts\":0,\"read\":0,\"delivered\":0,\"unread\":0,\"peer_read\":0,"
+		    "{\"cid\":4,\"change\":\"%s\",\"kind\":\"direct\",\"title\":\"Bob\",\"peer\":"
+		    "\"bob\",\"role\":\"member\","
+		    "\"min_seq\":1,\"next\":1,\"head\":0,\"ts\":0,\"read\":0,\"delivered\":0,"
+		    "\"unread\":0,\"peer_read\":0,"
 		    "\"peer_delivered\":0}",
 		    changes[i]);
-		expect_event(&(struct event) {.kind = EVENT_CONVERSATION,
-				 .conversation = {.change = i == 0 ? CONV_ADDED : CONV_LISTED, .view = {&conv, 1, 0}}},
+		expect_event(&(struct event){.kind = EVENT_CONVERSATION,
+				 .conversation = {.change = i == 0 ? CONV_ADDED : CONV_LISTED,
+				     .view = {&conv, 1, 0}}},
 		    "conversation", buf_head(&want));
 		buf_fini(&want);
 	}
-	expect_event(&(struct event) {.kind = EVENT_CONVERSATION,
+	expect_event(&(struct event){.kind = EVENT_CONVERSATION,
 			 .conversation = {.change = CONV_REMOVED, .view = {.conv = &conv}}},
 	    "conversation", "{\"cid\":4,\"change\":\"removed\"}");
-	expect_event(&(struct event) {.kind = EVENT_GAP, .gap = {4, 5, 6}}, "gap", "{\"cid\":4,\"from\":5,\"to\":6}");
-	expect_event(
-	    &(struct event) {.kind = EVENT_MARK, .mark = {.cid = 4, .read = 0, .delivered = 6, .user = S("bob")}},
+	expect_event(&(struct event){.kind = EVENT_GAP, .gap = {4, 5, 6}}, "gap",
+	    "{\"cid\":4,\"from\":5,\"to\":6}");
+	expect_event(&(struct event){.kind = EVENT_MARK,
+			 .mark = {.cid = 4, .read = 0, .delivered = 6, .user = S("bob")}},
 	    "mark", "{\"cid\":4,\"user\":\"bob\",\"read\":0,\"delivered\":6}");
-	expect_event(
-	    &(struct event) {.kind = EVENT_SIGNAL, .signal = {.cid = 4, .from = S("bob"), .kind = S("typing")}},
+	expect_event(&(struct event){.kind = EVENT_SIGNAL,
+			 .signal = {.cid = 4, .from = S("bob"), .kind = S("typing")}},
 	    "signal", "{\"cid\":4,\"from\":\"bob\",\"kind\":\"typing\"}");
-	expect_event(&(struct event) {.kind = EVENT_SIGNAL,
-			 .signal = {.from = S("bot"), .kind = S("x-a"), .body = S("b"), .data = S("{\"a\":[]}")}},
+	expect_event(&(struct event){.kind = EVENT_SIGNAL,
+			 .signal = {.from = S("bot"),
+			     .kind = S("x-a"),
+			     .body = S("b"),
+			     .data = S("{\"a\":[]}")}},
 	    "signal", "{\"from\":\"bot\",\"kind\":\"x-a\",\"body\":\"b\",\"data\":{\"a\":[]}}");
 }
 
@@ -494,22 +594,24 @@ every_fault_as_the_table_says(void **state)
 		bool retry;
 	} table[] = {
 #define AS_ROW(id, code, name, retry, text) [ERR_##id] = {code, name, retry},
-		ERRORS(AS_ROW)
-	};
+	    ERRORS(AS_ROW)};
 
 	(void)state;
 	for (int err = ERR_OK + 1; err < ERR_MAX; err++) {
-		struct fault fault = {.err = (enum err)err, .param = "to", .max = 5, .retry_after_ms = 6};
+		struct fault fault = {
+		    .err = (enum err)err, .param = "to", .max = 5, .retry_after_ms = 6};
 		json_t *json, *error, *data;
 
 		ask("send");
-		(void)answer_pending(0, &(struct answer) {.kind = ANSWER_FAULT, .fault = fault});
+		(void)answer_pending(0, &(struct answer){.kind = ANSWER_FAULT, .fault = fault});
 		json = take_line();
 		error = json_object_get(json, "error");
 		data = json_object_get(error, "data");
 		assert_string_equal(gate_error_name((enum err)err), table[err].name);
-		assert_int_equal(json_integer_value(json_object_get(error, "code")), table[err].code);
-		assert_string_equal(json_string_value(json_object_get(data, "name")), table[err].name);
+		assert_int_equal(
+		    json_integer_value(json_object_get(error, "code")), table[err].code);
+		assert_string_equal(
+		    json_string_value(json_object_get(data, "name")), table[err].name);
 		assert_int_equal(json_is_true(json_object_get(data, "retry")), table[err].retry);
 		assert_int_equal(json_object_get(data, "retry") != NULL, table[err].retry);
 		assert_int_equal(
@@ -528,19 +630,19 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		TEST(small_answers),
-		TEST(answers_about_people),
-		TEST(answers_about_sessions),
-		TEST(conversations_in_sync),
-		TEST(a_sync_stops_where_the_frame_is_full),
-		TEST(entries_as_messages),
-		TEST(bodies_of_every_kind),
-		TEST(runs_of_entries),
-		TEST(history_pages),
-		TEST(history_keeps_the_proper_end),
-		TEST(one_entry_always_fits),
-		TEST(events),
-		TEST(every_fault_as_the_table_says),
+	    TEST(small_answers),
+	    TEST(answers_about_people),
+	    TEST(answers_about_sessions),
+	    TEST(conversations_in_sync),
+	    TEST(a_sync_stops_where_the_frame_is_full),
+	    TEST(entries_as_messages),
+	    TEST(bodies_of_every_kind),
+	    TEST(runs_of_entries),
+	    TEST(history_pages),
+	    TEST(history_keeps_the_proper_end),
+	    TEST(one_entry_always_fits),
+	    TEST(events),
+	    TEST(every_fault_as_the_table_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

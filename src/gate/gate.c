@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions from the first byte to the last: PROXY header, TLS, detection; the moments at which a connection
- * has idled too long; the way out of the shard.
+ * Sessions from the first byte to the last: PROXY header, TLS, detection; the moments at which a
+ * connection has idled too long; the way out of the shard.
  */
 #include "gate/session.h"
 
@@ -50,7 +50,7 @@ session_frame(struct session *s)
 
 	buf_clear(out);
 	if (s->phase == PHASE_WS)
-		buf_append(out, (char[WS_HEADER_MAX]) {0}, WS_HEADER_MAX);
+		buf_append(out, (char[WS_HEADER_MAX]){0}, WS_HEADER_MAX);
 	return out;
 }
 
@@ -98,7 +98,7 @@ session_may_read(struct session *s)
 		conn_want_drained(s->conn);
 	}
 	return !s->blocked && !s->out_full && !s->leaving && !s->finishing &&
-	    s->in_flight < LIMIT_IN_FLIGHT;
+	       s->in_flight < LIMIT_IN_FLIGHT;
 }
 
 void
@@ -154,14 +154,14 @@ void
 session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms)
 {
 	static const enum close_reason reasons[] = {
-		[GOAWAY_SHUTDOWN] = CLOSE_SHUTDOWN,
-		[GOAWAY_EPOCH] = CLOSE_EPOCH,
-		[GOAWAY_IDLE] = CLOSE_IDLE,
-		[GOAWAY_SLOW] = CLOSE_SLOW,
-		[GOAWAY_BUSY] = CLOSE_BUSY,
-		[GOAWAY_ERRORS] = CLOSE_ERRORS,
-		[GOAWAY_REVOKED] = CLOSE_REVOKED,
-		[GOAWAY_LOGOUT] = CLOSE_DONE,
+	    [GOAWAY_SHUTDOWN] = CLOSE_SHUTDOWN,
+	    [GOAWAY_EPOCH] = CLOSE_EPOCH,
+	    [GOAWAY_IDLE] = CLOSE_IDLE,
+	    [GOAWAY_SLOW] = CLOSE_SLOW,
+	    [GOAWAY_BUSY] = CLOSE_BUSY,
+	    [GOAWAY_ERRORS] = CLOSE_ERRORS,
+	    [GOAWAY_REVOKED] = CLOSE_REVOKED,
+	    [GOAWAY_LOGOUT] = CLOSE_DONE,
 	};
 
 	assert((size_t)reason < LEN(reasons));
@@ -177,7 +177,8 @@ session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms)
 	if (reason == GOAWAY_SHUTDOWN)
 		session_leave(s, WS_CLOSE_GOING_AWAY, CLOSE_SHUTDOWN);
 	else
-		session_finish(s, reconnect_ms > 0 ? WS_CLOSE_GOING_AWAY : WS_CLOSE_POLICY, reasons[reason]);
+		session_finish(
+		    s, reconnect_ms > 0 ? WS_CLOSE_GOING_AWAY : WS_CLOSE_POLICY, reasons[reason]);
 }
 
 /* --- What a connection speaks --- */
@@ -190,7 +191,8 @@ session_meet(struct session *s, enum phase phase)
 
 	s->phase = (uint8_t)phase;
 	cidr_text(conn_address(s->conn, &address), ip);
-	s->peer = peer_create(s->gate->shard, s, phase == PHASE_WS ? FORM_WS : FORM_LINES, slice_str(ip));
+	s->peer =
+	    peer_create(s->gate->shard, s, phase == PHASE_WS ? FORM_WS : FORM_LINES, slice_str(ip));
 	assert(s->peer != NULL);
 	s->since_ms = now_ms(s);
 	if (phase == PHASE_WS)
@@ -216,7 +218,8 @@ input_proxy(struct session *s, char *bytes, size_t len)
 	return (size_t)used;
 }
 
-/* A PROXY header where none was asked for: someone claims an address.  Also true of a beginning of one. */
+/* A PROXY header where none was asked for: someone claims an address.  Also true of a beginning of
+ * one. */
 static bool
 like_proxy(slice in, bool *ret_whole)
 {
@@ -377,7 +380,8 @@ on_closed(struct conn *conn, enum close_reason reason)
 {
 	struct session *s = session_of(conn);
 
-	log_debug("gate", "closed", "conn=%" PRIx64 " reason=%s", conn_id(conn), close_reason_name(reason));
+	log_debug("gate", "closed", "conn=%" PRIx64 " reason=%s", conn_id(conn),
+	    close_reason_name(reason));
 	peer_destroy(&s->peer);
 	if (s->decoder != NULL)
 		ws_decoder_fini(s->decoder);
@@ -389,11 +393,11 @@ on_closed(struct conn *conn, enum close_reason reason)
 }
 
 static const struct conn_ops ops = {
-	.input = on_input,
-	.eof = on_eof,
-	.drained = on_drained,
-	.deadline = on_deadline,
-	.closed = on_closed,
+    .input = on_input,
+    .eof = on_eof,
+    .drained = on_drained,
+    .deadline = on_deadline,
+    .closed = on_closed,
 };
 
 void
@@ -527,14 +531,14 @@ void
 gate_chat_out(struct gate *gate, struct chat_out *ret_out)
 {
 	OBJ_CHECK(gate, GATE_MAGIC);
-	*ret_out = (struct chat_out) {
-		.answer = out_answer,
-		.encode = out_encode,
-		.encode_entries = out_encode_entries,
-		.queue = out_queue,
-		.queued_bytes = out_queued_bytes,
-		.goaway = out_goaway,
-		.gate = gate,
+	*ret_out = (struct chat_out){
+	    .answer = out_answer,
+	    .encode = out_encode,
+	    .encode_entries = out_encode_entries,
+	    .queue = out_queue,
+	    .queued_bytes = out_queued_bytes,
+	    .goaway = out_goaway,
+	    .gate = gate,
 	};
 }
 

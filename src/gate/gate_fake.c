@@ -254,7 +254,8 @@ tell_sync(const struct sync_command *sync)
 	buf_printf(&world.told, " sync backlog=%u preview=%d", sync->backlog, sync->preview);
 	tell("epoch", sync->epoch);
 	for (size_t i = 0; i < sync->cursor_count; i++)
-		buf_printf(&world.told, " %" PRIu64 ":%" PRIu64, sync->cursors[i].cid, sync->cursors[i].seq);
+		buf_printf(&world.told, " %" PRIu64 ":%" PRIu64, sync->cursors[i].cid,
+		    sync->cursors[i].seq);
 }
 
 /* Ends the line of a command; it is answered now or waits. */
@@ -265,7 +266,8 @@ told(struct peer *peer, const struct call_tag *tag)
 
 	buf_put(&world.told, S("\n"));
 	if (world.auto_answer) {
-		world.chat_out.answer(peer->out, tag, &(struct answer) {.kind = ANSWER_EMPTY}, &used);
+		world.chat_out.answer(
+		    peer->out, tag, &(struct answer){.kind = ANSWER_EMPTY}, &used);
 		return;
 	}
 	assert_true(world.pending_count < FAKE_PENDING);
@@ -355,8 +357,8 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	if (cmd->re > 0)
 		buf_printf(&world.told, " re=%" PRIu64, cmd->re);
 	if (cmd->refused.err != ERR_OK)
-		buf_printf(&world.told, " refused=%s,%s,%" PRIu64, gate_error_name(cmd->refused.err),
-		    cmd->refused.param, cmd->refused.max);
+		buf_printf(&world.told, " refused=%s,%s,%" PRIu64,
+		    gate_error_name(cmd->refused.err), cmd->refused.param, cmd->refused.max);
 	told(peer, tag);
 }
 
@@ -430,7 +432,7 @@ void
 chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command *cmd)
 {
 	static const char *const scopes[] = {
-		[WHO_CONTACTS] = "contacts", [WHO_ALL] = "all", [WHO_CONV] = "conv"};
+	    [WHO_CONTACTS] = "contacts", [WHO_ALL] = "all", [WHO_CONV] = "conv"};
 
 	buf_printf(&world.told, "who %s", scopes[cmd->scope]);
 	if (cmd->scope == WHO_CONV)
@@ -467,26 +469,26 @@ fake_metrics(void *cookie, struct buf *to)
 void
 world_begin(void)
 {
-	world = (struct world) {.ready = true};
+	world = (struct world){.ready = true};
 	world.reactor.now_ms = 1000000;
-	world.config = (struct gate_config) {
-		.node = "n1",
-		.version = "0.1.0",
-		.durability = "local",
-		.idle_ms = 75000,
-		.login_ms = 30000,
-		.body = 16384,
-		.data = 16384,
-		.signal_data = 1024,
-		.conversations = 2000,
-		.groups = 1000,
-		.members = 100000,
-		.contacts = 1000,
-		.sessions = 20,
-		.connections = 100,
-		.registration_open = true,
-		.ready = fake_ready,
-		.metrics = fake_metrics,
+	world.config = (struct gate_config){
+	    .node = "n1",
+	    .version = "0.1.0",
+	    .durability = "local",
+	    .idle_ms = 75000,
+	    .login_ms = 30000,
+	    .body = 16384,
+	    .data = 16384,
+	    .signal_data = 1024,
+	    .conversations = 2000,
+	    .groups = 1000,
+	    .members = 100000,
+	    .contacts = 1000,
+	    .sessions = 20,
+	    .connections = 100,
+	    .registration_open = true,
+	    .ready = fake_ready,
+	    .metrics = fake_metrics,
 	};
 	world.gate = gate_create(&world.reactor, &world.config);
 	world.gates[0] = world.gate;
@@ -737,5 +739,5 @@ answer_pending(size_t index, const struct answer *answer)
 void
 answer_empty(void)
 {
-	(void)answer_pending(0, &(struct answer) {.kind = ANSWER_EMPTY});
+	(void)answer_pending(0, &(struct answer){.kind = ANSWER_EMPTY});
 }

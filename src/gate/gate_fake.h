@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For the tests of this folder: a connection without a socket and a chat that notes what it is told.  What
- * the gate calls of net/net.h and chat/api.h is defined in gate_fake.c.
+ * For the tests of this folder: a connection without a socket and a chat that notes what it is
+ * told.  What the gate calls of net/net.h and chat/api.h is defined in gate_fake.c.
  */
 #ifndef GATE_FAKE_H
 #define GATE_FAKE_H
@@ -28,7 +28,7 @@ struct conn {
 	struct listener *listener;
 	struct sockaddr_storage address;
 	struct buf in, out;
-	size_t stuck;		/* bytes that wait beside those of out */
+	size_t stuck; /* bytes that wait beside those of out */
 	uint64_t deadline_ms, last_input_ms;
 	bool tls, paused, offer, want_drained, closing, finishing;
 	enum close_reason reason;
@@ -55,12 +55,12 @@ struct world {
 	struct gate *gates[1];
 	struct gate_config config;
 	struct chat_out chat_out;
-	struct conn *conn;	/* owned */
-	struct peer *peer;	/* of conn; NULL until there is one */
-	struct buf told;	/* a line a command */
+	struct conn *conn; /* owned */
+	struct peer *peer; /* of conn; NULL until there is one */
+	struct buf told; /* a line a command */
 	struct call_tag pending[FAKE_PENDING];
 	size_t pending_count;
-	bool auto_answer;	/* with EMPTY, inside the call */
+	bool auto_answer; /* with EMPTY, inside the call */
 	bool ready;
 	const char *why;
 };

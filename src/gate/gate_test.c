@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections: detection, framing, what is in flight, limits, and all the ways in which they end. */
+/* Connections: detection, framing, what is in flight, limits, and all the ways in which they end.
+ */
 #include "gate/gate_fake.h"
 
 #include "base/mem.h"
@@ -7,7 +8,8 @@
 #define PING(id) "{\"id\":" id ",\"method\":\"ping\"}\n"
 #define SEND(id) "{\"id\":" id ",\"method\":\"send\",\"params\":{\"to\":1,\"body\":\"b\"}}\n"
 #define HISTORY(id) "{\"id\":" id ",\"method\":\"history\",\"params\":{\"cid\":1}}\n"
-#define LOGIN(id) "{\"id\":" id ",\"method\":\"login\",\"params\":{\"user\":\"al\",\"password\":\"p\"}}\n"
+#define LOGIN(id)                                                                                  \
+	"{\"id\":" id ",\"method\":\"login\",\"params\":{\"user\":\"al\",\"password\":\"p\"}}\n"
 #define SENT "send to=1 kind=text body=b"
 
 static int
@@ -55,7 +57,8 @@ expect_goaway(const char *reason)
 static void
 lines_come_whole_and_in_pieces(void **state)
 {
-	static const char text[] = " \r\n" PING("1") "\n\t\n{\"id\":\"a\",\"method\":\"ping\"}\r\n" PING("3");
+	static const char text[] =
+	    " \r\n" PING("1") "\n\t\n{\"id\":\"a\",\"method\":\"ping\"}\r\n" PING("3");
 
 	(void)state;
 	for (size_t at = 0; at < sizeof(text); at++) {
@@ -93,11 +96,14 @@ what_is_no_request(void **state)
 	expect_error("4", "invalid_request", NULL, 0);
 	feed_text("{\"id\":5,\"method\":\"hello\",\"params\":[]}\n");
 	expect_error("5", "invalid_params", NULL, 0);
-	feed_text("{\"method\":\"hello\",\"params\":[]}\n{\"method\":\"no.such\"}\n{\"method\":\"send\"}\n");
+	feed_text("{\"method\":\"hello\",\"params\":[]}\n{\"method\":\"no.such\"}\n{\"method\":"
+		  "\"send\"}\n");
 	expect_silence();
 	feed_text(PING("9007199254740991"));
 	expect_result("9007199254740991");
-	feed_text("{\"id\":\"" "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" "\",\"method\":\"ping\"}\n");
+	feed_text("{\"id\":\""
+		  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		  "\",\"method\":\"ping\"}\n");
 	expect_result("\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"");
 	assert_false(world.conn->finishing);
 }
@@ -202,7 +208,7 @@ the_small_frame_holds_until_the_login_is_answered(void **state)
 	feed_text(LOGIN("1"));
 	feed_padded(5000, true);
 	(void)answer_pending(
-	    0, &(struct answer) {.kind = ANSWER_FAULT, .fault = {.err = ERR_BAD_CREDENTIALS}});
+	    0, &(struct answer){.kind = ANSWER_FAULT, .fault = {.err = ERR_BAD_CREDENTIALS}});
 	expect_error("1", "bad_credentials", NULL, 0);
 	expect_error("null", "too_large", NULL, 4096);
 	expect_finished(CLOSE_TOO_LARGE);
@@ -239,7 +245,7 @@ so_much_is_in_flight_and_no_more(void **state)
 
 	feed_text(HISTORY("1") HISTORY("2") HISTORY("3") HISTORY("4") HISTORY("5") SEND("6"));
 	assert_int_equal(world.pending_count, 4);
-	answer_pending(2, &(struct answer) {.kind = ANSWER_EMPTY});
+	answer_pending(2, &(struct answer){.kind = ANSWER_EMPTY});
 	expect_result("3");
 	assert_int_equal(world.pending_count, 4);
 	answer_empty();
@@ -256,7 +262,7 @@ requests_without_id_count_too(void **state)
 	for (int i = 0; i < 70; i++)
 		feed_text("{\"method\":\"send\",\"params\":{\"to\":1,\"body\":\"b\"}}\n");
 	assert_int_equal(world.pending_count, LIMIT_IN_FLIGHT);
-	(void)answer_pending(0, &(struct answer) {.kind = ANSWER_FAULT, .fault = {.err = ERR_BUSY}});
+	(void)answer_pending(0, &(struct answer){.kind = ANSWER_FAULT, .fault = {.err = ERR_BUSY}});
 	while (world.pending_count > 0)
 		answer_empty();
 	expect_silence();
@@ -321,7 +327,7 @@ a_half_closed_client_gets_its_answers(void **state)
 	feed_eof();
 	expect_result("3");
 	assert_false(world.conn->finishing);
-	answer_pending(1, &(struct answer) {.kind = ANSWER_EMPTY});
+	answer_pending(1, &(struct answer){.kind = ANSWER_EMPTY});
 	expect_result("2");
 	assert_false(world.conn->finishing);
 	answer_empty();
@@ -350,7 +356,8 @@ a_last_line_may_decide_what_is_spoken(void **state)
 	expect_error("null", "parse_error", NULL, 0);
 	expect_finished(CLOSE_DONE);
 	dial("127.0.0.1");
-	feed_text("{\"id\":1,\"method\":\"login\",\"params\":{\"user\":\"al\",\"password\":\"p\"}}");
+	feed_text(
+	    "{\"id\":1,\"method\":\"login\",\"params\":{\"user\":\"al\",\"password\":\"p\"}}");
 	feed_eof();
 	expect_told("login user=al password=p");
 	assert_false(world.conn->finishing);
@@ -364,9 +371,10 @@ logout_closes_when_all_is_answered(void **state)
 {
 	(void)state;
 	dial_logged_in();
-	feed_text(SEND("1") "{\"id\":2,\"method\":\"logout\",\"params\":{\"all\":true}}\n" PING("3"));
+	feed_text(
+	    SEND("1") "{\"id\":2,\"method\":\"logout\",\"params\":{\"all\":true}}\n" PING("3"));
 	expect_told(SENT "\nlogout all=1");
-	answer_pending(1, &(struct answer) {.kind = ANSWER_EMPTY});
+	answer_pending(1, &(struct answer){.kind = ANSWER_EMPTY});
 	world.chat_out.goaway(world.peer->out, GOAWAY_LOGOUT, 0);
 	expect_result("2");
 	assert_false(world.conn->finishing);
@@ -378,7 +386,7 @@ logout_closes_when_all_is_answered(void **state)
 	dial_logged_in();
 	feed_text("{\"id\":2,\"method\":\"logout\"}\n" PING("3"));
 	(void)answer_pending(
-	    0, &(struct answer) {.kind = ANSWER_FAULT, .fault = {.err = ERR_UNAVAILABLE}});
+	    0, &(struct answer){.kind = ANSWER_FAULT, .fault = {.err = ERR_UNAVAILABLE}});
 	expect_error("2", "unavailable", NULL, 0);
 	expect_result("3");
 	assert_false(world.conn->finishing);
@@ -392,12 +400,12 @@ goaway_says_why(void **state)
 		const char *text;
 		enum close_reason close;
 	} table[] = {
-		{GOAWAY_EPOCH, "epoch", CLOSE_EPOCH},
-		{GOAWAY_IDLE, "idle", CLOSE_IDLE},
-		{GOAWAY_SLOW, "slow", CLOSE_SLOW},
-		{GOAWAY_BUSY, "busy", CLOSE_BUSY},
-		{GOAWAY_ERRORS, "errors", CLOSE_ERRORS},
-		{GOAWAY_REVOKED, "session_revoked", CLOSE_REVOKED},
+	    {GOAWAY_EPOCH, "epoch", CLOSE_EPOCH},
+	    {GOAWAY_IDLE, "idle", CLOSE_IDLE},
+	    {GOAWAY_SLOW, "slow", CLOSE_SLOW},
+	    {GOAWAY_BUSY, "busy", CLOSE_BUSY},
+	    {GOAWAY_ERRORS, "errors", CLOSE_ERRORS},
+	    {GOAWAY_REVOKED, "session_revoked", CLOSE_REVOKED},
 	};
 
 	(void)state;
@@ -453,7 +461,7 @@ who_does_not_log_in_is_closed(void **state)
 	pass_ms(20000);
 	assert_false(world.conn->finishing);
 	(void)answer_pending(
-	    0, &(struct answer) {.kind = ANSWER_FAULT, .fault = {.err = ERR_BAD_CREDENTIALS}});
+	    0, &(struct answer){.kind = ANSWER_FAULT, .fault = {.err = ERR_BAD_CREDENTIALS}});
 	expect_error("2", "bad_credentials", NULL, 0);
 	pass_ms(29999);
 	assert_false(world.conn->finishing);
@@ -501,21 +509,23 @@ faults_of_the_server_have_a_trace(void **state)
 	(void)state;
 	dial_logged_in();
 	feed_text(SEND("1") SEND("2"));
-	(void)answer_pending(0, &(struct answer) {.kind = ANSWER_FAULT, .fault = {.err = ERR_INTERNAL}});
+	(void)answer_pending(
+	    0, &(struct answer){.kind = ANSWER_FAULT, .fault = {.err = ERR_INTERNAL}});
 	json = take_line();
 	error = json_object_get(json, "error");
 	assert_int_equal(json_integer_value(json_object_get(error, "code")), -32603);
 	assert_int_equal(
-	    strlen(json_string_value(json_object_get(json_object_get(error, "data"), "trace"))), 16);
+	    strlen(json_string_value(json_object_get(json_object_get(error, "data"), "trace"))),
+	    16);
 	json_decref(json);
-	(void)answer_pending(0,
-	    &(struct answer) {
-		.kind = ANSWER_FAULT, .fault = {.err = ERR_RATE_LIMITED, .retry_after_ms = 1500}});
+	(void)answer_pending(0, &(struct answer){.kind = ANSWER_FAULT,
+				    .fault = {.err = ERR_RATE_LIMITED, .retry_after_ms = 1500}});
 	json = take_line();
 	error = json_object_get(json, "error");
 	assert_true(json_is_true(json_object_get(json_object_get(error, "data"), "retry")));
 	assert_int_equal(
-	    json_integer_value(json_object_get(json_object_get(error, "data"), "retry_after_ms")), 1500);
+	    json_integer_value(json_object_get(json_object_get(error, "data"), "retry_after_ms")),
+	    1500);
 	assert_null(json_object_get(json_object_get(error, "data"), "trace"));
 	json_decref(json);
 }
@@ -528,11 +538,12 @@ static void
 proxy_headers_where_they_are_due(void **state)
 {
 	static const char *const proxies[] = {"10.0.0.0/8", NULL};
-	static const char v2[] = V2 "\x21\x11\0\x0c\xc0\0\x02\x07\x7f\0\0\1\x10\0\x1b\x58" PING("1");
+	static const char v2[] =
+	    V2 "\x21\x11\0\x0c\xc0\0\x02\x07\x7f\0\0\1\x10\0\x1b\x58" PING("1");
 	static const char v1[] = "PROXY TCP4 192.0.2.7 127.0.0.1 4096 7000\r\n" PING("1");
 	static const char local[] = "PROXY UNKNOWN\r\n" PING("1");
 	slice texts[] = {slice_of(v1, sizeof(v1) - 1), slice_of(v2, sizeof(v2) - 1),
-		slice_of(local, sizeof(local) - 1)};
+	    slice_of(local, sizeof(local) - 1)};
 
 	(void)state;
 	world.listener.options.proxy = true;
@@ -586,7 +597,7 @@ tls_where_there_is_a_certificate(void **state)
 	dial("127.0.0.1");
 	feed_text("\x16\x03\x01");
 	expect_closed(CLOSE_TLS);
-	world.listener.options.tls = (const struct tls_context *)&world;
+	world.listener.options.tls = (struct tls_context *)(void *)&world;
 	dial("127.0.0.1");
 	feed_text("\x16\x03\x01");
 	assert_true(world.conn->tls);
@@ -603,28 +614,28 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		TEST(lines_come_whole_and_in_pieces),
-		TEST(what_is_no_request),
-		TEST(the_tenth_parse_error_closes),
-		TEST(frames_have_a_limit),
-		TEST(nothing_behind_a_login_is_looked_at),
-		TEST(the_small_frame_holds_until_the_login_is_answered),
-		TEST(logins_that_are_answered_at_once),
-		TEST(so_much_is_in_flight_and_no_more),
-		TEST(requests_without_id_count_too),
-		TEST(who_does_not_read_is_not_read),
-		TEST(runs_are_refused_when_the_queue_is_full),
-		TEST(a_half_closed_client_gets_its_answers),
-		TEST(a_last_line_may_decide_what_is_spoken),
-		TEST(logout_closes_when_all_is_answered),
-		TEST(goaway_says_why),
-		TEST(a_shutdown_answers_what_is_in_flight),
-		TEST(who_does_not_log_in_is_closed),
-		TEST(who_is_silent_is_told_to_go),
-		TEST(faults_of_the_server_have_a_trace),
-		TEST(proxy_headers_where_they_are_due),
-		TEST(proxy_headers_elsewhere_are_an_error),
-		TEST(tls_where_there_is_a_certificate),
+	    TEST(lines_come_whole_and_in_pieces),
+	    TEST(what_is_no_request),
+	    TEST(the_tenth_parse_error_closes),
+	    TEST(frames_have_a_limit),
+	    TEST(nothing_behind_a_login_is_looked_at),
+	    TEST(the_small_frame_holds_until_the_login_is_answered),
+	    TEST(logins_that_are_answered_at_once),
+	    TEST(so_much_is_in_flight_and_no_more),
+	    TEST(requests_without_id_count_too),
+	    TEST(who_does_not_read_is_not_read),
+	    TEST(runs_are_refused_when_the_queue_is_full),
+	    TEST(a_half_closed_client_gets_its_answers),
+	    TEST(a_last_line_may_decide_what_is_spoken),
+	    TEST(logout_closes_when_all_is_answered),
+	    TEST(goaway_says_why),
+	    TEST(a_shutdown_answers_what_is_in_flight),
+	    TEST(who_does_not_log_in_is_closed),
+	    TEST(who_is_silent_is_told_to_go),
+	    TEST(faults_of_the_server_have_a_trace),
+	    TEST(proxy_headers_where_they_are_due),
+	    TEST(proxy_headers_elsewhere_are_an_error),
+	    TEST(tls_where_there_is_a_certificate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every method: from a line on the wire to what the chat is told, or to the error that comes back. */
+/* Every method: from a line on the wire to what the chat is told, or to the error that comes back.
+ */
 #include "gate/gate_fake.h"
 
 #include "base/mem.h"
@@ -71,19 +72,22 @@ static void
 send_becomes_a_command(void **state)
 {
 	static const struct row rows[] = {
-		{"send", "{\"to\":\"@Bob\",\"body\":\"hi\"}", "send to=@bob kind=text body=hi"},
-		{"send", "{\"to\":\"#Ops.1\",\"body\":\"hi\"}", "send to=#ops.1 kind=text body=hi"},
-		{"send", "{\"to\":9007199254740991,\"body\":\"hi\"}", "send to=9007199254740991 kind=text body=hi"},
-		{"send",
-		    "{\"to\":1,\"body\":\"a\\u00e9\\\"\",\"cmid\":\"c\",\"kind\":\"x-a\",\"data\":{ \"k\" : [ 1 , 2 ] },"
-		    "\"re\":3,\"more\":0}",
-		    "send to=1 kind=x-a body=aé\" data={\"k\":[1,2]} cmid=c re=3"},
-		{"send", "{\"to\":1,\"body\":\"\",\"data\":{}}", "send to=1 kind=text body= data={}"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"cmid\":null,\"kind\":null,\"data\":null,\"re\":null}",
-		    "send to=1 kind=text body=x"},
-		{"send", "{\"to\":2,\"body\":7,\"to\":1,\"body\":\"x\"}", "send to=1 kind=text body=x"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"" X64 "\"}",
-		    "send to=1 kind=text body=x cmid=" X64},
+	    {"send", "{\"to\":\"@Bob\",\"body\":\"hi\"}", "send to=@bob kind=text body=hi"},
+	    {"send", "{\"to\":\"#Ops.1\",\"body\":\"hi\"}", "send to=#ops.1 kind=text body=hi"},
+	    {"send", "{\"to\":9007199254740991,\"body\":\"hi\"}",
+		"send to=9007199254740991 kind=text body=hi"},
+	    {"send",
+		"{\"to\":1,\"body\":\"a\\u00e9\\\"\",\"cmid\":\"c\",\"kind\":\"x-a\",\"data\":{ "
+		"\"k\" : [ 1 , 2 ] },"
+		"\"re\":3,\"more\":0}",
+		"send to=1 kind=x-a body=aé\" data={\"k\":[1,2]} cmid=c re=3"},
+	    {"send", "{\"to\":1,\"body\":\"\",\"data\":{}}", "send to=1 kind=text body= data={}"},
+	    {"send",
+		"{\"to\":1,\"body\":\"x\",\"cmid\":null,\"kind\":null,\"data\":null,\"re\":null}",
+		"send to=1 kind=text body=x"},
+	    {"send", "{\"to\":2,\"body\":7,\"to\":1,\"body\":\"x\"}", "send to=1 kind=text body=x"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"" X64 "\"}",
+		"send to=1 kind=text body=x cmid=" X64},
 	};
 
 	(void)state;
@@ -94,38 +98,40 @@ static void
 a_send_that_says_where_to_is_refused_in_its_place(void **state)
 {
 	static const struct row rows[] = {
-		{"send", "{\"to\":1}", "send to=1 kind=text body= refused=invalid_params,body,0"},
-		{"send", "{\"to\":1,\"body\":\"\"}", "send to=1 kind=text body= refused=invalid_params,body,0"},
-		{"send", "{\"to\":1,\"body\":7,\"cmid\":\"c\"}",
-		    "send to=1 kind=text body= cmid=c refused=invalid_params,body,0"},
-		{"send", "{\"to\":1,\"body\":\"a\\u0000\"}", "send to=1 kind=text body= refused=invalid_params,body,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"kind\":\"edit\"}",
-		    "send to=1 kind=text body=x refused=invalid_params,kind,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"\"}",
-		    "send to=1 kind=text body=x refused=invalid_params,cmid,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"x" X64 "\"}",
-		    "send to=1 kind=text body=x refused=invalid_params,cmid,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"data\":[]}",
-		    "send to=1 kind=text body=x refused=invalid_params,data,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"data\":{\"a\":\"\\u0000\"}}",
-		    "send to=1 kind=text body=x refused=invalid_params,data,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"data\":{\"a\":\"\\\\u0000\"}}",
-		    "send to=1 kind=text body=x data={\"a\":\"\\\\u0000\"}"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"re\":0}",
-		    "send to=1 kind=text body=x refused=invalid_params,re,0"},
-		{"send", "{\"to\":1,\"body\":\"x\",\"re\":1.0}",
-		    "send to=1 kind=text body=x refused=invalid_params,re,0"},
-		{"send", "{}", "!invalid_params to"},
-		{"send", "{\"to\":0,\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":-1,\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":1e3,\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":9007199254740992,\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":\"\",\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":\"@\",\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":\"bob\",\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":\"@b\\u0000b\",\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":[1],\"body\":\"x\"}", "!invalid_params to"},
-		{"send", "{\"to\":true,\"body\":7}", "!invalid_params to"},
+	    {"send", "{\"to\":1}", "send to=1 kind=text body= refused=invalid_params,body,0"},
+	    {"send", "{\"to\":1,\"body\":\"\"}",
+		"send to=1 kind=text body= refused=invalid_params,body,0"},
+	    {"send", "{\"to\":1,\"body\":7,\"cmid\":\"c\"}",
+		"send to=1 kind=text body= cmid=c refused=invalid_params,body,0"},
+	    {"send", "{\"to\":1,\"body\":\"a\\u0000\"}",
+		"send to=1 kind=text body= refused=invalid_params,body,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"kind\":\"edit\"}",
+		"send to=1 kind=text body=x refused=invalid_params,kind,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"\"}",
+		"send to=1 kind=text body=x refused=invalid_params,cmid,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"cmid\":\"x" X64 "\"}",
+		"send to=1 kind=text body=x refused=invalid_params,cmid,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"data\":[]}",
+		"send to=1 kind=text body=x refused=invalid_params,data,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"data\":{\"a\":\"\\u0000\"}}",
+		"send to=1 kind=text body=x refused=invalid_params,data,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"data\":{\"a\":\"\\\\u0000\"}}",
+		"send to=1 kind=text body=x data={\"a\":\"\\\\u0000\"}"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"re\":0}",
+		"send to=1 kind=text body=x refused=invalid_params,re,0"},
+	    {"send", "{\"to\":1,\"body\":\"x\",\"re\":1.0}",
+		"send to=1 kind=text body=x refused=invalid_params,re,0"},
+	    {"send", "{}", "!invalid_params to"},
+	    {"send", "{\"to\":0,\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":-1,\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":1e3,\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":9007199254740992,\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":\"\",\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":\"@\",\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":\"bob\",\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":\"@b\\u0000b\",\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":[1],\"body\":\"x\"}", "!invalid_params to"},
+	    {"send", "{\"to\":true,\"body\":7}", "!invalid_params to"},
 	};
 
 	(void)state;
@@ -160,11 +166,11 @@ body_and_data_have_their_limits(void **state)
 		size_t body, data;
 		const char *refused;
 	} table[] = {
-		{16384, 0, NULL},
-		{16385, 0, " refused=too_large,body,16384"},
-		{16384, 16384, NULL},
-		{1, 16385, " refused=too_large,data,16384"},
-		{16385, 16385, " refused=too_large,body,16384"},
+	    {16384, 0, NULL},
+	    {16385, 0, " refused=too_large,body,16384"},
+	    {16384, 16384, NULL},
+	    {1, 16385, " refused=too_large,data,16384"},
+	    {16385, 16385, " refused=too_large,body,16384"},
 	};
 
 	(void)state;
@@ -191,7 +197,8 @@ data_fits_into_every_frame(void **state)
 		struct buf line = {0};
 		char *text;
 
-		buf_put(&line, S("{\"id\":7,\"method\":\"send\",\"params\":{\"to\":1,\"body\":\"b\",\"data\":{\"[\":"));
+		buf_put(&line, S("{\"id\":7,\"method\":\"send\",\"params\":{\"to\":1,\"body\":"
+				 "\"b\",\"data\":{\"[\":"));
 		for (int i = 1; i < depth; i++)
 			buf_put(&line, S("["));
 		for (int i = 1; i < depth; i++)
@@ -211,30 +218,32 @@ static void
 messages_and_marks(void **state)
 {
 	static const struct row rows[] = {
-		{"history", "{\"cid\":5}", "history cid=5 limit=50"},
-		{"history", "{\"cid\":\"@Bob\",\"before\":9,\"after\":0,\"limit\":201}",
-		    "history cid=@bob before=9 after=0 limit=200"},
-		{"history", "{\"cid\":5,\"before\":0,\"limit\":1}", "history cid=5 before=0 limit=1"},
-		{"history", "{\"cid\":5,\"limit\":9007199254740991}", "history cid=5 limit=200"},
-		{"history", "{\"cid\":5,\"limit\":0}", "!invalid_params limit"},
-		{"history", "{\"cid\":5,\"limit\":-1}", "!invalid_params limit"},
-		{"history", "{\"cid\":5,\"limit\":\"1\"}", "!invalid_params limit"},
-		{"history", "{\"cid\":5,\"limit\":9007199254740992}", "!invalid_params limit"},
-		{"history", "{\"cid\":5,\"before\":-1}", "!invalid_params before"},
-		{"history", "{\"cid\":5,\"after\":1.5}", "!invalid_params after"},
-		{"history", "{}", "!invalid_params cid"},
-		{"history", "{\"cid\":null,\"limit\":0}", "!invalid_params cid"},
-		{"mark", "{\"cid\":\"#ops\",\"read\":4,\"delivered\":5}", "mark cid=#ops read=4 delivered=5"},
-		{"mark", "{\"cid\":1}", "mark cid=1 read=0 delivered=0"},
-		{"mark", "{\"cid\":1,\"read\":-1}", "!invalid_params read"},
-		{"mark", "{\"cid\":1,\"delivered\":[]}", "!invalid_params delivered"},
-		{"mark", "{\"read\":1}", "!invalid_params cid"},
-		{"signal", "{\"to\":1,\"kind\":\"typing\"}", "signal to=1 kind=typing"},
-		{"signal", "{\"to\":\"@bob\",\"kind\":\"x-a\",\"data\":{\"a\": 1}}", "signal to=@bob kind=x-a data={\"a\":1}"},
-		{"signal", "{\"to\":1,\"kind\":\"text\"}", "!invalid_params kind"},
-		{"signal", "{\"to\":1}", "!invalid_params kind"},
-		{"signal", "{\"kind\":\"typing\"}", "!invalid_params to"},
-		{"signal", "{\"to\":1,\"kind\":\"typing\",\"data\":7}", "!invalid_params data"},
+	    {"history", "{\"cid\":5}", "history cid=5 limit=50"},
+	    {"history", "{\"cid\":\"@Bob\",\"before\":9,\"after\":0,\"limit\":201}",
+		"history cid=@bob before=9 after=0 limit=200"},
+	    {"history", "{\"cid\":5,\"before\":0,\"limit\":1}", "history cid=5 before=0 limit=1"},
+	    {"history", "{\"cid\":5,\"limit\":9007199254740991}", "history cid=5 limit=200"},
+	    {"history", "{\"cid\":5,\"limit\":0}", "!invalid_params limit"},
+	    {"history", "{\"cid\":5,\"limit\":-1}", "!invalid_params limit"},
+	    {"history", "{\"cid\":5,\"limit\":\"1\"}", "!invalid_params limit"},
+	    {"history", "{\"cid\":5,\"limit\":9007199254740992}", "!invalid_params limit"},
+	    {"history", "{\"cid\":5,\"before\":-1}", "!invalid_params before"},
+	    {"history", "{\"cid\":5,\"after\":1.5}", "!invalid_params after"},
+	    {"history", "{}", "!invalid_params cid"},
+	    {"history", "{\"cid\":null,\"limit\":0}", "!invalid_params cid"},
+	    {"mark", "{\"cid\":\"#ops\",\"read\":4,\"delivered\":5}",
+		"mark cid=#ops read=4 delivered=5"},
+	    {"mark", "{\"cid\":1}", "mark cid=1 read=0 delivered=0"},
+	    {"mark", "{\"cid\":1,\"read\":-1}", "!invalid_params read"},
+	    {"mark", "{\"cid\":1,\"delivered\":[]}", "!invalid_params delivered"},
+	    {"mark", "{\"read\":1}", "!invalid_params cid"},
+	    {"signal", "{\"to\":1,\"kind\":\"typing\"}", "signal to=1 kind=typing"},
+	    {"signal", "{\"to\":\"@bob\",\"kind\":\"x-a\",\"data\":{\"a\": 1}}",
+		"signal to=@bob kind=x-a data={\"a\":1}"},
+	    {"signal", "{\"to\":1,\"kind\":\"text\"}", "!invalid_params kind"},
+	    {"signal", "{\"to\":1}", "!invalid_params kind"},
+	    {"signal", "{\"kind\":\"typing\"}", "!invalid_params to"},
+	    {"signal", "{\"to\":1,\"kind\":\"typing\",\"data\":7}", "!invalid_params data"},
 	};
 
 	(void)state;
@@ -245,45 +254,46 @@ static void
 sessions_and_people(void **state)
 {
 	static const struct row rows[] = {
-		{"session.list", "{}", "session.list"},
-		{"session.list", "null", "session.list"},
-		{"session.revoke", "{\"session\":\"12\"}", "session.revoke session=12"},
-		{"session.revoke", "{\"session\":12}", "!invalid_params session"},
-		{"session.revoke", "{\"session\":\"\"}", "!invalid_params session"},
-		{"session.revoke", "{}", "!invalid_params session"},
-		{"password.change", "{\"old\":\"a\",\"new\":\"b\"}", "password.change old=a new=b"},
-		{"password.change", "{\"new\":\"b\"}", "!invalid_params old"},
-		{"password.change", "{\"old\":\"b\"}", "!invalid_params new"},
-		{"profile.set", "{}", "profile.set accept=-1"},
-		{"profile.set", "{\"display\":\"" U64 "\",\"status\":\"\",\"accept\":\"contacts\"}",
-		    "profile.set display=" U64 " status= accept=1"},
-		{"profile.set", "{\"accept\":\"all\"}", "profile.set accept=0"},
-		{"profile.set", "{\"accept\":\"none\"}", "!invalid_params accept"},
-		{"profile.set", "{\"accept\":true}", "!invalid_params accept"},
-		{"profile.set", "{\"display\":\"x" U64 "\"}", "!invalid_params display"},
-		{"profile.set", "{\"display\":\"\"}", "!invalid_params display"},
-		{"profile.set", "{\"display\":\"a\\nb\"}", "!invalid_params display"},
-		{"profile.set", "{\"status\":\"a\\u0085b\"}", "!invalid_params status"},
-		{"profile.get", "{\"users\":[\"Bob\",\"carol\"]}", "profile.get bob carol"},
-		{"profile.get", "{\"users\":[]}", "profile.get"},
-		{"profile.get", "{\"users\":[\"x\"]}", "!invalid_params users"},
-		{"profile.get", "{\"users\":\"bob\"}", "!invalid_params users"},
-		{"profile.get", "{}", "!invalid_params users"},
-		{"presence.get", "{\"users\":[\"bob\"]}", "presence.get bob"},
-		{"presence.get", "{\"users\":[7]}", "!invalid_params users"},
-		{"user.find", "{\"query\":\"bo\"}", "user.find query=bo limit=20"},
-		{"user.find", "{\"query\":\"üß\",\"limit\":1000}", "user.find query=üß limit=100"},
-		{"user.find", "{\"query\":\"ü\"}", "!invalid_params query"},
-		{"user.find", "{\"query\":\"x" X64 "\"}", "!invalid_params query"},
-		{"user.find", "{\"query\":\"bo\",\"limit\":0}", "!invalid_params limit"},
-		{"who", "{\"scope\":\"contacts\"}", "who contacts limit=100"},
-		{"who", "{\"scope\":\"all\",\"after\":\"Bob\",\"limit\":2000}", "who all after=bob limit=1000"},
-		{"who", "{\"scope\":9}", "who conv cid=9 limit=100"},
-		{"who", "{\"scope\":\"#ops\"}", "who conv cid=#ops limit=100"},
-		{"who", "{\"scope\":\"everyone\"}", "!invalid_params scope"},
-		{"who", "{\"scope\":0}", "!invalid_params scope"},
-		{"who", "{}", "!invalid_params scope"},
-		{"who", "{\"scope\":\"all\",\"after\":7}", "!invalid_params after"},
+	    {"session.list", "{}", "session.list"},
+	    {"session.list", "null", "session.list"},
+	    {"session.revoke", "{\"session\":\"12\"}", "session.revoke session=12"},
+	    {"session.revoke", "{\"session\":12}", "!invalid_params session"},
+	    {"session.revoke", "{\"session\":\"\"}", "!invalid_params session"},
+	    {"session.revoke", "{}", "!invalid_params session"},
+	    {"password.change", "{\"old\":\"a\",\"new\":\"b\"}", "password.change old=a new=b"},
+	    {"password.change", "{\"new\":\"b\"}", "!invalid_params old"},
+	    {"password.change", "{\"old\":\"b\"}", "!invalid_params new"},
+	    {"profile.set", "{}", "profile.set accept=-1"},
+	    {"profile.set", "{\"display\":\"" U64 "\",\"status\":\"\",\"accept\":\"contacts\"}",
+		"profile.set display=" U64 " status= accept=1"},
+	    {"profile.set", "{\"accept\":\"all\"}", "profile.set accept=0"},
+	    {"profile.set", "{\"accept\":\"none\"}", "!invalid_params accept"},
+	    {"profile.set", "{\"accept\":true}", "!invalid_params accept"},
+	    {"profile.set", "{\"display\":\"x" U64 "\"}", "!invalid_params display"},
+	    {"profile.set", "{\"display\":\"\"}", "!invalid_params display"},
+	    {"profile.set", "{\"display\":\"a\\nb\"}", "!invalid_params display"},
+	    {"profile.set", "{\"status\":\"a\\u0085b\"}", "!invalid_params status"},
+	    {"profile.get", "{\"users\":[\"Bob\",\"carol\"]}", "profile.get bob carol"},
+	    {"profile.get", "{\"users\":[]}", "profile.get"},
+	    {"profile.get", "{\"users\":[\"x\"]}", "!invalid_params users"},
+	    {"profile.get", "{\"users\":\"bob\"}", "!invalid_params users"},
+	    {"profile.get", "{}", "!invalid_params users"},
+	    {"presence.get", "{\"users\":[\"bob\"]}", "presence.get bob"},
+	    {"presence.get", "{\"users\":[7]}", "!invalid_params users"},
+	    {"user.find", "{\"query\":\"bo\"}", "user.find query=bo limit=20"},
+	    {"user.find", "{\"query\":\"üß\",\"limit\":1000}", "user.find query=üß limit=100"},
+	    {"user.find", "{\"query\":\"ü\"}", "!invalid_params query"},
+	    {"user.find", "{\"query\":\"x" X64 "\"}", "!invalid_params query"},
+	    {"user.find", "{\"query\":\"bo\",\"limit\":0}", "!invalid_params limit"},
+	    {"who", "{\"scope\":\"contacts\"}", "who contacts limit=100"},
+	    {"who", "{\"scope\":\"all\",\"after\":\"Bob\",\"limit\":2000}",
+		"who all after=bob limit=1000"},
+	    {"who", "{\"scope\":9}", "who conv cid=9 limit=100"},
+	    {"who", "{\"scope\":\"#ops\"}", "who conv cid=#ops limit=100"},
+	    {"who", "{\"scope\":\"everyone\"}", "!invalid_params scope"},
+	    {"who", "{\"scope\":0}", "!invalid_params scope"},
+	    {"who", "{}", "!invalid_params scope"},
+	    {"who", "{\"scope\":\"all\",\"after\":7}", "!invalid_params after"},
 	};
 
 	(void)state;
@@ -294,29 +304,30 @@ static void
 sync_and_its_cursors(void **state)
 {
 	static const struct row rows[] = {
-		{"sync", "{}", "-> sync backlog=50 preview=0"},
-		{"sync", "{\"backlog\":0,\"preview\":true}", "-> sync backlog=0 preview=1"},
-		{"sync", "{\"backlog\":501,\"preview\":false}", "-> sync backlog=500 preview=0"},
-		{"sync", "{\"epoch\":\"e1\"}", "-> sync backlog=50 preview=0 epoch=e1"},
-		{"sync", "{\"epoch\":\"e1\",\"cursors\":{}}", "-> sync backlog=50 preview=0 epoch=e1"},
-		{"sync", "{\"epoch\":\"e1\",\"cursors\":{\"30\":3,\"9\":0,\"100\":7}}",
-		    "-> sync backlog=50 preview=0 epoch=e1 9:0 30:3 100:7"},
-		{"sync", "{\"epoch\":\"e1\",\"cursors\":{\"5\":1,\"4\":2,\"5\":3,\"\\u0035\":9}}",
-		    "-> sync backlog=50 preview=0 epoch=e1 4:2 5:9"},
-		{"sync", "{\"cursors\":{\"5\":1}}", "!invalid_params epoch"},
-		{"sync", "{\"epoch\":7}", "!invalid_params epoch"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":[]}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"0\":1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"05\":1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"\":1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"-5\":1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"9007199254740992\":1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":-1}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":\"1\"}}", "!invalid_params cursors"},
-		{"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":1.5}}", "!invalid_params cursors"},
-		{"sync", "{\"backlog\":-1}", "!invalid_params backlog"},
-		{"sync", "{\"preview\":1}", "!invalid_params preview"},
-		{"sync", "[]", "!invalid_params -"},
+	    {"sync", "{}", "-> sync backlog=50 preview=0"},
+	    {"sync", "{\"backlog\":0,\"preview\":true}", "-> sync backlog=0 preview=1"},
+	    {"sync", "{\"backlog\":501,\"preview\":false}", "-> sync backlog=500 preview=0"},
+	    {"sync", "{\"epoch\":\"e1\"}", "-> sync backlog=50 preview=0 epoch=e1"},
+	    {"sync", "{\"epoch\":\"e1\",\"cursors\":{}}", "-> sync backlog=50 preview=0 epoch=e1"},
+	    {"sync", "{\"epoch\":\"e1\",\"cursors\":{\"30\":3,\"9\":0,\"100\":7}}",
+		"-> sync backlog=50 preview=0 epoch=e1 9:0 30:3 100:7"},
+	    {"sync", "{\"epoch\":\"e1\",\"cursors\":{\"5\":1,\"4\":2,\"5\":3,\"\\u0035\":9}}",
+		"-> sync backlog=50 preview=0 epoch=e1 4:2 5:9"},
+	    {"sync", "{\"cursors\":{\"5\":1}}", "!invalid_params epoch"},
+	    {"sync", "{\"epoch\":7}", "!invalid_params epoch"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":[]}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"0\":1}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"05\":1}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"\":1}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"-5\":1}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"9007199254740992\":1}}",
+		"!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":-1}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":\"1\"}}", "!invalid_params cursors"},
+	    {"sync", "{\"epoch\":\"e\",\"cursors\":{\"5\":1.5}}", "!invalid_params cursors"},
+	    {"sync", "{\"backlog\":-1}", "!invalid_params backlog"},
+	    {"sync", "{\"preview\":1}", "!invalid_params preview"},
+	    {"sync", "[]", "!invalid_params -"},
 	};
 
 	(void)state;
@@ -328,7 +339,8 @@ feed_cursors(unsigned count, unsigned repeats)
 {
 	struct buf line = {0};
 
-	buf_put(&line, S("{\"id\":7,\"method\":\"sync\",\"params\":{\"epoch\":\"e\",\"cursors\":{\"1\":1"));
+	buf_put(&line,
+	    S("{\"id\":7,\"method\":\"sync\",\"params\":{\"epoch\":\"e\",\"cursors\":{\"1\":1"));
 	for (unsigned i = 2; i <= count; i++)
 		buf_printf(&line, ",\"%u\":%u", i, i);
 	for (unsigned i = 0; i < repeats; i++)
@@ -361,7 +373,8 @@ lists_of_users_have_a_limit(void **state)
 		struct buf line = {0};
 		char *text;
 
-		buf_put(&line, S("{\"id\":7,\"method\":\"presence.get\",\"params\":{\"users\":[\"first\""));
+		buf_put(&line,
+		    S("{\"id\":7,\"method\":\"presence.get\",\"params\":{\"users\":[\"first\""));
 		for (unsigned i = 1; i < count; i++)
 			buf_printf(&line, ",\"u%u\"", i);
 		buf_put(&line, S("]}}\n"));
@@ -385,28 +398,36 @@ static void
 logging_in(void **state)
 {
 	static const struct row rows[] = {
-		{"register", "{\"user\":\"Alice\",\"password\":\"p w\"}", "register user=alice password=p w"},
-		{"register",
-		    "{\"user\":\"al\",\"password\":\"\",\"display\":\"A\",\"device\":\"\",\"sync\":true}",
-		    "register user=al password= display=A device= sync backlog=50 preview=0"},
-		{"register", "{\"user\":\"a\",\"password\":\"p\"}", "!invalid_params user"},
-		{"register", "{\"password\":\"p\"}", "!invalid_params user"},
-		{"register", "{\"user\":\"al\"}", "!invalid_params password"},
-		{"register", "{\"user\":\"al\",\"password\":\"p\",\"display\":\"\"}", "!invalid_params display"},
-		{"register", "{\"user\":\"al\",\"password\":\"p\",\"device\":\"x" X64 "\"}", "!invalid_params device"},
-		{"register", "{\"user\":\"al\",\"password\":\"p\",\"sync\":7}", "!invalid_params sync"},
-		{"register", "{\"user\":\"al\",\"password\":\"p\",\"sync\":{\"backlog\":\"x\"}}", "!invalid_params backlog"},
-		{"login", "{\"user\":\"al\",\"password\":\"p\",\"device\":\"d\",\"sync\":{\"epoch\":\"e\",\"cursors\":{\"2\":1}}}",
-		    "login user=al password=p device=d sync backlog=50 preview=0 epoch=e 2:1"},
-		{"login", "{\"user\":\"al\",\"password\":\"a\\u0000b\"}", "!invalid_params password"},
-		{"login", "{\"user\":7,\"password\":\"p\"}", "!invalid_params user"},
-		{"resume", "{\"token\":\"t\",\"sync\":null}", "resume token=t"},
-		{"resume", "{\"token\":\"t\",\"sync\":false}", "resume token=t"},
-		{"resume", "{\"token\":\"t\",\"sync\":{\"cursors\":{\"2\":1}}}", "!invalid_params epoch"},
-		{"resume", "{\"token\":5}", "!invalid_params token"},
-		{"resume", "{\"token\":\"" X64 X64 "x\"}", "!invalid_params token"},
-		{"resume", "{}", "!invalid_params token"},
-		{"hello", "{\"client\":7}", "!invalid_params client"},
+	    {"register", "{\"user\":\"Alice\",\"password\":\"p w\"}",
+		"register user=alice password=p w"},
+	    {"register",
+		"{\"user\":\"al\",\"password\":\"\",\"display\":\"A\",\"device\":\"\",\"sync\":"
+		"true}",
+		"register user=al password= display=A device= sync backlog=50 preview=0"},
+	    {"register", "{\"user\":\"a\",\"password\":\"p\"}", "!invalid_params user"},
+	    {"register", "{\"password\":\"p\"}", "!invalid_params user"},
+	    {"register", "{\"user\":\"al\"}", "!invalid_params password"},
+	    {"register", "{\"user\":\"al\",\"password\":\"p\",\"display\":\"\"}",
+		"!invalid_params display"},
+	    {"register", "{\"user\":\"al\",\"password\":\"p\",\"device\":\"x" X64 "\"}",
+		"!invalid_params device"},
+	    {"register", "{\"user\":\"al\",\"password\":\"p\",\"sync\":7}", "!invalid_params sync"},
+	    {"register", "{\"user\":\"al\",\"password\":\"p\",\"sync\":{\"backlog\":\"x\"}}",
+		"!invalid_params backlog"},
+	    {"login",
+		"{\"user\":\"al\",\"password\":\"p\",\"device\":\"d\",\"sync\":{\"epoch\":\"e\","
+		"\"cursors\":{\"2\":1}}}",
+		"login user=al password=p device=d sync backlog=50 preview=0 epoch=e 2:1"},
+	    {"login", "{\"user\":\"al\",\"password\":\"a\\u0000b\"}", "!invalid_params password"},
+	    {"login", "{\"user\":7,\"password\":\"p\"}", "!invalid_params user"},
+	    {"resume", "{\"token\":\"t\",\"sync\":null}", "resume token=t"},
+	    {"resume", "{\"token\":\"t\",\"sync\":false}", "resume token=t"},
+	    {"resume", "{\"token\":\"t\",\"sync\":{\"cursors\":{\"2\":1}}}",
+		"!invalid_params epoch"},
+	    {"resume", "{\"token\":5}", "!invalid_params token"},
+	    {"resume", "{\"token\":\"" X64 X64 "x\"}", "!invalid_params token"},
+	    {"resume", "{}", "!invalid_params token"},
+	    {"hello", "{\"client\":7}", "!invalid_params client"},
 	};
 
 	(void)state;
@@ -423,7 +444,8 @@ a_password_has_a_kilobyte(void **state)
 		struct buf line = {0};
 		char *text;
 
-		buf_put(&line, S("{\"id\":7,\"method\":\"login\",\"params\":{\"user\":\"al\",\"password\":\""));
+		buf_put(&line, S("{\"id\":7,\"method\":\"login\",\"params\":{\"user\":\"al\","
+				 "\"password\":\""));
 		memset(buf_reserve(&line, len), 'p', len);
 		buf_grew(&line, len);
 		buf_put(&line, S("\"}}\n"));
@@ -444,28 +466,29 @@ a_password_has_a_kilobyte(void **state)
 static void
 who_may_call_what(void **state)
 {
-	static const char *const need_session[] = {"sync", "logout", "session.list", "session.revoke",
-		"password.change", "profile.set", "profile.get", "user.find", "send", "history", "mark", "signal",
-		"who", "presence.get"};
+	static const char *const need_session[] = {"sync", "logout", "session.list",
+	    "session.revoke", "password.change", "profile.set", "profile.get", "user.find", "send",
+	    "history", "mark", "signal", "who", "presence.get"};
 	static const char *const need_none[] = {"register", "login", "resume"};
-	static const char *const unknown[] = {"", "Ping", "ping ", "edit", "group.create", "rpc.discover"};
+	static const char *const unknown[] = {
+	    "", "Ping", "ping ", "edit", "group.create", "rpc.discover"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(need_none) / sizeof(need_none[0]); i++)
-		run_row(&(struct row) {need_none[i], "{}", "!already_logged_in -"});
+		run_row(&(struct row){need_none[i], "{}", "!already_logged_in -"});
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-		run_row(&(struct row) {unknown[i], "{}", "!unknown_method -"});
+		run_row(&(struct row){unknown[i], "{}", "!unknown_method -"});
 	world.peer->revoked = true;
 	for (size_t i = 0; i < sizeof(need_session) / sizeof(need_session[0]); i++)
-		run_row(&(struct row) {need_session[i], "{}", "!session_revoked -"});
+		run_row(&(struct row){need_session[i], "{}", "!session_revoked -"});
 	world.peer->revoked = world.peer->logged_in = false;
 	for (size_t i = 0; i < sizeof(need_session) / sizeof(need_session[0]); i++)
-		run_row(&(struct row) {need_session[i], "{}", "!not_logged_in -"});
+		run_row(&(struct row){need_session[i], "{}", "!not_logged_in -"});
 	world.listener.options.tls_only = true;
 	for (size_t i = 0; i < sizeof(need_none) / sizeof(need_none[0]); i++)
-		run_row(&(struct row) {need_none[i], "{}", "!forbidden -"});
+		run_row(&(struct row){need_none[i], "{}", "!forbidden -"});
 	world.conn->tls = true;
-	run_row(&(struct row) {"resume", "{\"token\":\"t\"}", "resume token=t"});
+	run_row(&(struct row){"resume", "{\"token\":\"t\"}", "resume token=t"});
 }
 
 static void
@@ -489,7 +512,8 @@ hello_and_ping_are_answered_here(void **state)
 	json_decref(json);
 	feed_text("{\"id\":2,\"method\":\"ping\"}\n");
 	json = take_line();
-	assert_true(json_integer_value(json_object_get(json_object_get(json, "result"), "ts")) > 1600000000000);
+	assert_true(json_integer_value(json_object_get(json_object_get(json, "result"), "ts")) >
+		    1600000000000);
 	json_decref(json);
 	feed_text("{\"method\":\"ping\"}\n{\"method\":\"hello\"}\n");
 	expect_silence();
@@ -500,19 +524,19 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		TEST(send_becomes_a_command),
-		TEST(a_send_that_says_where_to_is_refused_in_its_place),
-		TEST(body_and_data_have_their_limits),
-		TEST(data_fits_into_every_frame),
-		TEST(messages_and_marks),
-		TEST(sessions_and_people),
-		TEST(sync_and_its_cursors),
-		TEST(cursors_have_a_limit),
-		TEST(lists_of_users_have_a_limit),
-		TEST(logging_in),
-		TEST(a_password_has_a_kilobyte),
-		TEST(who_may_call_what),
-		TEST(hello_and_ping_are_answered_here),
+	    TEST(send_becomes_a_command),
+	    TEST(a_send_that_says_where_to_is_refused_in_its_place),
+	    TEST(body_and_data_have_their_limits),
+	    TEST(data_fits_into_every_frame),
+	    TEST(messages_and_marks),
+	    TEST(sessions_and_people),
+	    TEST(sync_and_its_cursors),
+	    TEST(cursors_have_a_limit),
+	    TEST(lists_of_users_have_a_limit),
+	    TEST(logging_in),
+	    TEST(a_password_has_a_kilobyte),
+	    TEST(who_may_call_what),
+	    TEST(hello_and_ping_are_answered_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

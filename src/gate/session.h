@@ -20,7 +20,7 @@
 enum { FORM_LINES, FORM_WS };
 
 enum phase {
-	PHASE_PROXY,  /* a PROXY header comes first */
+	PHASE_PROXY, /* a PROXY header comes first */
 	PHASE_DETECT, /* the first bytes decide */
 	PHASE_LINES,
 	PHASE_WS,
@@ -30,32 +30,32 @@ enum phase {
 /* Kept small: an idle connection costs this, and net's and chat's share. */
 struct session {
 	uint32_t magic;
-	uint8_t phase;		/* enum phase */
+	uint8_t phase; /* enum phase */
 	uint8_t parse_errors;
-	uint8_t in_flight;	/* weight of the requests that wait for an answer */
-	bool blocked : 1;	/* by a request that is finished before the next is looked at */
-	bool out_full : 1;	/* drained is to come before more is read */
-	bool leaving : 1;	/* nothing more is read; closed when all is answered */
-	bool finishing : 1;	/* nothing more is read or written */
+	uint8_t in_flight; /* weight of the requests that wait for an answer */
+	bool blocked : 1; /* by a request that is finished before the next is looked at */
+	bool out_full : 1; /* drained is to come before more is read */
+	bool leaving : 1; /* nothing more is read; closed when all is answered */
+	bool finishing : 1; /* nothing more is read or written */
 	bool paused : 1;
-	bool in_input : 1;	/* input is being worked on: who called will settle */
-	uint16_t close_code;	/* of WebSocket, for the end of a session that is leaving */
-	uint16_t close_reason;	/* enum close_reason, for the same */
-	struct gate *gate;	/* borrowed */
-	struct conn *conn;	/* borrowed; its cookie is the session */
-	struct peer *peer;	/* owned; NULL until confab is spoken */
+	bool in_input : 1; /* input is being worked on: who called will settle */
+	uint16_t close_code; /* of WebSocket, for the end of a session that is leaving */
+	uint16_t close_reason; /* enum close_reason, for the same */
+	struct gate *gate; /* borrowed */
+	struct conn *conn; /* borrowed; its cookie is the session */
+	struct peer *peer; /* owned; NULL until confab is spoken */
 	struct ws_decoder *decoder; /* owned; only inside a fragmented message */
-	uint64_t since_ms;	/* a login is waited for since then; over HTTP a request */
+	uint64_t since_ms; /* a login is waited for since then; over HTTP a request */
 };
 static_assert(sizeof(struct session) <= 96, "the memory of an idle connection is a budget");
 
 struct gate {
 	uint32_t magic;
 	struct reactor *reactor;
-	struct shard *shard;	/* borrowed */
+	struct shard *shard; /* borrowed */
 	struct gate_config config;
 	struct decoder decoder;
-	struct buf out;		/* one frame, or some entries, on the way out */
+	struct buf out; /* one frame, or some entries, on the way out */
 };
 
 /* --- gate.c --- */
@@ -68,12 +68,13 @@ void session_settle(struct session *s);
 void session_meet(struct session *s, enum phase phase);
 /* Reads no more; ends with that code and reason once all requests in flight are answered. */
 void session_leave(struct session *s, uint16_t close_code, enum close_reason reason);
-/* Reads no more and writes no more than what is queued; over WebSocket a close frame (code 0: without one). */
+/* Reads no more and writes no more than what is queued; over WebSocket a close frame (code 0:
+ * without one). */
 void session_finish(struct session *s, uint16_t close_code, enum close_reason reason);
 void session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms);
 /*
- * A frame on the way out: begin, append one JSON object to what it returns, end.  The form's header or line's
- * end goes around it.  One at a time.
+ * A frame on the way out: begin, append one JSON object to what it returns, end.  The form's header
+ * or line's end goes around it.  One at a time.
  */
 struct buf *session_frame(struct session *s);
 void session_send_frame(struct session *s);
@@ -85,8 +86,8 @@ size_t confab_input_ws(struct session *s, char *bytes, size_t len);
 /* One frame's text: a request, or what is not one. */
 void confab_frame(struct session *s, slice frame);
 /* The shard's answer to one of its requests; tags are made and read here only. */
-void confab_answer(struct session *s, const struct call_tag *tag, const struct answer *answer,
-    size_t *ret_used);
+void confab_answer(
+    struct session *s, const struct call_tag *tag, const struct answer *answer, size_t *ret_used);
 void confab_fault(struct session *s, const struct rpc_id *id, const struct fault *fault);
 /* Which enum encode_flags the answer is to be encoded with. */
 void confab_tag_flags(struct call_tag *tag, unsigned flags);
@@ -101,16 +102,16 @@ struct call {
 	const struct rpc_id *id;
 	struct value v[PARAMS_MAX]; /* by the order of the method's table */
 	struct json params;
-	struct fault fault;	/* what decoding found */
+	struct fault fault; /* what decoding found */
 };
 
 struct method {
 	const char *name;
 	size_t name_len;
 	enum need need;
-	bool blocking;		/* finished before the server looks at what follows */
-	bool ends;		/* the connection is closed after it */
-	bool keeps_fault;	/* run() is called with call->fault set too */
+	bool blocking; /* finished before the server looks at what follows */
+	bool ends; /* the connection is closed after it */
+	bool keeps_fault; /* run() is called with call->fault set too */
 	uint8_t weight;
 	const struct param *params;
 	/* Hands the command to the chat, or returns why not. */

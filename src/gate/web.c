@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* HTTP on the same port: a page, the three paths that machines ask for, and the upgrade to WebSocket. */
+/* HTTP on the same port: a page, the three paths that machines ask for, and the upgrade to
+ * WebSocket. */
 #include "gate/session.h"
 
 #include <strings.h>
@@ -17,18 +18,21 @@ static const char page[] =
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<title>confab</title>\n"
     "<style>\n"
-    "body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem;\n"
+    "body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 "
+    "1rem;\n"
     "  color-scheme: light dark }\n"
     "pre { background: #8882; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px }\n"
     "</style>\n"
     "<h1>confab</h1>\n"
-    "<p>This is a chat server, and it is listening. One port speaks everything; here are three ways in.\n"
+    "<p>This is a chat server, and it is listening. One port speaks everything; here are three "
+    "ways in.\n"
     "<h2>In a terminal</h2>\n"
     "<pre>confab --server <span class=\"host\">127.0.0.1:7000</span></pre>\n"
     "<h2>With nothing but nc</h2>\n"
     "<p>One JSON object a line. Type these, or others of the protocol:\n"
     "<pre>nc <span class=\"host split\">127.0.0.1 7000</span>\n"
-    "{\"id\":1,\"method\":\"register\",\"params\":{\"user\":\"alice\",\"password\":\"correct horse\",\"sync\":true}}\n"
+    "{\"id\":1,\"method\":\"register\",\"params\":{\"user\":\"alice\",\"password\":\"correct "
+    "horse\",\"sync\":true}}\n"
     "{\"id\":2,\"method\":\"send\",\"params\":{\"to\":\"@bob\",\"body\":\"hi\"}}</pre>\n"
     "<h2>From a browser</h2>\n"
     "<p>The same objects, one a message, over WebSocket:\n"
@@ -81,7 +85,8 @@ static void
 show_page(struct visit *v)
 {
 	answer(v, 200, S("text/html; charset=utf-8"),
-	    S("Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"),
+	    S("Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: "
+	      "no-referrer\r\n"),
 	    slice_of(page, sizeof(page) - 1));
 }
 
@@ -124,8 +129,8 @@ show_metrics(struct visit *v)
 	}
 	if (config->metrics != NULL)
 		config->metrics(config->cookie, &text);
-	answer(v, 200, S("text/plain; version=0.0.4; charset=utf-8"), S("Cache-Control: no-store\r\n"),
-	    buf_slice(&text));
+	answer(v, 200, S("text/plain; version=0.0.4; charset=utf-8"),
+	    S("Cache-Control: no-store\r\n"), buf_slice(&text));
 	buf_fini(&text);
 }
 
@@ -137,19 +142,23 @@ same_text(slice a, slice b)
 	return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-/* Pages of this host and of configured ones may connect; programs that are no browser send no Origin. */
+/* Pages of this host and of configured ones may connect; programs that are no browser send no
+ * Origin. */
 static bool
 origin_allowed(const struct visit *v)
 {
-	slice origin = http_header(v->request, S("Origin")), host = http_header(v->request, S("Host"));
+	slice origin = http_header(v->request, S("Origin")),
+	      host = http_header(v->request, S("Host"));
 	const char *const *allowed = v->session->gate->config.origins;
 	slice schemes[] = {S("http://"), S("https://")};
 
 	if (!slice_given(origin))
 		return true;
 	for (size_t i = 0; slice_given(host) && host.len > 0 && i < LEN(schemes); i++)
-		if (origin.len > schemes[i].len && same_text(slice_of(origin.ptr, schemes[i].len), schemes[i]) &&
-		    same_text(slice_of(origin.ptr + schemes[i].len, origin.len - schemes[i].len), host))
+		if (origin.len > schemes[i].len &&
+		    same_text(slice_of(origin.ptr, schemes[i].len), schemes[i]) &&
+		    same_text(
+			slice_of(origin.ptr + schemes[i].len, origin.len - schemes[i].len), host))
 			return true;
 	for (; allowed != NULL && *allowed != NULL; allowed++)
 		if (same_text(origin, slice_str(*allowed)))
@@ -178,8 +187,9 @@ subprotocol_offer(const struct http_request *request)
 static bool
 asks_upgrade(const struct http_request *request)
 {
-	return request->minor >= 1 && http_has_token(http_header(request, S("Upgrade")), S("websocket")) &&
-	    http_has_token(http_header(request, S("Connection")), S("upgrade"));
+	return request->minor >= 1 &&
+	       http_has_token(http_header(request, S("Upgrade")), S("websocket")) &&
+	       http_has_token(http_header(request, S("Connection")), S("upgrade"));
 }
 
 static void
@@ -189,7 +199,8 @@ accept_upgrade(struct visit *v, slice key, enum offer offer)
 	struct buf to = {0};
 
 	ws_accept_key(key, accept);
-	buf_put(&to, S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"));
+	buf_put(&to,
+	    S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"));
 	buf_put(&to, S("Sec-WebSocket-Accept: "));
 	buf_append(&to, accept, sizeof(accept));
 	if (offer == OFFER_OURS)
@@ -219,7 +230,9 @@ upgrade(struct visit *v)
 	else if (offer == OFFER_OTHERS)
 		answer_text(v, 400, S("the subprotocol here is confab.v1\n"));
 	else if (!origin_allowed(v))
-		answer_text(v, 403, S("pages of this origin may not connect; the server's configuration lists who may\n"));
+		answer_text(v, 403,
+		    S("pages of this origin may not connect; the server's configuration lists who "
+		      "may\n"));
 	else
 		accept_upgrade(v, key, offer);
 }
@@ -231,11 +244,11 @@ static const struct route {
 	bool head; /* HEAD is answered as GET without the body */
 	void (*show)(struct visit *v);
 } routes[] = {
-	{"/", "Allow: GET, HEAD\r\n", true, show_page},
-	{"/healthz", "Allow: GET, HEAD\r\n", true, show_health},
-	{"/readyz", "Allow: GET, HEAD\r\n", true, show_ready},
-	{"/metrics", "Allow: GET, HEAD\r\n", true, show_metrics},
-	{"/ws", "Allow: GET\r\n", false, upgrade},
+    {"/", "Allow: GET, HEAD\r\n", true, show_page},
+    {"/healthz", "Allow: GET, HEAD\r\n", true, show_health},
+    {"/readyz", "Allow: GET, HEAD\r\n", true, show_ready},
+    {"/metrics", "Allow: GET, HEAD\r\n", true, show_metrics},
+    {"/ws", "Allow: GET\r\n", false, upgrade},
 };
 
 static const struct route *
@@ -257,7 +270,8 @@ serve(struct visit *v)
 	else if (slice_eq(v->request->method, S("GET")) || (v->head && route->head))
 		route->show(v);
 	else
-		answer(v, 405, TEXT, slice_str(route->allow), S("this method has no meaning here\n"));
+		answer(
+		    v, 405, TEXT, slice_str(route->allow), S("this method has no meaning here\n"));
 }
 
 /* One request; how many bytes it took, 0 if it is not whole. */
@@ -273,7 +287,8 @@ visit(struct session *s, slice in)
 	stat_add(STAT_HTTP_REQUESTS, 1);
 	s->since_ms = reactor_now_ms(s->gate->reactor);
 	if (used < 0) {
-		answer_text(&v, (unsigned)-used, S("this is not a request that is understood here\n"));
+		answer_text(
+		    &v, (unsigned)-used, S("this is not a request that is understood here\n"));
 		session_finish(s, 0, CLOSE_PROTOCOL);
 		return in.len;
 	}

@@ -47,18 +47,18 @@ paths_and_methods(void **state)
 	static const struct {
 		const char *request, *status, *holds;
 	} table[] = {
-		{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "200", "WebSocket("},
-		{"GET /?x=1 HTTP/1.1\r\nHost: h\r\n\r\n", "200", "text/html"},
-		{"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "200", "ok\n"},
-		{"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", "200", "ready\n"},
-		{"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n", "200", "confab_up 1\n"},
-		{"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
-		{"GET /healthz/ HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
-		{"DELETE /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET, HEAD\r\n"},
-		{"OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET, HEAD\r\n"},
-		{"POST /ws HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET\r\n"},
-		{"HEAD /ws HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET\r\n"},
-		{"POST /api/v1/send HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
+	    {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "200", "WebSocket("},
+	    {"GET /?x=1 HTTP/1.1\r\nHost: h\r\n\r\n", "200", "text/html"},
+	    {"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "200", "ok\n"},
+	    {"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", "200", "ready\n"},
+	    {"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n", "200", "confab_up 1\n"},
+	    {"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
+	    {"GET /healthz/ HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
+	    {"DELETE /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET, HEAD\r\n"},
+	    {"OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET, HEAD\r\n"},
+	    {"POST /ws HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET\r\n"},
+	    {"HEAD /ws HTTP/1.1\r\nHost: h\r\n\r\n", "405", "Allow: GET\r\n"},
+	    {"POST /api/v1/send HTTP/1.1\r\nHost: h\r\n\r\n", "404", ""},
 	};
 
 	(void)state;
@@ -85,8 +85,10 @@ several_requests_on_one_connection(void **state)
 
 	(void)state;
 	dial("127.0.0.1");
-	feed_text("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nHEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
-		  "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	feed_text(
+	    "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nHEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+	    "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: "
+	    "h\r\n\r\n");
 	text = take_out();
 	assert_non_null(strstr(text, "ok\n"));
 	assert_non_null(strstr(strstr(text, "ok\n"), "Content-Length: 3\r\n"));
@@ -101,10 +103,10 @@ what_is_no_request_ends_the_connection(void **state)
 	static const struct {
 		const char *request, *status;
 	} table[] = {
-		{"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "400"},
-		{"GET / HTTP/2.7\r\nHost: h\r\n\r\n", "505"},
-		{"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "405"},
-		{"GET / HTTP/1.0\r\n\r\n", "200"},
+	    {"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "400"},
+	    {"GET / HTTP/2.7\r\nHost: h\r\n\r\n", "505"},
+	    {"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "405"},
+	    {"GET / HTTP/1.0\r\n\r\n", "200"},
 	};
 
 	(void)state;
@@ -167,26 +169,32 @@ upgrades_and_refusals(void **state)
 	static const struct {
 		const char *request, *status, *holds;
 	} table[] = {
-		{UPGRADE(""), "101", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"},
-		{UPGRADE("Origin: http://chat.example:7000\r\n"), "101", ""},
-		{UPGRADE("Origin: https://Chat.Example:7000\r\n"), "101", ""},
-		{UPGRADE("Origin: https://app.example\r\n"), "101", ""},
-		{UPGRADE("Origin: https://app.example.evil\r\n"), "403", ""},
-		{UPGRADE("Origin: http://chat.example\r\n"), "403", ""},
-		{UPGRADE("Origin: http://chat.example:7000.evil\r\n"), "403", ""},
-		{UPGRADE("Origin: null\r\n"), "403", ""},
-		{UPGRADE("Origin: \r\n"), "403", ""},
-		{UPGRADE("Sec-WebSocket-Protocol: confab.v1\r\n"), "101", "\r\nSec-WebSocket-Protocol: confab.v1\r\n"},
-		{UPGRADE("Sec-WebSocket-Protocol: mqtt, confab.v1\r\n"), "101", "Protocol: confab.v1\r\n"},
-		{UPGRADE("Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: confab.v1\r\n"), "101", "confab.v1"},
-		{UPGRADE("Sec-WebSocket-Protocol: mqtt\r\n"), "400", ""},
-		{UPGRADE("Sec-WebSocket-Protocol: confab.v10\r\n"), "400", ""},
-		{"GET /ws HTTP/1.1\r\n" ASK KEY "Sec-WebSocket-Version: 8\r\n\r\n", "426", "Sec-WebSocket-Version: 13\r\n"},
-		{"GET /ws HTTP/1.1\r\n" ASK KEY "\r\n", "426", "Sec-WebSocket-Version: 13\r\n"},
-		{"GET /ws HTTP/1.1\r\n" ASK "Sec-WebSocket-Version: 13\r\n\r\n", "400", ""},
-		{"GET /ws HTTP/1.1\r\n" ASK "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n", "400", ""},
-		{"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n", "426", "Upgrade: websocket\r\n"},
-		{"GET /ws HTTP/1.0\r\n" ASK KEY "Sec-WebSocket-Version: 13\r\n\r\n", "426", ""},
+	    {UPGRADE(""), "101", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"},
+	    {UPGRADE("Origin: http://chat.example:7000\r\n"), "101", ""},
+	    {UPGRADE("Origin: https://Chat.Example:7000\r\n"), "101", ""},
+	    {UPGRADE("Origin: https://app.example\r\n"), "101", ""},
+	    {UPGRADE("Origin: https://app.example.evil\r\n"), "403", ""},
+	    {UPGRADE("Origin: http://chat.example\r\n"), "403", ""},
+	    {UPGRADE("Origin: http://chat.example:7000.evil\r\n"), "403", ""},
+	    {UPGRADE("Origin: null\r\n"), "403", ""},
+	    {UPGRADE("Origin: \r\n"), "403", ""},
+	    {UPGRADE("Sec-WebSocket-Protocol: confab.v1\r\n"), "101",
+		"\r\nSec-WebSocket-Protocol: confab.v1\r\n"},
+	    {UPGRADE("Sec-WebSocket-Protocol: mqtt, confab.v1\r\n"), "101",
+		"Protocol: confab.v1\r\n"},
+	    {UPGRADE("Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: confab.v1\r\n"),
+		"101", "confab.v1"},
+	    {UPGRADE("Sec-WebSocket-Protocol: mqtt\r\n"), "400", ""},
+	    {UPGRADE("Sec-WebSocket-Protocol: confab.v10\r\n"), "400", ""},
+	    {"GET /ws HTTP/1.1\r\n" ASK KEY "Sec-WebSocket-Version: 8\r\n\r\n", "426",
+		"Sec-WebSocket-Version: 13\r\n"},
+	    {"GET /ws HTTP/1.1\r\n" ASK KEY "\r\n", "426", "Sec-WebSocket-Version: 13\r\n"},
+	    {"GET /ws HTTP/1.1\r\n" ASK "Sec-WebSocket-Version: 13\r\n\r\n", "400", ""},
+	    {"GET /ws HTTP/1.1\r\n" ASK
+	     "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n",
+		"400", ""},
+	    {"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n", "426", "Upgrade: websocket\r\n"},
+	    {"GET /ws HTTP/1.0\r\n" ASK KEY "Sec-WebSocket-Version: 13\r\n\r\n", "426", ""},
 	};
 
 	(void)state;
@@ -353,10 +361,12 @@ a_message_in_fragments(void **state)
 
 	(void)state;
 	dial_ws();
-	/* Each byte a frame, with a ping in the middle; the first without FIN, as the rest but the last. */
+	/* Each byte a frame, with a ping in the middle; the first without FIN, as the rest but the
+	 * last. */
 	for (at = 0; at + 1 < sizeof(text); at++) {
 		size_t start = buf_len(&frames);
-		put_masked(&frames, at == 0 ? WS_OP_TEXT : WS_OP_CONTINUATION, slice_of(text + at, 1));
+		put_masked(
+		    &frames, at == 0 ? WS_OP_TEXT : WS_OP_CONTINUATION, slice_of(text + at, 1));
 		if (at + 2 < sizeof(text))
 			frames.bytes[frames.start + start] &= 0x7f;
 		if (at == 3)
@@ -385,7 +395,8 @@ logins_block_here_too(void **state)
 
 	(void)state;
 	dial_ws();
-	put_masked(&frames, WS_OP_TEXT, S("{\"id\":1,\"method\":\"resume\",\"params\":{\"token\":\"t\"}}"));
+	put_masked(&frames, WS_OP_TEXT,
+	    S("{\"id\":1,\"method\":\"resume\",\"params\":{\"token\":\"t\"}}"));
 	put_masked(&frames, WS_OP_TEXT, S(SEND("2")));
 	put_masked(&frames, WS_OP_TEXT, S(PING("3")));
 	feed(buf_slice(&frames));
@@ -448,7 +459,8 @@ closing_waits_for_the_answers(void **state)
 	dial_ws();
 	world.peer->logged_in = true;
 	feed_message(SEND("1"));
-	feed_frame(WS_OP_CLOSE, S("\x0b\xb8" "bye"));
+	feed_frame(WS_OP_CLOSE, S("\x0b\xb8"
+				  "bye"));
 	feed_message(PING("2"));
 	assert_false(world.conn->finishing);
 	answer_empty();
@@ -513,11 +525,11 @@ answers_of_every_length_of_header(void **state)
 		for (int times = 0; times < 5; times++) {
 			feed_message(SEND("1"));
 			(void)answer_pending(0,
-			    &(struct answer) {
-				.kind = ANSWER_SEND, .send = {.cid = 1, .seq = 2, .ts = 3, .cmid = buf_slice(&cmid)}});
+			    &(struct answer){.kind = ANSWER_SEND,
+				.send = {.cid = 1, .seq = 2, .ts = 3, .cmid = buf_slice(&cmid)}});
 			json = take_message();
-			assert_int_equal(json_string_length(
-					     json_object_get(json_object_get(json, "result"), "cmid")),
+			assert_int_equal(json_string_length(json_object_get(
+					     json_object_get(json, "result"), "cmid")),
 			    lengths[i]);
 			json_decref(json);
 		}
@@ -530,19 +542,19 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		TEST(paths_and_methods),
-		TEST(several_requests_on_one_connection),
-		TEST(what_is_no_request_ends_the_connection),
-		TEST(a_slow_head_has_its_time),
-		TEST(metrics_and_reasons_are_for_some),
-		TEST(upgrades_and_refusals),
-		TEST(messages_whole_and_in_pieces),
-		TEST(a_message_in_fragments),
-		TEST(logins_block_here_too),
-		TEST(failures_have_their_codes),
-		TEST(closing_waits_for_the_answers),
-		TEST(goaway_and_its_codes),
-		TEST(answers_of_every_length_of_header),
+	    TEST(paths_and_methods),
+	    TEST(several_requests_on_one_connection),
+	    TEST(what_is_no_request_ends_the_connection),
+	    TEST(a_slow_head_has_its_time),
+	    TEST(metrics_and_reasons_are_for_some),
+	    TEST(upgrades_and_refusals),
+	    TEST(messages_whole_and_in_pieces),
+	    TEST(a_message_in_fragments),
+	    TEST(logins_block_here_too),
+	    TEST(failures_have_their_codes),
+	    TEST(closing_waits_for_the_answers),
+	    TEST(goaway_and_its_codes),
+	    TEST(answers_of_every_length_of_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
