@@ -331,6 +331,7 @@ reactor_run(struct reactor *r)
 	reactor_current = r;
 	r->running = true;
 	r->now_ms = r->clock_ms();
+	r->again = true; /* hooks may have work that nobody will wake us for */
 	while (__atomic_load_n(&r->stopping, __ATOMIC_ACQUIRE) == 0)
 		reactor_turn(r, -1);
 	reactor_end(r);
