@@ -379,10 +379,12 @@ read_plain(struct conn *conn)
 static void
 read_tls_stopped(struct conn *conn, enum tls_result why)
 {
-	if (why == TLS_EOF) {
+	if ((why == TLS_FAILED || why == TLS_EOF) && !tls_established(conn)) {
+		conn_close(conn, CLOSE_TLS);
+	} else if (why == TLS_EOF) {
 		input_ended(conn);
 	} else if (why == TLS_FAILED) {
-		conn_close(conn, tls_established(conn) ? CLOSE_ERROR : CLOSE_TLS);
+		conn_close(conn, CLOSE_ERROR);
 	} else if (why == TLS_WANT_WRITE) {
 		conn_flag(conn, CONN_READ_BLOCKED);
 		conn_touch(conn);
