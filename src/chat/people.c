@@ -70,6 +70,7 @@ gather_ask(struct shard *shard, struct gather *gather, const struct query_mail *
 		mail->from = shard->config.index;
 		mail->limit = gather->limit;
 		memcpy(mail->after, gather->after, sizeof(mail->after));
+		mail->users = NULL; /* each mail owns its list */
 		if (question->user_count > 0) {
 			mail->users = mem_resize(NULL, question->user_count, sizeof(*mail->users));
 			memcpy(mail->users, question->users, question->user_count * sizeof(*mail->users));
