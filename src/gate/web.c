@@ -168,6 +168,29 @@ origin_allowed(const struct visit *v)
 
 enum offer { OFFER_NONE, OFFER_OURS, OFFER_OTHERS };
 
+/* Unlike the tokens of HTTP, names of subprotocols have a case. */
+static bool
+offers(slice field, slice name)
+{
+	const char *at = field.ptr, *end = field.ptr + field.len;
+
+	while (at < end) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		const char *stop = comma != NULL ? comma : end, *next = stop + 1;
+
+		while (at < stop && (*at == ' ' || *at == '\t'))
+			at++;
+		while (stop > at && (stop[-1] == ' ' || stop[-1] == '\t'))
+			stop--;
+		if (slice_eq(slice_of(at, (size_t)(stop - at)), name))
+			return true;
+		if (comma == NULL)
+			return false;
+		at = next;
+	}
+	return false;
+}
+
 /* The field may come several times. */
 static enum offer
 subprotocol_offer(const struct http_request *request)
@@ -177,7 +200,7 @@ subprotocol_offer(const struct http_request *request)
 	for (size_t i = 0; i < request->header_count; i++) {
 		if (!same_text(request->headers[i].name, S("Sec-WebSocket-Protocol")))
 			continue;
-		if (http_has_token(request->headers[i].value, S("confab.v1")))
+		if (offers(request->headers[i].value, S("confab.v1")))
 			return OFFER_OURS;
 		offer = OFFER_OTHERS;
 	}
