@@ -214,10 +214,11 @@ load_file(struct loader *l)
 
 	if (path == NULL)
 		return;
+	/* The default one may be missing, or be in a place that is none of our business. */
+	if (l->file == NULL && access(path, F_OK) < 0)
+		return;
 	if (read_file(path, &text) < 0) {
-		if (l->file != NULL || errno != ENOENT)
-			complain(l, "%s: cannot read this configuration file: %s", path,
-			    strerror(errno));
+		complain(l, "%s: cannot read this configuration file: %s", path, strerror(errno));
 		buf_fini(&text);
 		return;
 	}
