@@ -370,7 +370,9 @@ app_login_ready(struct app *app)
 		app_end(app, EXIT_LOGIN);
 		return;
 	}
-	app_say("logged in as %.*s at %s", SLICE_ARG(client_user(app->client)), app->server_text);
+	if (app->opt->command != NULL)
+		app_say("logged in as %.*s at %s", SLICE_ARG(client_user(app->client)),
+		    app->server_text);
 	app_end(app, EXIT_DONE);
 }
 

@@ -1,0 +1,706 @@
+"""confab, the terminal client: its commands, its files, its exit codes, and the interactive mode on a pty."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+
+from lib.client import Client
+from lib.fixtures import PASSWORD, new_name
+from lib.server import ALARMS, CONFABD, TIED, sanitizer_environment, wait_for
+
+CONFAB = os.environ.get("CONFAB_CLI", str(pathlib.Path(CONFABD).parent / "confab"))
+DONE, REFUSED, USAGE, LOGIN, CONNECT = 0, 1, 2, 3, 4
+
+
+class Home:
+    """A machine of somebody: a state directory, and programs that run with it."""
+
+    def __init__(self, home, port):
+        self.home, self.port = home, port
+        self.env = {**sanitizer_environment(), "XDG_STATE_HOME": str(home), "CONFAB_SERVER": f"127.0.0.1:{port}",
+                    "TERM": "xterm", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        self.running = []
+
+    def command(self, *args):
+        assert os.access(CONFAB, os.X_OK), f"there is no client at {CONFAB}: build it first"
+        return [*TIED, CONFAB, *args]
+
+    def run(self, *args, code=DONE, stdin="", timeout=60, **env):
+        got = subprocess.run(self.command(*args), input=stdin.encode(), capture_output=True, timeout=timeout,
+                             env={**self.env, **env}, start_new_session=True)
+        got.out, got.err = got.stdout.decode(), got.stderr.decode()
+        assert not ALARMS.search(got.err), got.err
+        assert got.returncode == code, f"confab {args} ended with {got.returncode}\n{got.out}\n{got.err}"
+        if code not in (DONE,):
+            assert got.err.startswith("confab: ") or "unrecognized option" in got.err, got.err
+        return got
+
+    def start(self, *args, stdin=subprocess.DEVNULL, **env):
+        process = subprocess.Popen(self.command(*args), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**self.env, **env}, start_new_session=True)
+        self.running.append(process)
+        return Lines(process)
+
+    def register(self, name, **more):
+        self.run("register", name, "--password-stdin", stdin=PASSWORD + "\n", **more)
+        return name
+
+    def files(self, user, part):
+        return sorted(p for p in (self.home / f"confab/127.0.0.1:{self.port}" / user / part).iterdir()
+                      if not p.name.startswith("."))
+
+    def finish(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+
+
+class Lines:
+    """Reads a process's standard output by the line."""
+
+    def __init__(self, process):
+        self.process, self.pending = process, b""
+
+    def line(self, timeout=20):
+        deadline = time.monotonic() + timeout
+        out = self.process.stdout.fileno()
+        while b"\n" not in self.pending:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([out], [], [], left)[0], f"no line came within {timeout} s: {self.pending}"
+            more = os.read(out, 65536)
+            assert more, f"the output ended: {self.process.stderr.read().decode()}"
+            self.pending += more
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line.decode()
+
+    def rest(self, code=DONE, timeout=20):
+        out, err = self.process.communicate(timeout=timeout)
+        assert not ALARMS.search(err.decode()), err.decode()
+        assert self.process.returncode == code, (self.process.returncode, out, err)
+        return (self.pending + out).decode(), err.decode()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    made = []
+
+    def make(server, name="machine", port=None):
+        made.append(Home(tmp_path / f"{name}{len(made)}", port or server.port))
+        return made[-1]
+
+    yield make
+    for home in made:
+        home.finish()
+
+
+@pytest.fixture
+def person(server):
+    """Another user, by the independent client."""
+    clients = []
+
+    def register(base="bob", server=server, sync=True):
+        client = Client(server.port, "tcp")
+        clients.append(client)
+        client.login_as(client.call("register", {"user": new_name(base), "password": PASSWORD,
+                                                 **({"sync": True} if sync else {})}))
+        return client
+
+    yield register
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def alice(server, machine):
+    """A machine on which a new user is logged in."""
+    home = machine(server)
+    home.user = home.register(new_name("alice"))
+    return home
+
+
+# --- Accounts ---
+
+
+def test_register_login_logout(server, machine):
+    home, name = machine(server), new_name("alice")
+    assert "confab login NAME" in home.run("whoami", code=LOGIN).err
+    home.register(name, code=DONE)
+    assert home.run("whoami").out == f"{name} at 127.0.0.1:{server.port}\n"
+    assert json.loads(home.run("whoami", "--json").out) == {"user": name, "server": f"127.0.0.1:{server.port}", "unsent": 0}
+    home.run("logout")
+    assert f"confab login {name}" in home.run("whoami", code=LOGIN).err
+    home.run("login", name.upper(), CONFAB_PASSWORD=PASSWORD)
+    assert home.run("whoami").out.startswith(name + " at ")
+
+
+def test_refused_accounts(server, machine, alice):
+    home = machine(server)
+    assert "taken" in home.run("register", alice.user, code=REFUSED, CONFAB_PASSWORD=PASSWORD).err
+    assert "password" in home.run("login", alice.user, code=LOGIN, CONFAB_PASSWORD="wrong wrong").err
+    assert "password" in home.run("register", new_name(), code=REFUSED, CONFAB_PASSWORD="short").err
+    assert "--password-stdin" in home.run("register", new_name(), code=LOGIN).err
+    for name in ("x", "a b", "-x-", "é" * 3, "a" * 33, "../../x", ""):
+        home.run("register", "--", name, code=USAGE, CONFAB_PASSWORD=PASSWORD)
+    home.run("whoami", code=LOGIN)
+
+
+def test_the_login_is_for_its_owner_only(alice):
+    top = alice.home / "confab"
+    for path in [top, *top.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
+    token = (top / f"127.0.0.1:{alice.port}" / alice.user / "token").read_text().strip()
+    assert len(token) >= 40
+    for path in top.rglob("*"):
+        if path.is_file() and path.name != "token":
+            assert token not in path.read_text()
+
+
+def test_several_users_on_one_machine(server, alice, person):
+    second = alice.register(new_name("second"))
+    assert alice.run("whoami").out.startswith(second + " ")
+    assert alice.run("-u", alice.user, "whoami").out.startswith(alice.user + " ")
+    assert alice.run("whoami", CONFAB_USER=alice.user).out.startswith(alice.user + " ")
+    assert alice.run("whoami", "--user", second, CONFAB_USER=alice.user).out.startswith(second + " ")
+    assert "nobody-here is not logged in" in alice.run("-u", "nobody-here", "whoami", code=LOGIN).err
+    alice.run("login", alice.user, CONFAB_PASSWORD=PASSWORD)
+    assert alice.run("whoami").out.startswith(alice.user + " ")
+
+
+def test_a_revoked_session_is_noticed(server, alice):
+    other = Client(server.port, "tcp")
+    other.call("login", user=alice.user, password=PASSWORD)
+    other.call("logout", all=True)
+    other.close()
+    assert f"confab login {alice.user}" in alice.run("whoami", code=LOGIN).err
+    assert "is not logged in" in alice.run("whoami", code=LOGIN).err
+    alice.run("login", alice.user, CONFAB_PASSWORD=PASSWORD)
+    alice.run("whoami")
+
+
+def test_logout_of_all(server, alice, machine):
+    other = machine(server)
+    other.run("login", alice.user, CONFAB_PASSWORD=PASSWORD)
+    alice.run("logout", "--all")
+    other.run("whoami", code=LOGIN)
+
+
+# --- Usage ---
+
+
+def test_help_and_version(alice):
+    for words in (["--help"], ["-h"], ["send", "--help"]):
+        got = alice.run(*words)
+        assert "confab send TARGET" in got.out and "Exit:" in got.out and not got.err
+    assert re.fullmatch(r"confab \d+\.\d+\.\d+\n", alice.run("--version").out)
+
+
+@pytest.mark.parametrize("words", [
+    ["send"], ["send", "bob", "x"], ["send", "@", "x"], ["send", "@bob"], ["send", "--nope", "@bob", "x"], ["nonsense"],
+    ["tail", "@a", "@b"], ["tail", "--count", "0"], ["tail", "--count", "x"], ["history"], ["history", "@bob", "-n", "0"],
+    ["who", "nobody"], ["register"], ["-s", "host:port", "whoami"], ["--timeout", "0", "whoami"], ["@bob", "hi"],
+    ["send", "--data", "[]", "@bob", "x"], ["send", "--cmid", "a/b", "@bob", "x"]])
+def test_wrong_usage(alice, words):
+    alice.run(*words, code=USAGE)
+
+
+def test_no_server_there(alice):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        got = alice.run("-s", f"127.0.0.1:{port}", "--timeout", "1", "login", "x1", code=CONNECT, CONFAB_PASSWORD=PASSWORD)
+    assert "Connection refused" in got.err and "is confabd running there?" in got.err
+
+
+def test_not_a_confab_server(alice):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    other, _ = listener.accept()
+                    other.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        got = alice.run("-s", address, "--timeout", "1", "login", "x1", code=CONNECT, CONFAB_PASSWORD=PASSWORD)
+    assert "no confab server" in got.err
+
+
+# --- send ---
+
+
+def test_send(alice, person):
+    bob = person()
+    got = alice.run("send", "@" + bob.name, "hi")
+    assert not got.out and not got.err
+    first = bob.message()
+    assert (first["from"], first["body"], first["kind"]) == (alice.user, "hi", "text")
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", first["cmid"])
+    alice.run("send", "@" + bob.name, "several", "words", "-n", "--help")
+    assert bob.message()["body"] == "several words -n --help"
+    alice.run("send", "@" + bob.name, stdin="two\nlines\n")
+    assert bob.message()["body"] == "two\nlines"
+    answer = json.loads(alice.run("send", "--json", "--kind", "x-note", "--data", '{"a": 1}', "--re", "1", "--cmid", "my-1",
+                                  str(first["cid"]), "ünï 🎈").out)
+    got = bob.message()
+    assert (got["kind"], got["data"], got["re"], got["cmid"], got["body"]) == ("x-note", {"a": 1}, 1, "my-1", "ünï 🎈")
+    assert (answer["cid"], answer["seq"]) == (got["cid"], got["seq"]) == (first["cid"], 4)
+    assert not alice.files(alice.user, "outbox") and len(alice.files(alice.user, "sent")) == 4
+
+
+def test_send_twice_under_one_cmid(alice, person):
+    bob = person()
+    for dup in (None, True):
+        answer = json.loads(alice.run("send", "--json", "--cmid", "once", "@" + bob.name, "hi").out)
+        assert (answer["seq"], answer.get("dup")) == (1, dup)
+    got = alice.run("send", "--cmid", "once", "@" + bob.name, "another", code=REFUSED)
+    assert "cmid" in got.err and not alice.files(alice.user, "outbox")
+
+
+def test_refused_messages(alice, person):
+    bob = person()
+    assert "@no-such-one: " in alice.run("send", "@no-such-one", "x", code=REFUSED).err
+    alice.run("send", "@" + bob.name, "x" * 16385, code=REFUSED)
+    alice.run("send", "@" + bob.name, stdin="x" * 100000, code=REFUSED)
+    alice.run("send", "@" + bob.name, stdin="\n", code=USAGE)
+    assert not alice.files(alice.user, "outbox"), "what was refused is not kept"
+    alice.run("send", "@" + bob.name, "x" * 16384)
+    assert bob.message()["seq"] == 1
+
+
+def test_a_message_that_is_no_utf8(alice):
+    got = subprocess.run(alice.command("send", "@bob"), input=b"caf\xe9", capture_output=True, env=alice.env, timeout=60)
+    assert got.returncode == USAGE and b"UTF-8" in got.stderr
+
+
+def test_what_a_stopped_server_did_not_answer_goes_out_later(confabd, machine, person):
+    server = confabd()
+    home, bob = machine(server), person(server=server)
+    name = home.register(new_name("alice"))
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        for number in range(2):
+            got = home.run("--timeout", "1", "send", "@" + bob.name, f"kept {number}", code=CONNECT)
+            assert "is kept" in got.err
+        # Killed at once, as soon as it is on disk.
+        process = home.start("send", "@" + bob.name, "killed").process
+        wait_for(lambda: len(home.files(name, "outbox")) == 3, what="the file")
+        process.kill()
+        process.wait(10)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    cmids = [p.name for p in home.files(name, "outbox")]
+    assert "3 kept from before" in home.run("send", "@" + bob.name, "last").err
+    got = bob.messages(4)
+    assert [m["body"] for m in got] == ["kept 0", "kept 1", "killed", "last"]
+    assert [m["cmid"] for m in got[:3]] == cmids
+    assert not home.files(name, "outbox")
+
+
+class Deaf:
+    """A proxy that lets everything in, and keeps back the answers to send while it is told so."""
+
+    def __init__(self, port):
+        self.port_behind, self.deaf = port, False
+        self.kept_back = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                front, _ = self.listener.accept()
+                back = socket.create_connection(("127.0.0.1", self.port_behind))
+                threading.Thread(target=self.pump, args=(front, back, False), daemon=True).start()
+                threading.Thread(target=self.pump, args=(back, front, True), daemon=True).start()
+
+    def pump(self, source, to, from_server):
+        with contextlib.suppress(OSError), source.makefile("rb") as lines:
+            for line in lines:
+                if from_server and self.deaf and b'"cmid"' in line:
+                    self.kept_back.set()
+                else:
+                    to.sendall(line)
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+
+
+def test_an_answer_that_got_lost_makes_no_second_message(server, machine, person):
+    proxy = Deaf(server.port)
+    home, bob = machine(server, port=proxy.port), person()
+    name = home.register(new_name("alice"))
+    proxy.deaf = True
+    process = home.start("send", "@" + bob.name, "once").process
+    assert proxy.kept_back.wait(20)
+    process.kill()
+    process.wait(10)
+    assert len(home.files(name, "outbox")) == 1
+    proxy.deaf = False
+    home.run("send", "@" + bob.name, "then")
+    assert [(m["seq"], m["body"]) for m in bob.messages(2)] == [(1, "once"), (2, "then")]
+    assert bob.call("history", cid="@" + name)["head"] == 2
+    proxy.close()
+
+
+# --- tail ---
+
+
+def test_tail_prints_what_was_missed_and_then_what_comes(alice, person):
+    bob = person()
+    for number in range(3):
+        bob.send("@" + alice.user, f"missed {number}")
+    tail = alice.start("tail", "--json")
+    got = [json.loads(tail.line()) for _ in range(3)]
+    assert [m["body"] for m in got] == [f"missed {n}" for n in range(3)] and got[0]["from"] == bob.name
+    bob.send("@" + alice.user, "live")
+    assert json.loads(tail.line())["body"] == "live"
+    os.kill(tail.process.pid, signal.SIGTERM)
+    tail.rest(code=128 + signal.SIGTERM)
+    assert alice.run("tail", "--missed").out == "", "nothing comes twice"
+    bob.send("@" + alice.user, "later")
+    assert [json.loads(line)["seq"] for line in alice.run("tail", "--json", "--missed").out.splitlines()] == [5]
+
+
+def test_tail_count_leaves_the_rest_for_the_next(alice, person):
+    bob = person()
+    for number in range(5):
+        bob.send("@" + alice.user, f"m{number}")
+    seen = []
+    for count in (1, 3, 1):
+        out = alice.run("tail", "--json", "--count", str(count)).out
+        seen.append([json.loads(line)["body"] for line in out.splitlines()])
+    assert seen == [["m0"], ["m1", "m2", "m3"], ["m4"]]
+
+
+def test_tail_of_one_conversation(alice, person):
+    bob, carol = person(), person("carol")
+    bob.send("@" + alice.user, "from bob")
+    carol.send("@" + alice.user, "from carol")
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d {carol.name}: from carol\n",
+                        alice.run("tail", "@" + carol.name, "--count", "1").out)
+    assert alice.run("tail", "@" + carol.name, "--missed").out == ""
+    assert "from bob" in alice.run("tail", "--missed").out, "what was not shown is not lost"
+    cid = bob.send("@" + alice.user, "by number")["cid"]
+    assert "by number" in alice.run("tail", str(cid), "--missed").out
+
+
+def test_tail_shows_own_messages_only_when_asked(alice, person):
+    bob = person()
+    alice.run("send", "@" + bob.name, "mine")
+    bob.send("@" + alice.user, "yours")
+    assert [json.loads(line)["body"] for line in alice.run("tail", "--missed", "--json").out.splitlines()] == ["yours"]
+    alice.run("send", "@" + bob.name, "mine too")
+    out = alice.run("tail", "--missed", "--all").out
+    assert out.count("\n") == 1 and f"me -> @{bob.name}: mine too" in out
+
+
+def test_tail_marks_delivered_but_not_read(alice, person):
+    bob = person()
+    bob.send("@" + alice.user, "one")
+    bob.send("@" + alice.user, "two")
+    alice.run("tail", "--count", "2")
+    mark = bob.expect("mark", user=alice.user)
+    assert (mark["delivered"], mark["read"]) == (2, 0)
+
+
+def test_tail_announces_what_is_left_out(alice, person):
+    bob = person()
+    for number in range(8):
+        bob.send("@" + alice.user, f"m{number}")
+    got = alice.run("tail", "--missed", "--backlog", "2")
+    assert "1 to 6 are left out" in got.err and "confab history" in got.err
+    assert [line.rsplit(" ", 1)[1] for line in got.out.splitlines()] == ["m6", "m7"]
+
+
+def test_tail_outlives_the_server(confabd, machine, person):
+    server = confabd()
+    home, bob = machine(server), person(server=server)
+    name = home.register(new_name("alice"))
+    bob.send("@" + name, "before")
+    tail = home.start("tail", "--json")
+    assert json.loads(tail.line())["body"] == "before"
+    server.listen = (f"127.0.0.1:{server.port}",)
+    token = bob.token
+    server.kill9()
+    bob.close()
+    server.start()
+    again = Client(server.port, "tcp")
+    again.call("resume", token=token, sync=True)
+    again.call("send", to="@" + name, body="after")
+    got = json.loads(tail.line(timeout=60))
+    assert (got["seq"], got["body"]) == (2, "after"), "once, and in order"
+    again.close()
+    os.kill(tail.process.pid, signal.SIGINT)
+    _, err = tail.rest(code=128 + signal.SIGINT)
+    assert "is lost" in err and "connected again" in err
+
+
+def test_two_tails_of_one_user(alice, person):
+    bob = person()
+    first = alice.start("tail", "--json")
+    bob.send("@" + alice.user, "to both")
+    assert json.loads(first.line())["body"] == "to both"
+    second = alice.start("tail", "--count", "1")
+    ready = select.select([second.process.stderr], [], [], 20)[0]
+    assert ready and b"another confab" in os.read(second.process.stderr.fileno(), 4096)
+    bob.send("@" + alice.user, "more")
+    out, _ = second.rest()
+    assert out.count("\n") == 1
+    assert json.loads(first.line())["body"] == "more"
+    os.kill(first.process.pid, signal.SIGTERM)
+    first.rest(code=128 + signal.SIGTERM)
+
+
+def test_nobody_reads_the_tail(alice, person):
+    bob = person()
+    for number in range(3):
+        bob.send("@" + alice.user, f"m{number}")
+    tail = alice.start("tail")
+    tail.line()
+    tail.process.stdout.close()
+    deadline = time.monotonic() + 20
+    while tail.process.poll() is None and time.monotonic() < deadline:
+        bob.send("@" + alice.user, "more")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            tail.process.wait(0.1)
+    assert tail.process.returncode == DONE
+
+
+# --- history, who ---
+
+
+def test_history(alice, person):
+    bob = person()
+    for number in range(25):
+        bob.send("@" + alice.user, f"m{number}")
+    lines = alice.run("history", "@" + bob.name).out.splitlines()
+    assert [line.rsplit(" ", 1)[1] for line in lines] == [f"m{n}" for n in range(5, 25)]
+    out = alice.run("history", "@" + bob.name, "-n", "3", "--json").out
+    assert [json.loads(line)["seq"] for line in out.splitlines()] == [23, 24, 25]
+    out = alice.run("history", "--before", "3", "@" + bob.name, "--json").out
+    assert [json.loads(line)["seq"] for line in out.splitlines()] == [1, 2]
+    assert alice.run("history", "@no-such-one", code=REFUSED).err.startswith("confab: @no-such-one: ")
+
+
+def test_long_history_comes_in_pages(alice, person):
+    bob = person()
+    ids = bob.post_all([("send", {"to": "@" + alice.user, "body": f"m{n}"}) for n in range(450)])
+    for number in ids:
+        bob.answer(number)
+    out = alice.run("history", "@" + bob.name, "-n", "430", "--json").out
+    assert [json.loads(line)["seq"] for line in out.splitlines()] == list(range(21, 451))
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\x08\x7f\r\nline\ttab"
+
+
+def test_what_others_write_can_not_move_the_cursor(alice, person):
+    bob = person()
+    bob.send("@" + alice.user, EVIL, data={"k": "\x9b\u202e"})
+    bad = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+    for words in (["history", "@" + bob.name], ["history", "@" + bob.name, "--json"], ["tail", "--missed"]):
+        out = alice.run(*words).out
+        assert out.count("\n") == 1 and not bad.search(out), repr(out)
+    got = json.loads(alice.run("history", "@" + bob.name, "--json").out)
+    assert got["body"] == EVIL and got["data"] == {"k": "\x9b\u202e"}, "as JSON it is what it was"
+    assert "\\x1b]0;owned\\x07" in alice.run("history", "@" + bob.name).out
+
+
+def test_who(alice, person):
+    bob = person()
+    out = alice.run("who").out
+    assert any(line.split("\t")[:2] == [bob.name, "online"] for line in out.splitlines())
+    users = [json.loads(line) for line in alice.run("who", "--json").out.splitlines()]
+    assert any(u["user"] == bob.name and u["state"] == "online" for u in users)
+    assert alice.user not in [u["user"] for u in users], "whoever doesn't follow is not online"
+
+
+# --- Interactive ---
+
+
+class Terminal:
+    """confab on a pty of its own."""
+
+    def __init__(self, home, *args, **env):
+        self.main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+
+        def controlling():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen([CONFAB, *args], stdin=side, stdout=side, stderr=side,
+                                        env={**home.env, **env}, preexec_fn=controlling)
+        home.running.append(self.process)
+        os.close(side)
+        self.seen, self.all = "", ""
+
+    def read(self, timeout):
+        if not select.select([self.main], [], [], timeout)[0]:
+            return False
+        try:
+            more = os.read(self.main, 65536).decode(errors="replace")
+        except OSError:
+            return False
+        self.seen += more
+        self.all += more
+        return True
+
+    def until(self, pattern, timeout=20):
+        """Reads until it is there, and forgets everything up to its end."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.seen)):
+            left = deadline - time.monotonic()
+            assert left > 0 and self.read(left), f"{pattern!r} did not come: {self.seen!r}"
+        self.seen = self.seen[found.end():]
+        return found
+
+    def type(self, text):
+        os.write(self.main, text.encode())
+
+    def end(self, code=DONE):
+        while self.read(5) and self.process.poll() is None:
+            pass
+        assert self.process.wait(20) == code, self.all
+        os.close(self.main)
+        assert not ALARMS.search(self.all), self.all
+
+
+def test_the_first_walk(server, machine, person):
+    """From nothing: a name, a password, registering, a message, and an answer that does not break the line."""
+    home, bob, name = machine(server), person(), new_name("alice")
+    terminal = Terminal(home)
+    terminal.until("Your name.*: ")
+    terminal.type(name + "\n")
+    terminal.until(f"Password of {name}: ")
+    terminal.type(PASSWORD + "\n")
+    terminal.until("Register .* as a new user\\? \\[y/N\\] ")
+    terminal.type("y\n")
+    terminal.until("once more: ")
+    terminal.type(PASSWORD + "\n")
+    terminal.until(f"{name} at 127.0.0.1:{server.port}")
+    assert PASSWORD not in terminal.all, "a password is not shown"
+    terminal.type("nobody yet\n")
+    terminal.until("choose whom to write to first: /to @bob")
+    terminal.type(f"/to @{bob.name}\n")
+    terminal.until(f"@{bob.name}> ")
+    terminal.type("hello 🎈\n")
+    assert bob.message()["body"] == "hello 🎈"
+    terminal.type("half a li")
+    terminal.until("half a li")
+    bob.send("@" + name, "in between")
+    terminal.until(f"\\d\\d:\\d\\d.* .*{bob.name}.*: in between\r\n")
+    terminal.until(f"@{bob.name}> half a li")
+    terminal.type("ne\n")
+    assert bob.message(seq=3)["body"] == "half a line"
+    terminal.type("//slash\n/nope\n")
+    assert bob.message(seq=4)["body"] == "/slash"
+    terminal.until("there is no /nope")
+    terminal.type("/who\n")
+    terminal.until(bob.name)
+    terminal.type("/history 2\n")
+    terminal.until("half a line")
+    terminal.until("/slash")
+    terminal.type("/me\n")
+    terminal.until(f"{name} at .*connected")
+    terminal.type("/list\n")
+    terminal.until(f"-- @{bob.name}")
+    terminal.type("/to @no-such-one\n")
+    terminal.until("no user of that name")
+    terminal.type("/quit\n")
+    terminal.end()
+    marks = bob.expect("mark", user=name)
+    assert marks["read"] >= 1, "what a person sees on a terminal is read"
+
+
+def test_a_wrong_password_and_another_try(server, machine, alice):
+    home = machine(server)
+    terminal = Terminal(home, "-u", alice.user)
+    terminal.until("Password of .*: ")
+    terminal.type("wrong wrong\n")
+    terminal.until("Register .*\\[y/N\\] ")
+    terminal.type("n\n")
+    terminal.until("Password of .*: ")
+    terminal.type(PASSWORD + "\n")
+    terminal.until(f"{alice.user} at.*/help")
+    terminal.type("\x04")
+    terminal.end()
+    home.run("whoami")
+
+
+def test_the_terminal_says_that_it_reconnects(confabd, machine, person):
+    server = confabd()
+    home, bob = machine(server), person(server=server)
+    name = home.register(new_name("alice"))
+    terminal = Terminal(home, "@" + bob.name)
+    terminal.until(f"{name} at")
+    server.listen = (f"127.0.0.1:{server.port}",)
+    token = bob.token
+    server.kill9()
+    bob.close()
+    terminal.until("the connection is lost")
+    terminal.type("written while away\n")
+    server.start()
+    terminal.until("connected again", timeout=60)
+    again = Client(server.port, "tcp")
+    again.login_as(again.call("resume", token=token, sync=True))
+    assert again.message()["body"] == "written while away"
+    again.close()
+    terminal.type("/quit\n")
+    terminal.end()
+
+
+def test_evil_text_on_a_terminal(alice, person):
+    bob = person()
+    bob.send("@" + alice.user, EVIL)
+    terminal = Terminal(alice, NO_COLOR="1")
+    terminal.until("owned")
+    terminal.until("line")
+    terminal.type("/quit\n")
+    terminal.end()
+    assert "\x1b]" not in terminal.all and "\x1b[2J" not in terminal.all and "\x07" not in terminal.all
+    assert "\x9b" not in terminal.all and "\u202e" not in terminal.all
+
+
+def test_colours(alice, person):
+    bob = person()
+    bob.send("@" + alice.user, "hi")
+    assert "\x1b" not in alice.run("history", "@" + bob.name).out
+    for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        terminal = Terminal(alice, "history", "@" + bob.name, **env)
+        terminal.until(": hi")
+        terminal.end()
+        assert ("\x1b[" in terminal.all) is coloured, (env, terminal.all)
+
+
+def test_lines_from_a_pipe(alice, person):
+    bob = person()
+    got = alice.run("@" + bob.name, stdin="one\n\ntwo\n/nonsense\nthree")
+    assert [m["body"] for m in bob.messages(3)] == ["one", "two", "three"]
+    assert "there is no /nonsense" in got.out
+    assert alice.run("@" + bob.name, stdin="four\n/quit\nfive\n").returncode == DONE
+    assert bob.message()["body"] == "four"
+    assert not alice.files(alice.user, "outbox")
+
+
+def test_a_pipe_without_a_login(server, machine):
+    assert "confab login NAME" in machine(server).run(stdin="hi\n", code=LOGIN).err
