@@ -24,3 +24,10 @@ text_fold(slice text, slice *ret_folded)
 	ret_folded->len = text.len;
 	free(folded);
 }
+
+void
+text_fold_free(slice *folded)
+{
+	mem_free((void *)(uintptr_t)folded->ptr);
+	*folded = SLICE_NONE;
+}

@@ -5,10 +5,8 @@
 
 #include "base/slice.h"
 
-/*
- * Case, width and the like taken away (NFKC_Casefold); the caller ends ret->ptr with mem_free().  What is not
- * UTF-8 stays as it is.
- */
+/* Case, width and the like taken away (NFKC_Casefold); what is not UTF-8 stays as it is. */
 void text_fold(slice text, slice *ret_folded);
+void text_fold_free(slice *folded);
 
 #endif

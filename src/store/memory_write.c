@@ -301,7 +301,8 @@ password_change(struct memory *m, struct op *op)
 {
 	struct mem_user *user = mem_user_get(m, op->user);
 
-	if (user == NULL || !slice_eq(user->password_hash, op->password.old_hash)) {
+	if (user == NULL || user->account != ACCOUNT_ACTIVE ||
+	    !slice_eq(user->password_hash, op->password.old_hash)) {
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return;
 	}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/mem.h"
+#include "base/panic.h"
+#include "store/fold.h"
+#include "store/sqlite_db.h"
+
+static slice
+hash_slice(const unsigned char *hash)
+{
+	return slice_of((const char *)hash, SECRET_HASH_BYTES);
+}
+
+/* --- Register and log in --- */
+
+static int
+token_add(struct sqlite *s, const struct op *op, uint64_t user)
+{
+	return stmt_run(&s->writer, STMT_TOKEN_ADD, "biissi", hash_slice(op->session.token_hash),
+	    op->session.session, user, op->session.device, op->session.ip, s->now_ms);
+}
+
+static int
+user_register(struct sqlite *s, struct op *op)
+{
+	slice display = slice_given(op->session.display) ? op->session.display : op->session.name;
+	slice folded;
+	int rc;
+
+	text_fold(display, &folded);
+	rc = stmt_run(&s->writer, STMT_USER_ADD, "ssssi", op->session.name, display, folded,
+	    op->session.password_hash, s->now_ms);
+	text_fold_free(&folded);
+	if (rc == SQLITE_CONSTRAINT_UNIQUE) {
+		op_fail(op, ERR_NAME_TAKEN, NULL);
+		return SQLITE_OK;
+	}
+	if (rc != SQLITE_OK)
+		return rc;
+	op->session.uid = (uint64_t)sqlite3_last_insert_rowid(s->writer.db);
+	return token_add(s, op, op->session.uid);
+}
+
+/* Is this the stored hash, of an account that is active? */
+static int
+hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
+{
+	struct conn *c = &s->writer;
+	int rc = stmt_start(c, STMT_USER_HASH, "i", user);
+
+	*ret_is = rc == SQLITE_ROW && slice_eq(column_slice(c, STMT_USER_HASH, 0), hash);
+	stmt_end(c, STMT_USER_HASH);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static bool
+is_online(const struct op *op, uint64_t session)
+{
+	for (size_t i = 0; i < op->session.online_count; i++)
+		if (op->session.online[i] == session)
+			return true;
+	return false;
+}
+
+/* How many sessions he has, and which of those without a connection is unused the longest (0: none). */
+static int
+sessions_count(struct sqlite *s, const struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
+{
+	struct conn *c = &s->writer;
+	int rc = stmt_start(c, STMT_TOKENS, "ii", op->session.uid, (uint64_t)LIMIT_SESSIONS);
+
+	*ret_count = *ret_oldest = 0;
+	for (; rc == SQLITE_ROW; rc = stmt_next(c, STMT_TOKENS)) {
+		uint64_t session = column_u64(c, STMT_TOKENS, 0);
+
+		(*ret_count)++;
+		if (*ret_oldest == 0 && !is_online(op, session))
+			*ret_oldest = session;
+	}
+	stmt_end(c, STMT_TOKENS);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Ends a session if there are as many as he may have. */
+static int
+session_make_room(struct sqlite *s, struct op *op)
+{
+	uint64_t count, oldest;
+	int rc = sessions_count(s, op, &count, &oldest);
+
+	if (rc != SQLITE_OK || count < op->session.sessions_max)
+		return rc;
+	if (oldest == 0) {
+		op->fault = (struct fault) {.err = ERR_LIMIT, .max = op->session.sessions_max};
+		return SQLITE_OK;
+	}
+	op->session.evicted = oldest;
+	return stmt_run(&s->writer, STMT_TOKEN_DROP, "ii", oldest, op->session.uid);
+}
+
+static int
+user_login(struct sqlite *s, struct op *op)
+{
+	bool right;
+	int rc = hash_is(s, op->session.uid, op->session.password_hash, &right);
+
+	op->session.evicted = 0;
+	if (rc != SQLITE_OK)
+		return rc;
+	if (!right) {
+		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
+		return SQLITE_OK;
+	}
+	if (op->session.oldest_seen != 0)
+		rc = stmt_run(&s->writer, STMT_TOKENS_EXPIRE, "ii", op->session.uid,
+		    op->session.oldest_seen);
+	if (rc == SQLITE_OK)
+		rc = session_make_room(s, op);
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	return token_add(s, op, op->session.uid);
+}
+
+/* --- What a user does to his account --- */
+
+static int
+sessions_revoke(struct sqlite *s, struct op *op)
+{
+	int rc;
+
+	if (op->revoke.session == 0)
+		return stmt_run(
+		    &s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->revoke.except);
+	rc = stmt_run(&s->writer, STMT_TOKEN_DROP, "ii", op->revoke.session, op->user);
+	if (rc == SQLITE_OK && sqlite3_changes(s->writer.db) == 0)
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	return rc;
+}
+
+static int
+password_change(struct sqlite *s, struct op *op)
+{
+	bool right;
+	int rc = hash_is(s, op->user, op->password.old_hash, &right);
+
+	if (rc == SQLITE_OK && !right)
+		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
+	if (rc != SQLITE_OK || !right)
+		return rc;
+	rc = stmt_run(&s->writer, STMT_USER_SET_HASH, "is", op->user, op->password.new_hash);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(
+		    &s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->password.except);
+	return rc;
+}
+
+static int
+profile_set(struct sqlite *s, struct op *op)
+{
+	slice folded = SLICE_NONE;
+	int rc;
+
+	if (slice_given(op->profile_set.display))
+		text_fold(op->profile_set.display, &folded);
+	rc = stmt_run(&s->writer, STMT_USER_SET_PROFILE,
+	    op->profile_set.accept >= 0 ? "isssi" : "isssn", op->user, op->profile_set.display, folded,
+	    op->profile_set.status, (uint64_t)(op->profile_set.accept == 1));
+	text_fold_free(&folded);
+	if (rc == SQLITE_OK && sqlite3_changes(s->writer.db) == 0)
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	return rc;
+}
+
+int
+sqlite_account(struct sqlite *s, struct op *op)
+{
+	op->fault = (struct fault) {0};
+	switch ((enum op_kind)op->kind) {
+	case OP_REGISTER:
+		return user_register(s, op);
+	case OP_LOGIN:
+		return user_login(s, op);
+	case OP_REVOKE:
+		return sessions_revoke(s, op);
+	case OP_PASSWORD:
+		return password_change(s, op);
+	case OP_PROFILE_SET:
+		return profile_set(s, op);
+	default:
+		panic("store: %s is not a write", op_name(op->kind));
+	}
+}
+
+/* --- Is the effect there? --- */
+
+static int
+revoke_there(struct sqlite *s, const struct op *op, bool *ret_there)
+{
+	uint64_t left = 0;
+	int rc;
+
+	if (op->revoke.session != 0)
+		rc = stmt_number(&s->writer, &left, STMT_TOKEN_OF, "ii", op->revoke.session, op->user);
+	else
+		rc = stmt_number(
+		    &s->writer, &left, STMT_TOKEN_OTHERS, "ii", op->user, op->revoke.except);
+	*ret_there = left == 0;
+	return rc;
+}
+
+static bool
+is_set(slice wanted, slice stored)
+{
+	return !slice_given(wanted) || slice_eq(wanted, stored);
+}
+
+static int
+profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
+{
+	struct conn *c = &s->writer;
+	int rc = stmt_start(c, STMT_USER_PROFILE, "i", op->user);
+
+	*ret_there = rc == SQLITE_ROW &&
+	    is_set(op->profile_set.display, column_slice(c, STMT_USER_PROFILE, 0)) &&
+	    is_set(op->profile_set.status, column_slice(c, STMT_USER_PROFILE, 1)) &&
+	    (op->profile_set.accept < 0 ||
+		column_u64(c, STMT_USER_PROFILE, 2) == (uint64_t)op->profile_set.accept);
+	stmt_end(c, STMT_USER_PROFILE);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int
+sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
+{
+	uint64_t user = 0;
+	int rc;
+
+	switch ((enum op_kind)op->kind) {
+	case OP_REGISTER:
+	case OP_LOGIN:
+		rc = stmt_number(&s->writer, &user, STMT_TOKEN_USER, "b",
+		    hash_slice(op->session.token_hash));
+		*ret_there = user != 0 && user == op->session.uid;
+		return rc;
+	case OP_PASSWORD:
+		return hash_is(s, op->user, op->password.new_hash, ret_there);
+	case OP_REVOKE:
+		return revoke_there(s, op, ret_there);
+	default:
+		return profile_there(s, op, ret_there);
+	}
+}

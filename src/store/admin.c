@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/admin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/fold.h"
+#include "store/schema.h"
+
+static int
+fail(struct admin_error *ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int
+fail(struct admin_error *ret_error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(ret_error->text, sizeof(ret_error->text), format, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* NULL with a message for any other store. */
+static const char *
+path_of(const char *url, struct admin_error *ret_error)
+{
+	if (slice_starts(slice_str(url), S("sqlite:")))
+		return url + strlen("sqlite:");
+	(void)fail(ret_error, "%s is no store that can be changed from here: only sqlite:PATH is", url);
+	return NULL;
+}
+
+static int
+open_store(struct conn *conn, const char *url, bool create, struct admin_error *ret_error)
+{
+	const char *path = path_of(url, ret_error);
+
+	if (path == NULL ||
+	    !schema_open(conn, path, create, ret_error->text, sizeof(ret_error->text)))
+		return -1;
+	return 0;
+}
+
+/* --- Users --- */
+
+static int
+user_insert(struct conn *conn, slice name, slice display, slice password_hash)
+{
+	slice folded;
+	int rc;
+
+	if (!slice_given(display))
+		display = name;
+	text_fold(display, &folded);
+	rc = stmt_run(conn, STMT_USER_ADD, "ssssi", name, display, folded, password_hash,
+	    clock_real_ms());
+	text_fold_free(&folded);
+	return rc;
+}
+
+int
+admin_user_add(const char *url, slice name, slice display, slice password_hash,
+    struct admin_error *ret_error)
+{
+	struct conn conn = {0};
+	int rc, failed = 0;
+
+	if (open_store(&conn, url, true, ret_error) != 0)
+		return -1;
+	rc = user_insert(&conn, name, display, password_hash);
+	if (rc == SQLITE_CONSTRAINT_UNIQUE)
+		failed = fail(ret_error, "%.*s is taken: choose another name", SLICE_ARG(name));
+	else if (rc != SQLITE_OK)
+		failed = fail(ret_error, "nothing was changed: %s", sqlite3_errmsg(conn.db));
+	sql_close(&conn);
+	return failed;
+}
+
+/* The password changes where there is a new one, otherwise the account is disabled. */
+static int
+user_change(struct conn *conn, uint64_t user, slice password_hash)
+{
+	int rc = slice_given(password_hash) ?
+	    stmt_run(conn, STMT_USER_SET_HASH, "is", user, password_hash) :
+	    stmt_run(conn, STMT_USER_DISABLE, "i", user);
+
+	if (rc == SQLITE_OK)
+		rc = stmt_run(conn, STMT_TOKENS_DROP_BUT, "ii", user, (uint64_t)0);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(conn, STMT_META_ADMIN, "");
+	return rc;
+}
+
+static int
+user_change_named(const char *url, slice name, slice password_hash, struct admin_error *ret_error)
+{
+	struct conn conn = {0};
+	uint64_t user = 0;
+	int rc, failed = 0;
+
+	if (open_store(&conn, url, false, ret_error) != 0)
+		return -1;
+	if ((rc = stmt_run(&conn, STMT_BEGIN, "")) == SQLITE_OK)
+		rc = stmt_number(&conn, &user, STMT_USER_ID, "s", name);
+	if (rc == SQLITE_OK && user != 0)
+		rc = user_change(&conn, user, password_hash);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(&conn, STMT_COMMIT, "");
+	if (rc != SQLITE_OK)
+		failed = fail(ret_error, "nothing was changed: %s", sqlite3_errmsg(conn.db));
+	else if (user == 0)
+		failed = fail(ret_error, "there is no user %.*s", SLICE_ARG(name));
+	sql_close(&conn);
+	return failed;
+}
+
+int
+admin_user_passwd(const char *url, slice name, slice password_hash, struct admin_error *ret_error)
+{
+	return user_change_named(url, name, password_hash, ret_error);
+}
+
+int
+admin_user_disable(const char *url, slice name, struct admin_error *ret_error)
+{
+	return user_change_named(url, name, SLICE_NONE, ret_error);
+}
+
+/* --- Backup --- */
+
+static int
+copy_pages(struct conn *from, struct conn *to)
+{
+	sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
+	int rc;
+
+	if (backup == NULL)
+		return sqlite3_errcode(to->db);
+	rc = sqlite3_backup_step(backup, -1);
+	(void)sqlite3_backup_finish(backup);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Into an empty file; what comes out is one file without a log, and without an epoch. */
+static int
+copy_store(struct conn *from, const char *file, struct admin_error *ret_error)
+{
+	struct conn to = {0};
+	int rc, failed = 0;
+
+	if (sql_open(&to, file, false, ret_error->text, sizeof(ret_error->text)) != SQLITE_OK)
+		return -1;
+	rc = copy_pages(from, &to);
+	if (rc == SQLITE_OK)
+		rc = conn_exec(&to, "UPDATE meta SET epoch = NULL; PRAGMA journal_mode = DELETE;");
+	if (rc != SQLITE_OK)
+		failed = fail(ret_error, "the copy failed: %s", sqlite3_errstr(rc));
+	sql_close(&to);
+	return failed;
+}
+
+static int
+sync_path(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	(void)close(fd);
+	return rc;
+}
+
+static int
+sync_directory_of(const char *file)
+{
+	const char *end = strrchr(file, '/');
+	char *directory =
+	    end == NULL ? mem_dup(S(".")) : mem_dup(slice_of(file, (size_t)(end - file) + 1));
+	int rc = sync_path(directory, O_RDONLY | O_DIRECTORY);
+
+	mem_free(directory);
+	return rc;
+}
+
+/* Gives the finished copy its name, never over another file. */
+static int
+publish(const char *partial, const char *file, struct admin_error *ret_error)
+{
+	if (sync_path(partial, O_RDWR) != 0)
+		return fail(ret_error, "%s can't be synced: %s", partial, strerror(errno));
+	if (link(partial, file) != 0)
+		return fail(ret_error, "%s can't be made: %s", file, strerror(errno));
+	if (sync_directory_of(file) != 0)
+		return fail(ret_error, "%s can't be synced: %s", file, strerror(errno));
+	return 0;
+}
+
+int
+admin_backup(const char *url, const char *file, struct admin_error *ret_error)
+{
+	struct conn from = {0};
+	char partial[4096];
+	int fd, failed;
+
+	if (access(file, F_OK) == 0)
+		return fail(ret_error, "%s is there already: give another file", file);
+	if (snprintf(partial, sizeof(partial), "%s.partial-XXXXXX", file) >= (int)sizeof(partial))
+		return fail(ret_error, "the file's name is too long");
+	if (open_store(&from, url, false, ret_error) != 0)
+		return -1;
+	if ((fd = mkstemp(partial)) < 0) {
+		failed = fail(ret_error, "%s can't be made: %s", file, strerror(errno));
+		sql_close(&from);
+		return failed;
+	}
+	(void)close(fd);
+	if ((failed = copy_store(&from, partial, ret_error)) == 0)
+		failed = publish(partial, file, ret_error);
+	(void)unlink(partial);
+	sql_close(&from);
+	return failed;
+}
+
+int
+admin_check_store(const char *url, struct admin_error *ret_error)
+{
+	struct conn conn = {0};
+
+	if (open_store(&conn, url, false, ret_error) != 0)
+		return -1;
+	sql_close(&conn);
+	return 0;
+}

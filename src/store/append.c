@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An entry at the end of its conversation:
+ *
+ *   resolve the target -> rights, if they may have changed -> re -> INSERT at head + 1
+ *                               |  refused: a duplicate?          |  constraint: a duplicate? otherwise the
+ *                               v                                 v  cached head was old: once more
+ */
+#include "base/panic.h"
+#include "base/stat.h"
+#include "store/sqlite_db.h"
+
+/* --- The target --- */
+
+/* The guess of who asks, where its names prove it: a name belongs to one person for good. */
+static struct cached_conv *
+guess_if_right(struct cached_conv *guess, const struct op *op, const struct op_target *target)
+{
+	const struct short_name *other;
+
+	if (guess == NULL || guess->row.kind != CONV_DIRECT || !conv_has(&guess->row, op->user))
+		return NULL;
+	other = guess->row.lo == op->user ? &guess->row.hi_name : &guess->row.lo_name;
+	return slice_eq(short_name_slice(other), target->user) ? guess : NULL;
+}
+
+static int
+resolve_person(struct sqlite *s, const struct op *op, struct op_target *target,
+    struct cached_conv **ret_conv, struct fault *ret_fault)
+{
+	int rc = SQLITE_OK;
+
+	if (target->cid != 0 && (rc = convs_get(s, target->cid, ret_conv)) != SQLITE_OK)
+		return rc;
+	*ret_conv = guess_if_right(*ret_conv, op, target);
+	if (*ret_conv != NULL) {
+		target->peer = conv_other(&(*ret_conv)->row, op->user);
+		return SQLITE_OK;
+	}
+	if (target->peer == 0)
+		rc = stmt_number(&s->writer, &target->peer, STMT_USER_ID, "s", target->user);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (target->peer == 0) {
+		ret_fault->err = ERR_NOT_FOUND;
+		return SQLITE_OK;
+	}
+	if (target->peer == op->user) {
+		*ret_fault = (struct fault) {.err = ERR_INVALID_PARAMS, .param = "to"};
+		return SQLITE_OK;
+	}
+	rc = convs_direct(s, op->user, target->peer, ret_conv);
+	target->cid = *ret_conv != NULL ? (*ret_conv)->row.cid : 0;
+	return rc;
+}
+
+static int
+resolve_handle(struct sqlite *s, struct op_target *target, struct cached_conv **ret_conv)
+{
+	uint64_t cid = target->cid;
+	int rc = SQLITE_OK;
+
+	if (cid != 0 && (rc = convs_get(s, cid, ret_conv)) != SQLITE_OK)
+		return rc;
+	if (*ret_conv != NULL &&
+	    slice_eq(short_name_slice(&(*ret_conv)->row.handle), target->handle))
+		return SQLITE_OK;
+	*ret_conv = NULL;
+	rc = stmt_number(&s->writer, &cid, STMT_CONV_BY_HANDLE, "s", target->handle);
+	if (rc == SQLITE_OK && cid != 0)
+		rc = convs_get(s, cid, ret_conv);
+	return rc;
+}
+
+int
+sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
+    struct cached_conv **ret_conv, struct fault *ret_fault)
+{
+	int rc;
+
+	*ret_conv = NULL;
+	*ret_fault = (struct fault) {0};
+	if (slice_given(target->user))
+		return resolve_person(s, op, target, ret_conv, ret_fault);
+	rc = slice_given(target->handle) ? resolve_handle(s, target, ret_conv) :
+					   convs_get(s, target->cid, ret_conv);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (*ret_conv == NULL) {
+		ret_fault->err = ERR_NOT_FOUND;
+		return SQLITE_OK;
+	}
+	target->cid = (*ret_conv)->row.cid;
+	if ((*ret_conv)->row.kind == CONV_DIRECT && conv_has(&(*ret_conv)->row, op->user))
+		target->peer = conv_other(&(*ret_conv)->row, op->user);
+	return SQLITE_OK;
+}
+
+/* --- Duplicates --- */
+
+/* Settles the operation if its cmid stands in the log already; *ret_found says whether. */
+static int
+find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool *ret_found)
+{
+	struct conn *c = &s->writer;
+	int rc;
+
+	*ret_found = false;
+	if (conv == NULL || !slice_given(op->append.entry->cmid))
+		return SQLITE_OK;
+	rc = stmt_start(c, STMT_MSG_BY_CMID, "sii", op->append.entry->cmid, conv->row.cid,
+	    op->append.entry->sender);
+	if (rc == SQLITE_ROW) {
+		struct entry found = {
+		    .cid = conv->row.cid,
+		    .seq = column_u64(c, STMT_MSG_BY_CMID, 0),
+		    .ts = column_u64(c, STMT_MSG_BY_CMID, 1),
+		    .re = column_u64(c, STMT_MSG_BY_CMID, 2),
+		    .edited = column_u64(c, STMT_MSG_BY_CMID, 3),
+		    .deleted = column_u64(c, STMT_MSG_BY_CMID, 4),
+		    .kind = column_slice(c, STMT_MSG_BY_CMID, 5),
+		    .body = column_slice(c, STMT_MSG_BY_CMID, 6),
+		    .data = column_slice(c, STMT_MSG_BY_CMID, 7),
+		};
+
+		append_found(op, &found);
+		*ret_found = true;
+	}
+	stmt_end(c, STMT_MSG_BY_CMID);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* --- Rights --- */
+
+/* Whether he may, into ret_fault; reads only where something may have changed since he was found to be allowed. */
+static int
+append_rights(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)
+{
+	const struct conv_row *row = conv != NULL ? &conv->row : NULL;
+	uint64_t re = op->append.entry->re;
+	struct member_row member;
+	int rc = SQLITE_OK;
+
+	if (row == NULL || op->append.acl_ver == 0 || op->append.acl_ver != row->acl_ver) {
+		rc = rights_load(&s->writer, op->user, op->append.target.peer, row, s->now_ms, &member,
+		    &ret_fault->err);
+		op->append.min_seq = row != NULL ? member_min_seq(row, &member) : 1;
+	}
+	if (rc != SQLITE_OK || ret_fault->err != ERR_OK || re == 0)
+		return rc;
+	if (row == NULL || re < op->append.min_seq || re > row->head)
+		*ret_fault = (struct fault) {.err = ERR_NOT_FOUND, .param = "re"};
+	return rc;
+}
+
+/* --- Writing --- */
+
+static int
+direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
+{
+	uint64_t peer = op->append.target.peer, cid;
+	uint64_t lo = op->user < peer ? op->user : peer, hi = op->user < peer ? peer : op->user;
+	struct conn *c = &s->writer;
+	int rc = stmt_run(c, STMT_CONV_ADD, "iii", lo, hi, s->now_ms);
+
+	cid = (uint64_t)sqlite3_last_insert_rowid(c->db);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(c, STMT_DIRECT_ADD, "iii", lo, hi, cid);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(c, STMT_MEMBER_ADD, "ii", lo, cid);
+	if (rc == SQLITE_OK)
+		rc = stmt_run(c, STMT_MEMBER_ADD, "ii", hi, cid);
+	if (rc == SQLITE_OK)
+		rc = convs_get(s, cid, ret_conv);
+	op->append.target.cid = cid;
+	op->append.created = rc == SQLITE_OK;
+	return rc;
+}
+
+static int
+insert_at_head(struct sqlite *s, struct op *op, struct cached_conv *conv)
+{
+	const struct entry *e = op->append.entry;
+	uint64_t seq = conv->row.head + 1;
+	uint64_t ts = s->now_ms > conv->row.ts ? s->now_ms : conv->row.ts;
+	int rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
+	    e->cmid, ts, e->kind, e->data, e->body, e->re);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	conv->row.head = seq;
+	conv->row.ts = ts;
+	append_done(op, &conv->row, seq, ts);
+	return SQLITE_OK;
+}
+
+static int
+insert(struct sqlite *s, struct op *op, struct cached_conv *conv)
+{
+	bool found;
+	int rc = insert_at_head(s, op, conv);
+
+	if ((rc & 0xff) != SQLITE_CONSTRAINT)
+		return rc;
+	if ((rc = find_sent(s, op, conv, &found)) != SQLITE_OK || found)
+		return rc;
+	if ((rc = convs_reload(s, conv)) != SQLITE_OK)
+		return rc;
+	return insert_at_head(s, op, conv);
+}
+
+/* What would be refused may have been stored before. */
+static int
+refuse(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault fault)
+{
+	bool found;
+	int rc = find_sent(s, op, conv, &found);
+
+	if (rc == SQLITE_OK && !found)
+		op->fault = fault;
+	return rc;
+}
+
+static int
+append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
+{
+	struct fault fault = op->fault;
+	int rc = SQLITE_OK;
+
+	if (fault.err == ERR_OK)
+		rc = append_rights(s, op, *conv, &fault);
+	if (rc == SQLITE_OK && fault.err != ERR_OK)
+		return refuse(s, op, *conv, fault);
+	if (rc == SQLITE_OK && *conv == NULL)
+		rc = direct_create(s, op, conv);
+	if (rc != SQLITE_OK)
+		return rc;
+	return insert(s, op, *conv);
+}
+
+int
+sqlite_append(struct sqlite *s, struct op *op)
+{
+	struct cached_conv *conv;
+	struct fault fault;
+	int rc;
+
+	op->append.created = op->append.dup = false;
+	if (op->fault.err != ERR_OK && !slice_given(op->append.entry->cmid))
+		return SQLITE_OK;
+	if ((rc = sqlite_resolve(s, op, &op->append.target, &conv, &fault)) != SQLITE_OK)
+		return rc;
+	if (fault.err != ERR_OK) {
+		if (op->fault.err == ERR_OK)
+			op->fault = fault;
+		return SQLITE_OK;
+	}
+	rc = append_to(s, op, &conv);
+	if (rc == SQLITE_OK && op->fault.err == ERR_OK && (op->append.created || op->append.want_facts))
+		conv_facts_fill(op, &conv->row, &op->append.facts);
+	return rc;
+}
+
+int
+sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
+{
+	const struct entry *e = op->append.entry;
+	struct conn *c = &s->writer;
+	int rc = stmt_start(
+	    c, STMT_MSG_BY_SEQ, "ii", op->append.target.cid, op->append.seq);
+
+	*ret_there = false;
+	if (rc == SQLITE_ROW) {
+		slice cmid = column_slice(c, STMT_MSG_BY_SEQ, 2);
+
+		*ret_there = column_u64(c, STMT_MSG_BY_SEQ, 0) == e->sender &&
+		    column_u64(c, STMT_MSG_BY_SEQ, 1) == op->append.ts &&
+		    slice_given(cmid) == slice_given(e->cmid) && slice_eq(cmid, e->cmid) &&
+		    slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body);
+	}
+	stmt_end(c, STMT_MSG_BY_SEQ);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}

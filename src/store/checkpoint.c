@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log (PATH-wal) grows with every commit until all of it was copied into the database and a commit finds
+ * that nobody reads it: then it starts anew.  A helper copies nearly all beside the load; the writer copies
+ * the little that came meanwhile, while nobody else can add to it.  If readers keep it from starting anew the
+ * two try again some pages later, and in the end the writer waits for the readers.
+ */
+#include "base/log.h"
+#include "base/panic.h"
+#include "base/stat.h"
+#include "store/sqlite_db.h"
+
+static int
+on_commit(void *cookie, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite *s = cookie;
+
+	(void)db;
+	(void)name;
+	s->checkpoint.pages = pages;
+	return SQLITE_OK;
+}
+
+void
+checkpoint_attach(struct sqlite *s)
+{
+	(void)sqlite3_wal_hook(s->writer.db, on_commit, s);
+	s->checkpoint.pages = 0;
+	s->checkpoint.trigger = CHECKPOINT_PAGES;
+}
+
+static void
+set_state(struct checkpoint *cp, enum checkpoint_state state)
+{
+	(void)pthread_mutex_lock(&cp->lock);
+	cp->state = state;
+	(void)pthread_mutex_unlock(&cp->lock);
+	(void)pthread_cond_signal(&cp->wake);
+}
+
+static enum checkpoint_state
+get_state(struct checkpoint *cp)
+{
+	enum checkpoint_state state;
+
+	(void)pthread_mutex_lock(&cp->lock);
+	state = cp->state;
+	(void)pthread_mutex_unlock(&cp->lock);
+	return state;
+}
+
+/* --- The helper --- */
+
+static void
+help(struct sqlite *s, struct conn *conn)
+{
+	char why[256];
+
+	if (conn->db == NULL &&
+	    (sql_open(conn, s->path, false, why, sizeof(why)) != SQLITE_OK ||
+		conn_exec(conn, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;") != SQLITE_OK)) {
+		log_warn("store", "checkpoint_helper", "why=\"%s\"", why);
+		sql_close(conn);
+		return;
+	}
+	if (sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+		sql_close(conn);
+}
+
+/* False at the end. */
+static bool
+wait_wanted(struct checkpoint *cp)
+{
+	bool stopping;
+
+	(void)pthread_mutex_lock(&cp->lock);
+	while (cp->state != CHECKPOINT_WANTED && !cp->stopping)
+		(void)pthread_cond_wait(&cp->wake, &cp->lock);
+	stopping = cp->stopping;
+	(void)pthread_mutex_unlock(&cp->lock);
+	return !stopping;
+}
+
+static void *
+helper_main(void *cookie)
+{
+	struct sqlite *s = cookie;
+	struct conn conn = {0};
+
+	assert(s->base.type == &sqlite_driver);
+	while (wait_wanted(&s->checkpoint)) {
+		help(s, &conn);
+		set_state(&s->checkpoint, CHECKPOINT_HELPED);
+	}
+	sql_close(&conn);
+	return NULL;
+}
+
+void
+checkpoint_start(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+	int rc;
+
+	(void)pthread_mutex_init(&cp->lock, NULL);
+	(void)pthread_cond_init(&cp->wake, NULL);
+	if ((rc = pthread_create(&cp->thread, NULL, helper_main, s)) != 0)
+		panic("store: no thread: %s", strerror(rc));
+}
+
+void
+checkpoint_stop(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+
+	(void)pthread_mutex_lock(&cp->lock);
+	cp->stopping = true;
+	(void)pthread_mutex_unlock(&cp->lock);
+	(void)pthread_cond_signal(&cp->wake);
+	(void)pthread_join(cp->thread, NULL);
+	(void)pthread_cond_destroy(&cp->wake);
+	(void)pthread_mutex_destroy(&cp->lock);
+}
+
+/* --- The writer --- */
+
+static void
+finish(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+	bool wait = cp->pages >= CHECKPOINT_WAIT_PAGES;
+	int rc = sqlite3_wal_checkpoint_v2(s->writer.db, NULL,
+	    wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+		log_warn("store", "checkpoint_failed", "code=%d why=\"%s\"", rc, sqlite3_errstr(rc));
+	stat_add(STAT_STORE_CHECKPOINTS, 1);
+	cp->trigger = cp->pages + CHECKPOINT_AGAIN_PAGES;
+}
+
+void
+checkpoint_turn(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+
+	if (s->writer.db == NULL)
+		return;
+	if (cp->pages < CHECKPOINT_PAGES) {
+		cp->trigger = CHECKPOINT_PAGES; /* it started anew */
+		if (get_state(cp) == CHECKPOINT_HELPED)
+			set_state(cp, CHECKPOINT_IDLE);
+		return;
+	}
+	switch (get_state(cp)) {
+	case CHECKPOINT_IDLE:
+		if (cp->pages >= cp->trigger)
+			set_state(cp, CHECKPOINT_WANTED);
+		break;
+	case CHECKPOINT_HELPED:
+		finish(s);
+		set_state(cp, CHECKPOINT_IDLE);
+		break;
+	case CHECKPOINT_WANTED:
+		break;
+	}
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/mem.h"
+#include "base/panic.h"
+#include "store/sqlite_db.h"
+
+void
+convs_init(struct conv_cache *cache)
+{
+	*cache = (struct conv_cache) {0};
+	list_init(&cache->used);
+}
+
+static slice
+pair_key(const struct cached_conv *conv)
+{
+	return slice_of((const char *)conv->pair, sizeof(conv->pair));
+}
+
+static void
+drop(struct conv_cache *cache, struct cached_conv *conv)
+{
+	(void)map_remove(&cache->by_cid, conv->row.cid);
+	if (conv->row.kind == CONV_DIRECT)
+		(void)smap_remove(&cache->by_pair, pair_key(conv));
+	list_remove(&conv->used);
+	mem_free(conv);
+}
+
+void
+convs_clear(struct conv_cache *cache)
+{
+	struct list *oldest;
+
+	while ((oldest = list_pop(&cache->used)) != NULL)
+		mem_free(container_of(oldest, struct cached_conv, used));
+	map_fini(&cache->by_cid);
+	smap_fini(&cache->by_pair);
+}
+
+static struct cached_conv *
+keep(struct conv_cache *cache, const struct conv_row *row)
+{
+	struct cached_conv *conv = mem_zalloc(sizeof(*conv));
+
+	if (cache->by_cid.count >= LIMIT_CONVS_CACHED)
+		drop(cache, container_of(cache->used.next, struct cached_conv, used));
+	conv->row = *row;
+	conv->pair[0] = row->lo;
+	conv->pair[1] = row->hi;
+	map_put(&cache->by_cid, row->cid, conv);
+	if (row->kind == CONV_DIRECT)
+		smap_put(&cache->by_pair, pair_key(conv), conv);
+	list_push_back(&cache->used, &conv->used);
+	return conv;
+}
+
+static void
+conv_columns(struct conn *conn, uint64_t cid, struct conv_row *ret)
+{
+	*ret = (struct conv_row) {
+	    .cid = cid,
+	    .kind = (enum conv_kind)column_u64(conn, STMT_CONV, 0),
+	    .lo = column_u64(conn, STMT_CONV, 1),
+	    .hi = column_u64(conn, STMT_CONV, 2),
+	    .acl_ver = column_u64(conn, STMT_CONV, 3),
+	    .min_seq = column_u64(conn, STMT_CONV, 4),
+	    .open = column_u64(conn, STMT_CONV, 5) != 0,
+	    .history = column_u64(conn, STMT_CONV, 6) != 0,
+	    .admins_post = column_u64(conn, STMT_CONV, 7) != 0,
+	    .handle = short_name_of(column_slice(conn, STMT_CONV, 8)),
+	    .lo_name = short_name_of(column_slice(conn, STMT_CONV, 9)),
+	    .hi_name = short_name_of(column_slice(conn, STMT_CONV, 10)),
+	    .head = column_u64(conn, STMT_CONV, 11),
+	    .ts = column_u64(conn, STMT_CONV, 12),
+	};
+	/* Nothing there, or nothing any more. */
+	if (ret->head + 1 < ret->min_seq)
+		ret->head = ret->min_seq - 1;
+}
+
+int
+conv_load(struct conn *conn, uint64_t cid, struct conv_row *ret)
+{
+	int rc = stmt_start(conn, STMT_CONV, "i", cid);
+
+	if (rc == SQLITE_ROW)
+		conv_columns(conn, cid, ret);
+	else
+		*ret = (struct conv_row) {0};
+	stmt_end(conn, STMT_CONV);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int
+convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret)
+{
+	struct conv_row row;
+	int rc;
+
+	*ret = map_get(&s->convs.by_cid, cid);
+	if (*ret != NULL) {
+		list_remove(&(*ret)->used);
+		list_push_back(&s->convs.used, &(*ret)->used);
+		return SQLITE_OK;
+	}
+	rc = conv_load(&s->writer, cid, &row);
+	if (rc == SQLITE_OK && row.cid != 0)
+		*ret = keep(&s->convs, &row);
+	return rc;
+}
+
+int
+convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret)
+{
+	uint64_t pair[2] = {a < b ? a : b, a < b ? b : a}, cid = 0;
+	const struct cached_conv *cached =
+	    smap_get(&s->convs.by_pair, slice_of((const char *)pair, sizeof(pair)));
+	int rc = SQLITE_OK;
+
+	*ret = NULL;
+	if (cached != NULL)
+		cid = cached->row.cid;
+	else
+		rc = stmt_number(&s->writer, &cid, STMT_DIRECT, "ii", pair[0], pair[1]);
+	if (rc == SQLITE_OK && cid != 0)
+		rc = convs_get(s, cid, ret);
+	return rc;
+}
+
+int
+convs_reload(struct sqlite *s, struct cached_conv *conv)
+{
+	struct conv_row row;
+	int rc = conv_load(&s->writer, conv->row.cid, &row);
+
+	if (rc == SQLITE_OK && row.cid != 0) {
+		assert(row.kind == conv->row.kind);
+		conv->row = row;
+	}
+	return rc;
+}

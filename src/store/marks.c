@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Marks and last-seen times are answered at once and written later: one row in memory for each row on disk,
+ * however often it changes.  A row waits in `pending` until a transaction took it along, then stays a while in
+ * `recent`, for readers whose snapshot is older.  Values only grow, so that the higher of the two is right.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/panic.h"
+#include "store/sqlite_db.h"
+
+void
+marks_init(struct marks *marks)
+{
+	*marks = (struct marks) {0};
+	(void)pthread_mutex_init(&marks->lock, NULL);
+	list_init(&marks->pending);
+	list_init(&marks->recent);
+	list_init(&marks->touched);
+}
+
+static struct mark_row *
+row_of(struct list *link)
+{
+	return container_of(link, struct mark_row, link);
+}
+
+static slice
+row_key(const uint64_t key[2])
+{
+	return slice_of((const char *)key, 2 * sizeof(*key));
+}
+
+static void
+row_drop(struct marks *marks, struct mark_row *row)
+{
+	(void)smap_remove(&marks->rows, row_key(row->key));
+	list_remove(&row->link);
+	*(row->pending ? &marks->pending_count : &marks->recent_count) -= 1;
+	mem_free(row);
+}
+
+static void
+touch_drop(struct marks *marks, struct touch_row *touch)
+{
+	(void)map_remove(&marks->touches, touch->session);
+	list_remove(&touch->link);
+	mem_free(touch->ip);
+	mem_free(touch);
+}
+
+void
+marks_fini(struct marks *marks)
+{
+	while (!list_empty(&marks->pending))
+		row_drop(marks, row_of(marks->pending.next));
+	while (!list_empty(&marks->recent))
+		row_drop(marks, row_of(marks->recent.next));
+	while (!list_empty(&marks->touched))
+		touch_drop(marks, container_of(marks->touched.next, struct touch_row, link));
+	smap_fini(&marks->rows);
+	map_fini(&marks->touches);
+	(void)pthread_mutex_destroy(&marks->lock);
+}
+
+void
+marks_forget_recent(struct sqlite *s)
+{
+	(void)pthread_mutex_lock(&s->marks.lock);
+	while (!list_empty(&s->marks.recent))
+		row_drop(&s->marks, row_of(s->marks.recent.next));
+	(void)pthread_mutex_unlock(&s->marks.lock);
+}
+
+/* --- Growing --- */
+
+/* Into recent: it becomes pending when something grows. */
+static struct mark_row *
+row_add(struct marks *marks, uint64_t user, uint64_t cid, const struct member_row *member)
+{
+	struct mark_row *row = mem_zalloc(sizeof(*row));
+
+	row->key[0] = user;
+	row->key[1] = cid;
+	row->read = member->read;
+	row->delivered = member->delivered;
+	smap_put(&marks->rows, row_key(row->key), row);
+	list_push_back(&marks->recent, &row->link);
+	marks->recent_count++;
+	if (marks->recent_count > LIMIT_MARKS_RECENT)
+		row_drop(marks, row_of(marks->recent.next));
+	return row;
+}
+
+static void
+row_make_pending(struct marks *marks, struct mark_row *row)
+{
+	if (row->pending)
+		return;
+	list_remove(&row->link);
+	marks->recent_count--;
+	row->pending = true;
+	row->dirty_ms = clock_mono_ms();
+	list_push_back(&marks->pending, &row->link);
+	marks->pending_count++;
+}
+
+/* The row of a member, from memory if his rights are as they were when it was read. */
+static int
+row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv, struct mark_row **ret_row,
+    enum err *ret_err)
+{
+	uint64_t key[2] = {op->user, conv->cid};
+	struct member_row member;
+	int rc;
+
+	*ret_err = ERR_OK;
+	*ret_row = smap_get(&s->marks.rows, row_key(key));
+	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver)
+		return SQLITE_OK;
+	if ((rc = member_load(&s->writer, op->user, conv->cid, &member)) != SQLITE_OK)
+		return rc;
+	if ((*ret_err = rights_see(conv, op->user, &member, true)) != ERR_OK)
+		return SQLITE_OK;
+	(void)pthread_mutex_lock(&s->marks.lock);
+	if (*ret_row == NULL)
+		*ret_row = row_add(&s->marks, op->user, conv->cid, &member);
+	(*ret_row)->acl_ver = conv->acl_ver;
+	(void)pthread_mutex_unlock(&s->marks.lock);
+	return SQLITE_OK;
+}
+
+int
+sqlite_mark(struct sqlite *s, struct op *op)
+{
+	struct cached_conv *conv;
+	struct mark_row *row;
+	int rc = sqlite_resolve(s, op, &op->mark.target, &conv, &op->fault);
+
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	if (conv == NULL) {
+		op_fail(op, ERR_NOT_FOUND, NULL);
+		return SQLITE_OK;
+	}
+	if ((rc = row_find(s, op, &conv->row, &row, &op->fault.err)) != SQLITE_OK ||
+	    op->fault.err != ERR_OK)
+		return rc;
+	(void)pthread_mutex_lock(&s->marks.lock);
+	if (marks_grow(op, conv->row.head, &row->read, &row->delivered))
+		row_make_pending(&s->marks, row);
+	(void)pthread_mutex_unlock(&s->marks.lock);
+	return SQLITE_OK;
+}
+
+void
+sqlite_touch(struct sqlite *s, const struct op *op)
+{
+	struct marks *marks = &s->marks;
+	struct touch_row *touch;
+
+	(void)pthread_mutex_lock(&marks->lock);
+	if ((touch = map_get(&marks->touches, op->touch.session)) == NULL) {
+		touch = mem_zalloc(sizeof(*touch));
+		touch->session = op->touch.session;
+		touch->user = op->touch.user;
+		touch->dirty_ms = clock_mono_ms();
+		map_put(&marks->touches, touch->session, touch);
+		list_push_back(&marks->touched, &touch->link);
+	}
+	if (op->touch.seen > touch->seen)
+		touch->seen = op->touch.seen;
+	if (slice_given(op->touch.ip)) {
+		mem_free(touch->ip);
+		touch->ip = mem_dup(op->touch.ip);
+	}
+	(void)pthread_mutex_unlock(&marks->lock);
+}
+
+/* --- Writing --- */
+
+static bool
+old_enough(uint64_t dirty_ms, bool all)
+{
+	return all || clock_mono_ms() - dirty_ms >= MARKS_RIDE_MS;
+}
+
+static int
+rows_write(struct sqlite *s, bool all)
+{
+	struct marks *marks = &s->marks;
+	int rc = SQLITE_OK;
+
+	for (struct list *at = marks->pending.next;
+	     rc == SQLITE_OK && at != &marks->pending && marks->writing_rows < LIMIT_MARKS_BATCH;
+	     at = at->next) {
+		const struct mark_row *row = row_of(at);
+
+		if (!old_enough(row->dirty_ms, all))
+			break;
+		rc = stmt_run(&s->writer, STMT_MEMBER_MARKS, "iiii", row->key[0], row->key[1],
+		    row->read, row->delivered);
+		marks->writing_rows++;
+	}
+	return rc;
+}
+
+static int
+touches_write(struct sqlite *s, bool all)
+{
+	struct marks *marks = &s->marks;
+	int rc = SQLITE_OK;
+
+	for (struct list *at = marks->touched.next;
+	     rc == SQLITE_OK && at != &marks->touched && marks->writing_touches < LIMIT_MARKS_BATCH;
+	     at = at->next) {
+		const struct touch_row *touch = container_of(at, struct touch_row, link);
+
+		if (!old_enough(touch->dirty_ms, all))
+			break;
+		rc = stmt_run(&s->writer, STMT_TOKEN_SEEN, "iis", touch->session, touch->seen,
+		    slice_str(touch->ip));
+		if (rc == SQLITE_OK)
+			rc = stmt_run(
+			    &s->writer, STMT_USER_SEEN, "ii", touch->user, touch->seen);
+		marks->writing_touches++;
+	}
+	return rc;
+}
+
+int
+marks_write(struct sqlite *s, bool all)
+{
+	int rc;
+
+	s->marks.writing_rows = s->marks.writing_touches = 0;
+	if ((rc = touches_write(s, all)) == SQLITE_OK)
+		rc = rows_write(s, all);
+	return rc;
+}
+
+void
+marks_written(struct sqlite *s)
+{
+	struct marks *marks = &s->marks;
+
+	(void)pthread_mutex_lock(&marks->lock);
+	for (; marks->writing_rows > 0; marks->writing_rows--) {
+		struct mark_row *row = row_of(marks->pending.next);
+
+		list_remove(&row->link);
+		marks->pending_count--;
+		row->pending = false;
+		list_push_back(&marks->recent, &row->link);
+		marks->recent_count++;
+	}
+	while (marks->recent_count > LIMIT_MARKS_RECENT)
+		row_drop(marks, row_of(marks->recent.next));
+	for (; marks->writing_touches > 0; marks->writing_touches--)
+		touch_drop(marks, container_of(marks->touched.next, struct touch_row, link));
+	(void)pthread_mutex_unlock(&marks->lock);
+}
+
+uint64_t
+marks_due_ms(const struct sqlite *s)
+{
+	const struct marks *marks = &s->marks;
+	uint64_t due = UINT64_MAX;
+
+	if (marks->pending_count + marks->touches.count >= LIMIT_MARKS_PENDING)
+		return 0;
+	if (!list_empty(&marks->pending))
+		due = row_of(marks->pending.next)->dirty_ms + MARKS_ALONE_MS;
+	if (!list_empty(&marks->touched)) {
+		uint64_t touch_due =
+		    container_of(marks->touched.next, struct touch_row, link)->dirty_ms +
+		    MARKS_ALONE_MS;
+
+		due = touch_due < due ? touch_due : due;
+	}
+	return due;
+}
+
+/* --- Readers --- */
+
+void
+marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered)
+{
+	uint64_t key[2] = {user, cid};
+	const struct mark_row *row;
+
+	(void)pthread_mutex_lock(&s->marks.lock);
+	row = smap_get(&s->marks.rows, row_key(key));
+	if (row != NULL && row->read > *read)
+		*read = row->read;
+	if (row != NULL && row->delivered > *delivered)
+		*delivered = row->delivered;
+	(void)pthread_mutex_unlock(&s->marks.lock);
+}
+
+void
+touches_overlay(struct sqlite *s, struct op *op, struct op_session *session)
+{
+	const struct touch_row *touch;
+
+	(void)pthread_mutex_lock(&s->marks.lock);
+	touch = map_get(&s->marks.touches, session->session);
+	if (touch != NULL && touch->seen > session->seen)
+		session->seen = touch->seen;
+	if (touch != NULL && touch->ip != NULL)
+		session->ip = op_copy(op, slice_str(touch->ip));
+	(void)pthread_mutex_unlock(&s->marks.lock);
+}

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: MIT */
+/* What the readers do: each operation sees one snapshot. */
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/panic.h"
+#include "base/stat.h"
+#include "store/fold.h"
+#include "store/sqlite_db.h"
+
+static slice
+keep(struct op *op, struct conn *conn, enum stmt stmt, int column)
+{
+	return op_copy(op, column_slice(conn, stmt, column));
+}
+
+/* An array of the operation's that grows; count is its fill. */
+static void *
+grown(struct op *op, void *items, size_t count, size_t *capacity, size_t element_size)
+{
+	void *larger;
+
+	if (count < *capacity)
+		return items;
+	*capacity = *capacity > 0 ? *capacity * 2 : 8;
+	larger = op_alloc(op, *capacity * element_size);
+	if (count > 0)
+		memcpy(larger, items, count * element_size);
+	return larger;
+}
+
+/* --- Accounts and sessions --- */
+
+static int
+read_auth(struct conn *conn, struct op *op)
+{
+	bool by_name = slice_given(op->auth.name);
+	enum stmt stmt = by_name ? STMT_AUTH_NAME : STMT_AUTH_ID;
+	int rc = by_name ? stmt_start(conn, stmt, "s", op->auth.name) :
+			   stmt_start(conn, stmt, "i", op->auth.uid);
+
+	op->auth.found = rc == SQLITE_ROW;
+	if (op->auth.found) {
+		op->auth.uid = column_u64(conn, stmt, 0);
+		op->auth.name = keep(op, conn, stmt, 1);
+		op->auth.display = keep(op, conn, stmt, 2);
+		op->auth.password_hash = keep(op, conn, stmt, 3);
+	}
+	stmt_end(conn, stmt);
+	return rc;
+}
+
+static int
+read_resume(struct conn *conn, struct op *op)
+{
+	slice hash = slice_of((const char *)op->resume.token_hash, SECRET_HASH_BYTES);
+	int rc = stmt_start(conn, STMT_TOKEN, "bi", hash, op->resume.oldest_seen);
+
+	if (rc == SQLITE_ROW) {
+		op->resume.uid = column_u64(conn, STMT_TOKEN, 0);
+		op->resume.session = column_u64(conn, STMT_TOKEN, 1);
+		op->resume.name = keep(op, conn, STMT_TOKEN, 2);
+		op->resume.display = keep(op, conn, STMT_TOKEN, 3);
+	} else if (rc == SQLITE_DONE) {
+		op_fail(op, ERR_TOKEN_INVALID, NULL);
+	}
+	stmt_end(conn, STMT_TOKEN);
+	return rc;
+}
+
+static int
+read_sessions(struct sqlite *s, struct conn *conn, struct op *op)
+{
+	size_t capacity = 0, count = 0;
+	int rc = stmt_start(conn, STMT_TOKENS, "ii", op->user, (uint64_t)LIMIT_SESSIONS);
+
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_TOKENS)) {
+		op->sessions.items = grown(
+		    op, op->sessions.items, count, &capacity, sizeof(*op->sessions.items));
+		op->sessions.items[count] = (struct op_session) {
+		    .session = column_u64(conn, STMT_TOKENS, 0),
+		    .device = keep(op, conn, STMT_TOKENS, 1),
+		    .ip = keep(op, conn, STMT_TOKENS, 2),
+		    .created = column_u64(conn, STMT_TOKENS, 3),
+		    .seen = column_u64(conn, STMT_TOKENS, 4),
+		};
+		touches_overlay(s, op, &op->sessions.items[count]);
+		op->sessions.count = ++count;
+	}
+	stmt_end(conn, STMT_TOKENS);
+	return rc;
+}
+
+static int
+read_live(struct conn *conn, struct op *op)
+{
+	op->live.gone = op_alloc(op, op->live.want * sizeof(*op->live.gone));
+	for (size_t i = 0; i < op->live.want; i++) {
+		uint64_t there;
+		int rc = stmt_number(conn, &there, STMT_TOKEN_LIVE, "i", op->live.sessions[i]);
+
+		if (rc != SQLITE_OK)
+			return rc;
+		if (there == 0)
+			op->live.gone[op->live.count++] = op->live.sessions[i];
+	}
+	return SQLITE_OK;
+}
+
+static int
+read_contacts(struct conn *conn, struct op *op)
+{
+	size_t capacity = 0;
+	int rc = stmt_start(conn, STMT_CONTACTS, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
+
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_CONTACTS)) {
+		op->contacts.uids = grown(op, op->contacts.uids, op->contacts.count, &capacity,
+		    sizeof(*op->contacts.uids));
+		op->contacts.uids[op->contacts.count++] = column_u64(conn, STMT_CONTACTS, 0);
+	}
+	stmt_end(conn, STMT_CONTACTS);
+	return rc;
+}
+
+static struct op_user
+user_columns(struct op *op, struct conn *conn, enum stmt stmt)
+{
+	return (struct op_user) {
+	    .uid = column_u64(conn, stmt, 0),
+	    .name = keep(op, conn, stmt, 1),
+	    .display = keep(op, conn, stmt, 2),
+	    .status = keep(op, conn, stmt, 3),
+	    .created = column_u64(conn, stmt, 4),
+	    .seen = column_u64(conn, stmt, 5),
+	    .related = column_u64(conn, stmt, 6) != 0,
+	};
+}
+
+static int
+read_profiles(struct conn *conn, struct op *op)
+{
+	enum stmt stmt = op->profiles.names != NULL ? STMT_PROFILE_NAME : STMT_PROFILE_ID;
+
+	op->profiles.items = op_alloc(op, op->profiles.want * sizeof(*op->profiles.items));
+	for (size_t i = 0; i < op->profiles.want; i++) {
+		int rc = op->profiles.names != NULL ?
+		    stmt_start(conn, stmt, "is", op->user, op->profiles.names[i]) :
+		    stmt_start(conn, stmt, "ii", op->user, op->profiles.uids[i]);
+
+		if (rc == SQLITE_ROW)
+			op->profiles.items[op->profiles.count++] = user_columns(op, conn, stmt);
+		stmt_end(conn, stmt);
+		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+			return rc;
+	}
+	return SQLITE_OK;
+}
+
+/* The first text that is not led by prefix any more: its last byte plus one (UTF-8 has no 0xff). */
+static slice
+prefix_end(struct op *op, slice prefix)
+{
+	char *end = op_alloc(op, prefix.len);
+
+	memcpy(end, prefix.ptr, prefix.len);
+	end[prefix.len - 1] = (char)((unsigned char)end[prefix.len - 1] + 1);
+	return slice_of(end, prefix.len);
+}
+
+static int
+find_start(struct conn *conn, struct op *op, slice folded, uint64_t limit)
+{
+	if (op->find.exact)
+		return stmt_start(conn, STMT_FIND_EXACT, "is", op->user, folded);
+	return stmt_start(
+	    conn, STMT_FIND, "issi", op->user, folded, prefix_end(op, folded), limit);
+}
+
+static int
+read_find(struct conn *conn, struct op *op)
+{
+	enum stmt stmt = op->find.exact ? STMT_FIND_EXACT : STMT_FIND;
+	uint64_t limit = op->find.limit < LIMIT_FOUND ? op->find.limit : LIMIT_FOUND;
+	slice folded;
+	int rc = SQLITE_DONE;
+
+	text_fold(op->find.query, &folded);
+	op->find.items = op_alloc(op, (limit + 1) * sizeof(*op->find.items));
+	if (folded.len > 0 && limit > 0) {
+		rc = find_start(conn, op, folded, limit);
+		for (; rc == SQLITE_ROW && op->find.count < limit; rc = stmt_next(conn, stmt))
+			op->find.items[op->find.count++] = user_columns(op, conn, stmt);
+		stmt_end(conn, stmt);
+	}
+	text_fold_free(&folded);
+	return rc;
+}
+
+/* --- What a target means --- */
+
+static int
+resolve_person(struct conn *conn, struct op *op, struct op_target *target)
+{
+	uint64_t lo, hi;
+	int rc = stmt_number(conn, &target->peer, STMT_USER_ID, "s", target->user);
+
+	target->cid = 0;
+	if (rc != SQLITE_OK)
+		return rc;
+	if (target->peer == 0 || target->peer == op->user) {
+		op_fail(op, target->peer == 0 ? ERR_NOT_FOUND : ERR_INVALID_PARAMS,
+		    target->peer == 0 ? NULL : "to");
+		return SQLITE_OK;
+	}
+	lo = op->user < target->peer ? op->user : target->peer;
+	hi = op->user < target->peer ? target->peer : op->user;
+	return stmt_number(conn, &target->cid, STMT_DIRECT, "ii", lo, hi);
+}
+
+/* Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can be none. */
+static int
+resolve(struct conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
+{
+	int rc = SQLITE_OK;
+
+	*row = (struct conv_row) {0};
+	if (slice_given(target->user))
+		rc = resolve_person(conn, op, target);
+	else if (slice_given(target->handle))
+		rc = stmt_number(conn, &target->cid, STMT_CONV_BY_HANDLE, "s", target->handle);
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	if (target->cid != 0)
+		rc = conv_load(conn, target->cid, row);
+	if (rc == SQLITE_OK && row->cid == 0 && !slice_given(target->user))
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	if (row->kind == CONV_DIRECT && conv_has(row, op->user))
+		target->peer = conv_other(row, op->user);
+	return rc;
+}
+
+static int
+read_check(struct sqlite *s, struct conn *conn, struct op *op)
+{
+	struct conv_row row;
+	struct member_row member;
+	int rc = resolve(conn, op, &op->check.target, &row);
+
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	op->check.acl_ver = row.acl_ver;
+	return rights_load(conn, op->user, op->check.target.peer, row.cid != 0 ? &row : NULL,
+	    driver_now_ms(&s->options), &member, &op->fault.err);
+}
+
+/* --- Entries --- */
+
+struct entry_columns {
+	enum stmt stmt;
+	int kind, from, cmid, body, data; /* data -1: not wanted */
+	int sender, re, edited, deleted, seq, ts;
+};
+
+static struct entry *
+entry_read(struct conn *conn, uint64_t cid, const struct entry_columns *at)
+{
+	bool deleted = column_u64(conn, at->stmt, at->deleted) != 0;
+	slice body = deleted ? SLICE_NONE : column_slice(conn, at->stmt, at->body);
+	struct entry *entry = entry_create(&(struct entry_parts) {
+	    .sender = column_u64(conn, at->stmt, at->sender),
+	    .re = column_u64(conn, at->stmt, at->re),
+	    .kind = column_slice(conn, at->stmt, at->kind),
+	    .from = column_slice(conn, at->stmt, at->from),
+	    .cmid = column_slice(conn, at->stmt, at->cmid),
+	    .body = at->data < 0 ? text_cut(body, PREVIEW_BYTES) : body,
+	    .data = at->data < 0 || deleted ? SLICE_NONE : column_slice(conn, at->stmt, at->data),
+	});
+
+	entry->cid = cid;
+	entry->seq = column_u64(conn, at->stmt, at->seq);
+	entry->ts = column_u64(conn, at->stmt, at->ts);
+	entry->edited = column_u64(conn, at->stmt, at->edited);
+	entry->deleted = column_u64(conn, at->stmt, at->deleted);
+	return entry;
+}
+
+static void
+reverse(struct entry **items, size_t count)
+{
+	for (size_t i = 0; i < count / 2; i++) {
+		struct entry *other = items[count - 1 - i];
+
+		items[count - 1 - i] = items[i];
+		items[i] = other;
+	}
+}
+
+/* True if the row still fits the page. */
+static bool
+page_take(struct conn *conn, struct op *op, const struct entry_columns *at, size_t *bytes)
+{
+	*bytes += column_slice(conn, at->stmt, at->body).len +
+	    column_slice(conn, at->stmt, at->data).len + ENTRY_OVERHEAD_BYTES;
+	if (op->page.count > 0 && *bytes > op->page.max_bytes)
+		return false;
+	op->page.items[op->page.count++] = entry_read(conn, op->page.target.cid, at);
+	return true;
+}
+
+static int
+page_rows(struct conn *conn, struct op *op, uint64_t from, uint64_t to)
+{
+	const struct entry_columns at = {
+	    .stmt = op->page.newest ? STMT_PAGE_NEWEST : STMT_PAGE_OLDEST,
+	    .seq = 0, .ts = 1, .sender = 2, .re = 3, .edited = 4, .deleted = 5,
+	    .kind = 6, .from = 7, .cmid = 8, .body = 9, .data = 10,
+	};
+	size_t limit = op->page.limit < LIMIT_PAGE_ENTRIES ? op->page.limit : LIMIT_PAGE_ENTRIES;
+	size_t bytes = 0;
+	int rc;
+
+	if (limit > to - from + 1)
+		limit = (size_t)(to - from + 1);
+	op->page.items = op_alloc(op, limit * sizeof(struct entry *));
+	rc = stmt_start(conn, at.stmt, "iiii", op->page.target.cid, from, to, (uint64_t)limit);
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, at.stmt))
+		if (!page_take(conn, op, &at, &bytes))
+			break;
+	stmt_end(conn, at.stmt);
+	if (op->page.newest)
+		reverse(op->page.items, op->page.count);
+	op->page.more = op->page.count < to - from + 1;
+	return rc;
+}
+
+static int
+read_page(struct conn *conn, struct op *op)
+{
+	struct conv_row row;
+	struct member_row member = {0};
+	uint64_t from, to;
+	int rc = resolve(conn, op, &op->page.target, &row);
+
+	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	if (op->user != 0) {
+		if (row.kind == CONV_GROUP)
+			rc = member_load(conn, op->user, row.cid, &member);
+		op_fail(op, rights_see(&row, op->user, &member, false), NULL);
+	}
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	op->page.min_seq = op->user != 0 ? member_min_seq(&row, &member) : row.min_seq;
+	op->page.head = member_head(&row, &member);
+	if (op->page.want_facts)
+		conv_facts_fill(op, &row, &op->page.facts);
+	page_range(op, &from, &to);
+	return from <= to && op->page.limit > 0 ? page_rows(conn, op, from, to) : SQLITE_OK;
+}
+
+/* --- Sync --- */
+
+enum sync_column {
+	SYNC_CID, SYNC_KIND, SYNC_LO, SYNC_HI, SYNC_MIN_SEQ, SYNC_HISTORY, SYNC_HANDLE, SYNC_TITLE,
+	SYNC_LO_NAME, SYNC_HI_NAME, SYNC_LO_DISPLAY, SYNC_HI_DISPLAY,
+	SYNC_ROLE, SYNC_JOIN, SYNC_LEAVE, SYNC_READ, SYNC_DELIVERED, SYNC_MUTED,
+	SYNC_PEER_READ, SYNC_PEER_DELIVERED, SYNC_HEAD, SYNC_TS, SYNC_SENDER, SYNC_RE, SYNC_EDITED,
+	SYNC_DELETED, SYNC_ENTRY_KIND, SYNC_FROM, SYNC_CMID, SYNC_BODY,
+};
+
+static struct entry *
+sync_last(struct conn *conn, enum stmt stmt)
+{
+	const struct entry_columns at = {
+	    .stmt = stmt, .seq = SYNC_HEAD, .ts = SYNC_TS, .sender = SYNC_SENDER, .re = SYNC_RE,
+	    .edited = SYNC_EDITED, .deleted = SYNC_DELETED, .kind = SYNC_ENTRY_KIND,
+	    .from = SYNC_FROM, .cmid = SYNC_CMID, .body = SYNC_BODY, .data = -1,
+	};
+
+	return entry_read(conn, column_u64(conn, stmt, SYNC_CID), &at);
+}
+
+static void
+sync_seqs(struct conn *conn, enum stmt stmt, struct op_conv *view)
+{
+	struct conv_row row = {
+	    .kind = view->facts.kind,
+	    .min_seq = column_u64(conn, stmt, SYNC_MIN_SEQ),
+	    .history = column_u64(conn, stmt, SYNC_HISTORY) != 0,
+	    .head = column_u64(conn, stmt, SYNC_HEAD),
+	};
+	struct member_row member = {
+	    .exists = true,
+	    .join_seq = column_u64(conn, stmt, SYNC_JOIN),
+	    .left = !column_null(conn, stmt, SYNC_LEAVE),
+	    .leave_seq = column_u64(conn, stmt, SYNC_LEAVE),
+	};
+
+	if (row.head + 1 < row.min_seq)
+		row.head = row.min_seq - 1;
+	view->role = member.left ? ROLE_NONE : (enum role)column_u64(conn, stmt, SYNC_ROLE);
+	view->min_seq = member_min_seq(&row, &member);
+	view->head = member_head(&row, &member);
+}
+
+static void
+sync_peer(struct sqlite *s, struct conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+{
+	bool is_lo = view->facts.lo == op->user;
+	uint64_t peer = is_lo ? view->facts.hi : view->facts.lo;
+
+	view->peer_name = is_lo ? view->facts.hi_name : view->facts.lo_name;
+	view->title = slice_eq(view->peer_name, S("deleted")) ?
+	    view->peer_name :
+	    keep(op, conn, stmt, is_lo ? SYNC_HI_DISPLAY : SYNC_LO_DISPLAY);
+	view->peer_read = column_u64(conn, stmt, SYNC_PEER_READ);
+	view->peer_delivered = column_u64(conn, stmt, SYNC_PEER_DELIVERED);
+	marks_overlay(s, peer, view->cid, &view->peer_read, &view->peer_delivered);
+}
+
+static void
+sync_row(struct sqlite *s, struct conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+{
+	*view = (struct op_conv) {
+	    .cid = column_u64(conn, stmt, SYNC_CID),
+	    .facts = {
+		.kind = (enum conv_kind)column_u64(conn, stmt, SYNC_KIND),
+		.lo = column_u64(conn, stmt, SYNC_LO),
+		.hi = column_u64(conn, stmt, SYNC_HI),
+		.lo_name = keep(op, conn, stmt, SYNC_LO_NAME),
+		.hi_name = keep(op, conn, stmt, SYNC_HI_NAME),
+		.handle = keep(op, conn, stmt, SYNC_HANDLE),
+	    },
+	    .ts = column_u64(conn, stmt, SYNC_TS),
+	    .read = column_u64(conn, stmt, SYNC_READ),
+	    .delivered = column_u64(conn, stmt, SYNC_DELIVERED),
+	    .muted_until = column_u64(conn, stmt, SYNC_MUTED),
+	};
+	sync_seqs(conn, stmt, view);
+	marks_overlay(s, op->user, view->cid, &view->read, &view->delivered);
+	if (view->facts.kind == CONV_DIRECT)
+		sync_peer(s, conn, op, stmt, view);
+	else
+		view->title = keep(op, conn, stmt, SYNC_TITLE);
+	if (op->sync.preview && !column_null(conn, stmt, SYNC_HEAD))
+		view->last = sync_last(conn, stmt);
+}
+
+/* The named conversations as JSON, for json_each(): those that he left are listed only if they are named. */
+static slice
+cursors_json(struct op *op)
+{
+	struct buf json = {0};
+	slice text;
+
+	for (size_t i = 0; i < op->sync.cursor_count; i++)
+		buf_printf(&json, "%c%llu", i == 0 ? '[' : ',',
+		    (unsigned long long)op->sync.cursors[i].cid);
+	buf_put(&json, op->sync.cursor_count == 0 ? S("[]") : S("]"));
+	text = op_copy(op, buf_slice(&json));
+	buf_fini(&json);
+	return text;
+}
+
+static int
+read_sync(struct sqlite *s, struct conn *conn, struct op *op)
+{
+	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
+	size_t capacity = 0;
+	char epoch[EPOCH_BYTES];
+	int rc;
+
+	rc = stmt_start(conn, stmt, "iisi", op->user, (uint64_t)op->sync.preview, cursors_json(op),
+	    op->sync.only != 0 ? op->sync.only : (uint64_t)LIMIT_SYNC_CONVS);
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, stmt)) {
+		op->sync.items = grown(
+		    op, op->sync.items, op->sync.count, &capacity, sizeof(*op->sync.items));
+		sync_row(s, conn, op, stmt, &op->sync.items[op->sync.count]);
+		op->sync.count++;
+	}
+	stmt_end(conn, stmt);
+	sqlite_driver.epoch(&s->base, epoch);
+	op->sync.epoch = op_copy(op, slice_str(epoch));
+	return rc;
+}
+
+/* --- All of them --- */
+
+static int
+run(struct sqlite *s, struct conn *conn, struct op *op)
+{
+	switch ((enum op_kind)op->kind) {
+	case OP_AUTH:
+		return read_auth(conn, op);
+	case OP_RESUME:
+		return read_resume(conn, op);
+	case OP_SESSIONS:
+		return read_sessions(s, conn, op);
+	case OP_CHECK:
+		return read_check(s, conn, op);
+	case OP_SYNC:
+		return read_sync(s, conn, op);
+	case OP_PAGE:
+		return read_page(conn, op);
+	case OP_PROFILES:
+		return read_profiles(conn, op);
+	case OP_FIND:
+		return read_find(conn, op);
+	case OP_CONTACTS:
+		return read_contacts(conn, op);
+	case OP_LIVE:
+		return read_live(conn, op);
+	default:
+		panic("store: %s is not a read", op_name(op->kind));
+	}
+}
+
+/* Some need several statements; the others are a snapshot by themselves. */
+static bool
+needs_transaction(enum op_kind kind)
+{
+	return kind == OP_PAGE || kind == OP_CHECK || kind == OP_PROFILES || kind == OP_LIVE;
+}
+
+void
+sqlite_read_op(struct sqlite *s, struct conn *conn, struct op *op)
+{
+	bool transaction = needs_transaction((enum op_kind)op->kind);
+	int rc = SQLITE_OK;
+
+	op->fault = (struct fault) {0};
+	if (transaction)
+		rc = stmt_run(conn, STMT_BEGIN_READ, "");
+	if (rc == SQLITE_OK)
+		rc = run(s, conn, op);
+	if (transaction)
+		(void)stmt_run(conn, STMT_COMMIT, "");
+	if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return;
+	stat_add(STAT_STORE_ERRORS, 1);
+	log_warn("store", "read_failed", "op=%s code=%d why=\"%s\"", op_name((enum op_kind)op->kind), rc,
+	    sqlite3_errmsg(conn->db));
+	op_unavailable(op);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of the SQLite store and their versions. */
+#ifndef STORE_SCHEMA_H
+#define STORE_SCHEMA_H
+
+#include "store/sql.h"
+
+enum { SCHEMA_VERSION = 1 };
+
+/*
+ * Opens the file with all that every connection needs (WAL, FULL).  Makes it and migrates it if create; a newer
+ * schema, or a file of another program, is refused.  False with a message for people.
+ */
+bool schema_open(
+    struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/sql.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "base/panic.h"
+#include "base/stat.h"
+
+#define STATEMENT_AS_TEXT(name, text) [STMT_##name] = text,
+static const char *const texts[] = {STATEMENTS(STATEMENT_AS_TEXT)};
+
+/* --- Connections --- */
+
+static void
+say_cannot_open(
+    const char *path, int rc, int system_errno, bool create, char *ret_error, size_t size)
+{
+	const char *why = system_errno != 0 ? strerror(system_errno) : sqlite3_errstr(rc);
+	const char *advice = "";
+
+	if (system_errno == ENOENT && create)
+		advice = ": make the directory first";
+	else if (system_errno == EACCES || system_errno == EPERM || system_errno == EROFS)
+		advice = ": the user that runs confabd must own the directory and the files in it";
+	(void)snprintf(ret_error, size, "%s can't be opened: %s%s", path, why, advice);
+}
+
+int
+sql_open(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+	int rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
+
+	if (rc == SQLITE_OK && sqlite3_db_readonly(conn->db, "main") == 1) {
+		(void)snprintf(ret_error, error_size,
+		    "%s is read-only: the user that runs confabd must be allowed to write it", path);
+		rc = SQLITE_READONLY;
+	} else if (rc != SQLITE_OK) {
+		say_cannot_open(path, rc, conn->db != NULL ? sqlite3_system_errno(conn->db) : 0,
+		    create, ret_error, error_size);
+	}
+	if (rc != SQLITE_OK) {
+		sql_close(conn);
+		return rc;
+	}
+	(void)sqlite3_extended_result_codes(conn->db, 1);
+	(void)sqlite3_busy_timeout(conn->db, SQL_BUSY_MS);
+	return SQLITE_OK;
+}
+
+void
+sql_close(struct conn *conn)
+{
+	int rc;
+
+	for (size_t i = 0; i < STMT_MAX; i++) {
+		(void)sqlite3_finalize(conn->stmts[i]);
+		conn->stmts[i] = NULL;
+	}
+	if (conn->db == NULL)
+		return;
+	rc = sqlite3_close(conn->db);
+	assert(rc != SQLITE_BUSY); /* every statement was finalized */
+	conn->db = NULL;
+}
+
+int
+conn_exec(struct conn *conn, const char *sql)
+{
+	return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
+}
+
+/* --- Statements --- */
+
+static int
+stmt_prepare(struct conn *conn, enum stmt stmt)
+{
+	if (conn->stmts[stmt] != NULL)
+		return SQLITE_OK;
+	return sqlite3_prepare_v3(
+	    conn->db, texts[stmt], -1, SQLITE_PREPARE_PERSISTENT, &conn->stmts[stmt], NULL);
+}
+
+static int
+bind_one(sqlite3_stmt *prepared, int index, char type, va_list *ap)
+{
+	slice s;
+
+	switch (type) {
+	case 'i':
+		return sqlite3_bind_int64(prepared, index, (sqlite3_int64)va_arg(*ap, uint64_t));
+	case 's':
+		s = va_arg(*ap, slice);
+		return sqlite3_bind_text64(
+		    prepared, index, s.ptr, s.len, SQLITE_STATIC, SQLITE_UTF8);
+	case 'b':
+		s = va_arg(*ap, slice);
+		return sqlite3_bind_blob64(prepared, index, s.ptr, s.len, SQLITE_STATIC);
+	case 'n':
+		return sqlite3_bind_null(prepared, index);
+	default:
+		panic("store: no such parameter type: %c", type);
+	}
+}
+
+static int
+stmt_startv(struct conn *conn, enum stmt stmt, const char *types, va_list *ap)
+{
+	int rc = stmt_prepare(conn, stmt);
+
+	for (int i = 0; rc == SQLITE_OK && types[i] != '\0'; i++)
+		rc = bind_one(conn->stmts[stmt], i + 1, types[i], ap);
+	if (rc != SQLITE_OK)
+		return rc;
+	assert(sqlite3_bind_parameter_count(conn->stmts[stmt]) == (int)strlen(types));
+	if (conn->counts)
+		stat_add(STAT_STORE_STATEMENTS, 1);
+	return sqlite3_step(conn->stmts[stmt]);
+}
+
+int
+stmt_start(struct conn *conn, enum stmt stmt, const char *types, ...)
+{
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = stmt_startv(conn, stmt, types, &ap);
+	va_end(ap);
+	return rc;
+}
+
+int
+stmt_next(struct conn *conn, enum stmt stmt)
+{
+	return sqlite3_step(conn->stmts[stmt]);
+}
+
+void
+stmt_end(struct conn *conn, enum stmt stmt)
+{
+	(void)sqlite3_reset(conn->stmts[stmt]);
+}
+
+int
+stmt_run(struct conn *conn, enum stmt stmt, const char *types, ...)
+{
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = stmt_startv(conn, stmt, types, &ap);
+	va_end(ap);
+	stmt_end(conn, stmt);
+	assert(rc != SQLITE_ROW);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int
+stmt_number(struct conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...)
+{
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = stmt_startv(conn, stmt, types, &ap);
+	va_end(ap);
+	if (rc == SQLITE_ROW)
+		*ret = column_u64(conn, stmt, 0);
+	else if (rc == SQLITE_DONE)
+		*ret = 0;
+	stmt_end(conn, stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+uint64_t
+column_u64(struct conn *conn, enum stmt stmt, int column)
+{
+	return (uint64_t)sqlite3_column_int64(conn->stmts[stmt], column);
+}
+
+bool
+column_null(struct conn *conn, enum stmt stmt, int column)
+{
+	return sqlite3_column_type(conn->stmts[stmt], column) == SQLITE_NULL;
+}
+
+slice
+column_slice(struct conn *conn, enum stmt stmt, int column)
+{
+	const char *text;
+
+	if (column_null(conn, stmt, column))
+		return SLICE_NONE;
+	text = (const char *)sqlite3_column_blob(conn->stmts[stmt], column);
+	return slice_of(text != NULL ? text : "",
+	    (size_t)sqlite3_column_bytes(conn->stmts[stmt], column));
+}

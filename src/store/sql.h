@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection to SQLite with its statements: every statement that the store runs stands in the table below,
+ * is prepared at its first use and kept.  Only bound parameters.  A connection is used by one thread at a time.
+ * Functions return SQLite's extended result codes; 0 is SQLITE_OK.
+ */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+
+#include <sqlite3.h>
+
+#include "base/slice.h"
+
+#define SQL_NAME(alias) "CASE WHEN " alias ".disabled = 2 THEN 'deleted' ELSE " alias ".name END"
+#define SQL_ENTRY                                                                                      \
+	"SELECT m.seq, m.ts, m.sender, m.re, m.edited, m.deleted, m.kind, "                            \
+	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, m.body, m.data "                              \
+	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
+	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
+#define SQL_SYNC                                                                                       \
+	"SELECT c.cid, c.kind, c.lo, c.hi, c.min_seq, c.history, c.handle, c.title, "                  \
+	SQL_NAME("a") ", " SQL_NAME("b") ", a.display, b.display, "                                    \
+	"m.role, m.join_seq, m.leave_seq, m.read_seq, m.delivered_seq, m.muted_until, "                \
+	"p.read_seq, p.delivered_seq, x.seq, x.ts, x.sender, x.re, x.edited, x.deleted, "              \
+	"CASE WHEN ?2 THEN x.kind END, coalesce(" SQL_NAME("s") ", 'deleted'), x.cmid, "               \
+	"CASE WHEN ?2 THEN substr(x.body, 1, 256) END "                                                \
+	"FROM member m JOIN conv c ON c.cid = m.cid "                                                  \
+	"LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                             \
+	"LEFT JOIN member p ON p.user = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "              \
+	"AND p.cid = m.cid "                                                                           \
+	"LEFT JOIN msg x ON x.cid = m.cid AND x.seq = (SELECT max(seq) FROM msg "                      \
+	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, 9007199254740991)) "                       \
+	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
+	"WHERE m.user = ?1 AND (m.leave_seq IS NULL OR "                                               \
+	"(m.leave_seq > 0 AND m.cid IN (SELECT value FROM json_each(?3)))) "
+#define SQL_USER "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
+	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
+	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)) "
+
+#define STATEMENTS(X)                                                                                  \
+	/* Transactions and the store itself */                                                        \
+	X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+	X(BEGIN_READ, "BEGIN")                                                                         \
+	X(COMMIT, "COMMIT")                                                                            \
+	X(ROLLBACK, "ROLLBACK")                                                                        \
+	X(DATA_VERSION, "PRAGMA data_version")                                                         \
+	X(META, "SELECT epoch, admin_revision, schema_version FROM meta WHERE id = 1")                 \
+	X(META_OPENED, "UPDATE meta SET opened = opened + 1, epoch = coalesce(epoch, ?1) WHERE id = 1") \
+	X(META_ADMIN, "UPDATE meta SET admin_revision = admin_revision + 1 WHERE id = 1")              \
+	/* Conversations and who may write there */                                                    \
+	X(CONV, "SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, " \
+	    SQL_NAME("a") ", " SQL_NAME("b") ", x.seq, x.ts FROM conv c "                              \
+	    "LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                         \
+	    "LEFT JOIN msg x ON x.cid = c.cid AND x.seq = (SELECT max(seq) FROM msg WHERE cid = c.cid) " \
+	    "WHERE c.cid = ?1")                                                                        \
+	X(CONV_BY_HANDLE, "SELECT cid FROM conv WHERE handle = ?1")                                    \
+	X(CONV_ADD, "INSERT INTO conv (kind, lo, hi, created) VALUES (1, ?1, ?2, ?3)")                 \
+	X(DIRECT, "SELECT cid FROM direct WHERE lo = ?1 AND hi = ?2")                                  \
+	X(DIRECT_ADD, "INSERT INTO direct (lo, hi, cid) VALUES (?1, ?2, ?3)")                          \
+	X(MEMBER, "SELECT role, join_seq, leave_seq, read_seq, delivered_seq, muted_until, banned "    \
+	    "FROM member WHERE user = ?1 AND cid = ?2")                                                \
+	X(MEMBER_ADD, "INSERT INTO member (user, cid, role, join_seq) VALUES (?1, ?2, 1, 1)")          \
+	X(MEMBER_MARKS, "UPDATE member SET read_seq = max(read_seq, ?3), "                             \
+	    "delivered_seq = max(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                     \
+	X(PEER, "SELECT u.accept, EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = ?2 AND state = 4) " \
+	    "OR EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 4), "          \
+	    "EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 3) "              \
+	    "FROM user u WHERE u.id = ?2 AND u.disabled <> 2")                                         \
+	/* Entries */                                                                                  \
+	X(MSG_ADD, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) "               \
+	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                             \
+	X(MSG_BY_CMID, "SELECT seq, ts, re, edited, deleted, kind, body, data FROM msg "               \
+	    "WHERE cmid = ?1 AND cid = ?2 AND sender = ?3")                                            \
+	X(MSG_BY_SEQ, "SELECT sender, ts, cmid, body FROM msg WHERE cid = ?1 AND seq = ?2")            \
+	X(PAGE_OLDEST, SQL_ENTRY "LIMIT ?4")                                                           \
+	X(PAGE_NEWEST, SQL_ENTRY "DESC LIMIT ?4")                                                      \
+	X(SYNC, SQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                    \
+	X(SYNC_ONE, SQL_SYNC "AND m.cid = ?4")                                                         \
+	/* Accounts */                                                                                 \
+	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \
+	    "VALUES (?1, ?2, ?3, ?4, ?5, ?5)")                                                         \
+	X(USER_ID, "SELECT id FROM user WHERE name = ?1 AND disabled <> 2")                            \
+	X(USER_HASH, "SELECT password_hash FROM user WHERE id = ?1 AND disabled = 0")                  \
+	X(USER_SET_HASH, "UPDATE user SET password_hash = ?2 WHERE id = ?1")                           \
+	X(USER_SET_PROFILE, "UPDATE user SET display = coalesce(?2, display), folded = coalesce(?3, folded), " \
+	    "status = coalesce(?4, status), accept = coalesce(?5, accept) WHERE id = ?1")              \
+	X(USER_SEEN, "UPDATE user SET seen = max(seen, ?2) WHERE id = ?1")                             \
+	X(USER_DISABLE, "UPDATE user SET disabled = 1 WHERE id = ?1")                                  \
+	X(USER_PROFILE, "SELECT display, status, accept FROM user WHERE id = ?1")                      \
+	X(AUTH_NAME, "SELECT id, name, display, password_hash FROM user WHERE name = ?1 AND disabled = 0") \
+	X(AUTH_ID, "SELECT id, name, display, password_hash FROM user WHERE id = ?1 AND disabled = 0") \
+	X(PROFILE_NAME, SQL_USER "FROM user u WHERE u.name = ?2 AND u.disabled <> 2")                  \
+	X(PROFILE_ID, SQL_USER "FROM user u WHERE u.id = ?2 AND u.disabled <> 2")                      \
+	X(FIND, SQL_USER "FROM user u WHERE u.disabled = 0 AND u.id IN ("                              \
+	    "SELECT * FROM (SELECT id FROM user WHERE name >= ?2 AND name < ?3 AND disabled = 0 "      \
+	    "ORDER BY name LIMIT ?4) UNION "                                                           \
+	    "SELECT * FROM (SELECT id FROM user WHERE folded >= ?2 AND folded < ?3 AND disabled = 0 "  \
+	    "ORDER BY folded, name LIMIT ?4)) ORDER BY u.name LIMIT ?4")                               \
+	X(FIND_EXACT, SQL_USER "FROM user u WHERE u.name = ?2 AND u.disabled = 0")                     \
+	X(CONTACTS, "SELECT peer FROM contact WHERE user = ?1 AND state = 3 LIMIT ?2")                 \
+	/* Sessions */                                                                                 \
+	X(TOKEN_ADD, "INSERT INTO token (hash, session, user, device, ip, created, seen) "             \
+	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)")                                                     \
+	X(TOKEN, "SELECT t.user, t.session, u.name, u.display FROM token t JOIN user u ON u.id = t.user " \
+	    "WHERE t.hash = ?1 AND t.seen >= ?2 AND u.disabled = 0")                                   \
+	X(TOKEN_USER, "SELECT user FROM token WHERE hash = ?1")                                        \
+	X(TOKENS, "SELECT session, device, ip, created, seen FROM token WHERE user = ?1 "              \
+	    "ORDER BY seen, session LIMIT ?2")                                                         \
+	X(TOKEN_SEEN, "UPDATE token SET seen = max(seen, ?2), ip = coalesce(?3, ip) WHERE session = ?1") \
+	X(TOKEN_LIVE, "SELECT 1 FROM token WHERE session = ?1")                                        \
+	X(TOKEN_OF, "SELECT 1 FROM token WHERE session = ?1 AND user = ?2")                            \
+	X(TOKEN_OTHERS, "SELECT 1 FROM token WHERE user = ?1 AND session <> ?2 LIMIT 1")               \
+	X(TOKEN_DROP, "DELETE FROM token WHERE session = ?1 AND user = ?2")                            \
+	X(TOKENS_DROP_BUT, "DELETE FROM token WHERE user = ?1 AND session <> ?2")                      \
+	X(TOKENS_EXPIRE, "DELETE FROM token WHERE user = ?1 AND seen < ?2")
+
+#define STATEMENT_AS_ENUM(name, text) STMT_##name,
+enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
+
+enum { SQL_BUSY_MS = 2000 };
+
+struct conn {
+	sqlite3 *db; /* owned; NULL while closed */
+	sqlite3_stmt *stmts[STMT_MAX];
+	bool counts; /* its statements are the writer's, and counted */
+};
+
+/* An existing file is opened, a missing one made where create says so; on failure with SQLite's or the system's words. */
+int sql_open(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+/* Also rolls back. */
+void sql_close(struct conn *conn);
+/* SQL without parameters, several statements. */
+int conn_exec(struct conn *conn, const char *sql);
+
+/*
+ * Binds and takes the first step: SQLITE_ROW, SQLITE_DONE or an error.  types has a letter for each parameter:
+ * 'i' uint64_t, 's' slice as text (absent: NULL), 'b' slice as blob, 'n' NULL.  stmt_end() must follow.
+ */
+int stmt_start(struct conn *conn, enum stmt stmt, const char *types, ...);
+int stmt_next(struct conn *conn, enum stmt stmt);
+void stmt_end(struct conn *conn, enum stmt stmt);
+/* All of it for a statement that gives no rows: SQLITE_OK or an error. */
+int stmt_run(struct conn *conn, enum stmt stmt, const char *types, ...);
+/* The first column of the only row as a number; 0 where there is no row. */
+int stmt_number(struct conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...);
+
+uint64_t column_u64(struct conn *conn, enum stmt stmt, int column);
+/* Valid until the next step or end; absent where it is NULL. */
+slice column_slice(struct conn *conn, enum stmt stmt, int column);
+bool column_null(struct conn *conn, enum stmt stmt, int column);
+
+#endif
