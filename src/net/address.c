@@ -7,7 +7,7 @@
 
 static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-/* sockaddr_storage is copied out and in, never cast: its bytes have no other type's alignment rules then. */
+/* sockaddr_storage is copied out and in, never cast: no question of aliasing arises. */
 void
 peer_set(struct peer *peer, const struct sockaddr_storage *address)
 {
@@ -97,7 +97,8 @@ address_parse(const char *text, struct sockaddr_storage *ret_address, socklen_t 
 	in_port_t port;
 	int family = AF_UNSPEC;
 
-	if (colon != NULL && (size_t)(colon - text) < sizeof(host) && port_parse(colon + 1, &port) == 0) {
+	if (colon != NULL && (size_t)(colon - text) < sizeof(host) &&
+	    port_parse(colon + 1, &port) == 0) {
 		memcpy(host, text, (size_t)(colon - text));
 		host[colon - text] = '\0';
 		family = host_parse(host, &in4, &in6);

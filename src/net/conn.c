@@ -361,6 +361,13 @@ input_ended(struct conn *conn)
 }
 
 static void
+offer_soon(struct conn *conn)
+{
+	if (!list_linked(&conn->offer))
+		list_push_back(&conn->reactor->offers, &conn->offer);
+}
+
+static void
 read_plain(struct conn *conn)
 {
 	struct reactor *r = conn->reactor;
@@ -389,30 +396,28 @@ read_tls_stopped(struct conn *conn, enum tls_result why)
 		conn_flag(conn, CONN_READ_BLOCKED);
 		conn_touch(conn);
 	}
-	/* What waits to be written may have waited for the handshake. */
-	if (conn->out != NULL && why == TLS_WANT_READ)
-		conn_touch(conn);
 }
 
 static void
 read_tls(struct conn *conn)
 {
-	struct reactor *r = conn->reactor;
 	enum tls_result why = TLS_DONE;
-	size_t got = 0, n;
+	size_t got = 0, n = 1;
 
-	while (takes_input(conn) && got < LIMIT_READ_BYTES) {
-		if ((n = tls_read(conn, r->scratch, LIMIT_READ_BYTES, &why)) == 0) {
-			if (!conn_is(conn, CONN_CLOSING))
-				read_tls_stopped(conn, why);
-			return;
-		}
+	while (takes_input(conn) && got < LIMIT_READ_BYTES && n > 0) {
+		n = tls_read(conn, conn->reactor->scratch, LIMIT_READ_BYTES, &why);
 		got += n;
-		input_arrived(conn, r->scratch, n);
+		if (n > 0)
+			input_arrived(conn, conn->reactor->scratch, n);
+		else
+			read_tls_stopped(conn, why);
 	}
 	/* Epoll doesn't know of what was decrypted already. */
-	if (takes_input(conn) && tls_pending(conn) && !list_linked(&conn->offer))
-		list_push_back(&r->offers, &conn->offer);
+	if (n > 0 && takes_input(conn) && tls_pending(conn))
+		offer_soon(conn);
+	/* What is to be written may have waited for the handshake. */
+	if (conn->out != NULL)
+		conn_touch(conn);
 }
 
 static void
@@ -433,13 +438,6 @@ conn_offer_again(struct conn *conn)
 		input_offer_kept(conn);
 	if (conn->tls != NULL)
 		conn_read(conn);
-}
-
-static void
-offer_soon(struct conn *conn)
-{
-	if (!list_linked(&conn->offer))
-		list_push_back(&conn->reactor->offers, &conn->offer);
 }
 
 void
@@ -531,7 +529,7 @@ conn_event(struct conn *conn, uint32_t events)
 
 		if (retry)
 			conn_unflag(conn, CONN_READ_BLOCKED);
-		/* What was kept over a pause is offered first, later in this turn; the socket will tell again. */
+		/* What was kept over a pause is offered first, later in this turn. */
 		if (list_linked(&conn->offer))
 			return;
 		if (retry || (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0)

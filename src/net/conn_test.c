@@ -281,6 +281,41 @@ a_half_close_waits_for_a_pause_and_does_not_spin(void **state)
 	assert_int_equal(p.closed, 0);
 }
 
+static bool
+resume_in_hook(void *cookie)
+{
+	(void)cookie;
+	if (p.conn != NULL && conn_is(p.conn, CONN_PAUSED)) {
+		p.pause_after++;
+		conn_resume(p.conn);
+	}
+	return false;
+}
+
+static void
+note_lines(struct conn *conn)
+{
+	assert_int_equal(p.line_count, 4);
+	probe_eof(conn);
+}
+
+static const struct conn_ops noting_ops = { .input = probe_input, .eof = note_lines, .closed = probe_closed };
+
+/* Resumed late in a turn: the next one finds both kept lines and the end, and they keep their order. */
+static void
+kept_input_comes_before_the_end(void **state)
+{
+	(void)state;
+	conn_set_ops(p.conn, &noting_ops);
+	p.lines = true;
+	p.pause_after = 1;
+	reactor_on_turn(r, resume_in_hook, NULL);
+	put_text(client, "one\ntwo\nthree\nfour\n");
+	assert_int_equal(shutdown(client, SHUT_WR), 0);
+	turns_until(r, p.eofs == 1);
+	got_is("one\ntwo\nthree\nfour\n");
+}
+
 static void
 what_was_not_consumed_is_unread_at_eof(void **state)
 {
@@ -564,7 +599,8 @@ finish_survives_unread_input(void **state)
 	conn_write(p.conn, S("too_large\n"));
 	conn_finish(p.conn, CLOSE_TOO_LARGE);
 	for (size_t sent = 0; sent < sizeof(noise);) {
-		ssize_t n = send(client, noise + sent, sizeof(noise) - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		size_t rest = sizeof(noise) - sent;
+		ssize_t n = send(client, noise + sent, rest, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		assert_true(n > 0 || errno == EAGAIN);
 		sent += n > 0 ? (size_t)n : 0;
@@ -825,6 +861,7 @@ main(void)
 		TEST(new_ops_are_offered_the_rest),
 		TEST(answers_after_a_half_close),
 		TEST(a_half_close_waits_for_a_pause_and_does_not_spin),
+		TEST(kept_input_comes_before_the_end),
 		TEST(what_was_not_consumed_is_unread_at_eof),
 		TEST(a_reset_is_noticed_while_paused),
 		TEST(a_reset_is_noticed_while_reading),

@@ -191,12 +191,13 @@ tell_epoll(struct conn *conn)
 {
 	struct epoll_event event = { .events = interest_of(conn), .data.u64 = conn->id << 8 >> 8 };
 	bool detached = conn_is(conn, CONN_DETACHED);
+	int how = detached ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
 	if (detached && conn_is(conn, CONN_PAUSED) && !conn_is(conn, CONN_FINISHING))
 		return;
 	if (!detached && event.events == conn->interest)
 		return;
-	if (epoll_ctl(conn->reactor->epoll_fd, detached ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, conn->fd, &event) < 0) {
+	if (epoll_ctl(conn->reactor->epoll_fd, how, conn->fd, &event) < 0) {
 		conn_close(conn, CLOSE_ERROR);
 		return;
 	}

@@ -102,7 +102,7 @@ enum conn_flag {
 	CONN_READ_BLOCKED = 1 << 5, /* TLS must write before it can read on */
 	CONN_WANT_DRAINED = 1 << 6,
 	CONN_FINISHING = 1 << 7,
-	CONN_LINGERING = 1 << 8,  /* all is written and our side shut down; input is discarded until the peer ends */
+	CONN_LINGERING = 1 << 8,  /* our side is shut down; input is discarded until theirs is */
 	CONN_CLOSING = 1 << 9,	  /* on the reactor's closing list */
 	CONN_DETACHED = 1 << 10,  /* taken out of epoll: a hung-up peer whose input waits for resume */
 };

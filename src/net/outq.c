@@ -128,11 +128,14 @@ void
 outq_write(struct outq **q, slice bytes)
 {
 	size_t used = tail_append(*q, bytes), rest = bytes.len - used;
+	uint32_t chunk = (*q)->chunk * 2;
 	struct run *run;
 
 	if (rest == 0)
 		return;
-	(*q)->chunk = (*q)->chunk == 0 ? CHUNK_MIN : (*q)->chunk >= CHUNK_MAX ? CHUNK_MAX : (*q)->chunk * 2;
+	if (chunk < CHUNK_MIN)
+		chunk = CHUNK_MIN;
+	(*q)->chunk = chunk < CHUNK_MAX ? chunk : CHUNK_MAX;
 	run = run_create(rest > (*q)->chunk ? rest : (*q)->chunk);
 	memcpy(run->bytes, bytes.ptr + used, rest);
 	run->len = (uint32_t)rest;

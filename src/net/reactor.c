@@ -13,7 +13,7 @@
 #include "base/stat.h"
 #include "net/net_internal.h"
 
-/* What an epoll event names, in the top byte of its data; the rest is a slot, with its generation for connections. */
+/* The top byte of an event's data; the rest is a slot, for connections with its generation. */
 enum { TAG_CONN = 0, TAG_WAKE = 1, TAG_WATCH = 2, TAG_SHIFT = 56 };
 
 _Thread_local const struct reactor *reactor_current;

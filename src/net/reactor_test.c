@@ -92,7 +92,7 @@ two_reactors_write_to_each_other_in_order(void **state)
 	}
 }
 
-static unsigned self_mails, hook_calls;
+static unsigned self_mails, hook_calls, wake_calls;
 
 static void
 self_deliver(void *cookie, struct mail *first)
@@ -113,6 +113,15 @@ hook_three_times(void *cookie)
 	return ++hook_calls < 3;
 }
 
+/* The beginning of a turn comes before its end. */
+static void
+count_wake(void *cookie)
+{
+	(void)cookie;
+	wake_calls++;
+	assert_true(wake_calls > hook_calls);
+}
+
 static void
 mail_to_oneself_and_hooks_keep_it_awake(void **state)
 {
@@ -123,10 +132,12 @@ mail_to_oneself_and_hooks_keep_it_awake(void **state)
 	o.reactor = reactor_create(0);
 	reactor_add_mailbox(o.reactor, &o.in, self_deliver, &o.in);
 	reactor_on_turn(o.reactor, hook_three_times, NULL);
+	reactor_on_wake(o.reactor, count_wake, NULL);
 	mail_post(&o.in.box, &mail);
 	reactor_run(o.reactor); /* would hang if anything waited for an event */
 	assert_int_equal(self_mails, 100);
 	assert_true(hook_calls >= 3);
+	assert_int_equal(wake_calls, hook_calls);
 	reactor_destroy(&o.reactor);
 	assert_null(o.reactor);
 }

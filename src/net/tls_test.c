@@ -49,11 +49,21 @@ write_pem(const char *path, X509 *cert, EVP_PKEY *key)
 	assert_int_equal(fclose(to), 0);
 }
 
-static int
-group_setup(void **state)
+static void
+files_make(void)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = certificate_make(key);
+
+	write_pem(cert_file, cert, NULL);
+	write_pem(key_file, NULL, key);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static int
+group_setup(void **state)
+{
 	char error[256];
 
 	(void)state;
@@ -61,10 +71,7 @@ group_setup(void **state)
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(cert_file, sizeof(cert_file), "%s/cert.pem", dir);
 	(void)snprintf(key_file, sizeof(key_file), "%s/key.pem", dir);
-	write_pem(cert_file, cert, NULL);
-	write_pem(key_file, NULL, key);
-	X509_free(cert);
-	EVP_PKEY_free(key);
+	files_make();
 	context = tls_context_create(cert_file, key_file, error, sizeof(error));
 	assert_non_null(context);
 	return 0;
@@ -454,6 +461,36 @@ files_that_are_none_are_told(void **state)
 	assert_null(tls_context_create(cert_file, cert_file, error, sizeof(error)));
 }
 
+/* The serial number stays, the key changes: that is how the client tells them apart. */
+static void
+renewed_files_are_for_new_connections(void **state)
+{
+	char error[200], none[128];
+	EVP_PKEY *first, *second;
+	struct buf back = {0};
+
+	(void)setup(state);
+	p.echo = true;
+	handshake();
+	first = EVP_PKEY_dup(X509_get0_pubkey(SSL_get0_peer_certificate(client)));
+	files_make();
+	(void)snprintf(none, sizeof(none), "%s/none.pem", dir);
+	assert_int_equal(tls_context_reload(context, none, none, error, sizeof(error)), -1);
+	assert_non_null(strstr(error, none));
+	assert_int_equal(tls_context_reload(context, cert_file, key_file, error, sizeof(error)), 0);
+	client_write("old", 3); /* lives on */
+	assert_int_equal(client_read(&back, 3), SSL_ERROR_NONE);
+	buf_fini(&back);
+	(void)teardown(state);
+
+	(void)setup(state);
+	handshake();
+	second = X509_get0_pubkey(SSL_get0_peer_certificate(client));
+	assert_int_equal(EVP_PKEY_eq(first, second), 0);
+	EVP_PKEY_free(first);
+	(void)teardown(state);
+}
+
 static void
 a_listener_without_a_certificate_says_so(void **state)
 {
@@ -487,6 +524,7 @@ main(void)
 		TEST(finishing_during_the_handshake_closes),
 		TEST(early_output_waits_for_the_handshake),
 		cmocka_unit_test(files_that_are_none_are_told),
+		cmocka_unit_test(renewed_files_are_for_new_connections),
 		cmocka_unit_test(a_listener_without_a_certificate_says_so),
 	};
 
