@@ -196,6 +196,7 @@ def test_sigterm_drains(confabd, transport):
     server = confabd(config={"drain_ms": 8000})
     alice, bob = register(server, "alice", transport), register(server, "bob", transport, sync=True)
     idle = Client(server.port, transport)
+    idle.call("hello")
     ids = alice.post_all([("send", {"to": "@bob", "body": f"m{i}", "cmid": f"c{i}"}) for i in range(60)])
     alice.answer(ids[0])
     start = time.monotonic()

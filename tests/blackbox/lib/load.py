@@ -1,6 +1,7 @@
 """Many senders at once, each with a window of unanswered sends, that remember what was answered."""
 
 import asyncio
+import contextlib
 import json
 
 import websockets
@@ -61,6 +62,13 @@ class Sender:
                     break
         except (ConnectionError, EOFError, websockets.ConnectionClosed):
             self.ended = True
+            await self.rest(waiting)
+
+    async def rest(self, waiting):
+        """What had arrived before a send found the connection ended."""
+        with contextlib.suppress(ConnectionError, EOFError, websockets.ConnectionClosed):
+            while await self.one(waiting):
+                pass
 
     async def one(self, waiting):
         text = await self.wire.recv()
