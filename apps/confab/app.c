@@ -28,8 +28,8 @@ on_signal(int number)
 void
 app_catch_signals(void)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction action = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
 
 	(void)sigprocmask(SIG_SETMASK, NULL, &waiting_mask);
 	for (size_t i = 0; i < LEN(numbers); i++)
@@ -74,11 +74,13 @@ app_init(struct app *app, const struct options *opt)
 {
 	const char *server = opt->server != NULL ? opt->server : getenv("CONFAB_SERVER");
 
-	*app = (struct app) { .opt = opt, .give_up_ms = UINT64_MAX };
+	*app = (struct app){.opt = opt, .give_up_ms = UINT64_MAX};
 	if (server == NULL || server[0] == '\0')
 		server = "127.0.0.1:" ADDRESS_PORT_DEFAULT;
 	if (!address_parse(slice_str(server), &app->server)) {
-		app_say("\"%s\" is no server's address; write HOST:PORT, or confabs://HOST:PORT for TLS", server);
+		app_say("\"%s\" is no server's address; write HOST:PORT, or confabs://HOST:PORT "
+			"for TLS",
+		    server);
 		app->exit_code = EXIT_USAGE;
 		return false;
 	}
@@ -108,9 +110,11 @@ app_open_vault(struct app *app, slice name)
 	if (slice_starts(name, S("@")))
 		name = slice_of(name.ptr + 1, name.len - 1);
 	for (size_t i = 0; i < name.len && i < VAULT_NAME_MAX; i++)
-		folded[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + 32 : name.ptr[i]);
+		folded[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + 32
+									    : name.ptr[i]);
 	if (name.len > VAULT_NAME_MAX || !vault_name_valid(slice_str(folded))) {
-		app_say("that is no user's name: it has 2 to 32 of a-z 0-9 _ . - and begins with a letter or digit");
+		app_say("that is no user's name: it has 2 to 32 of a-z 0-9 _ . - and begins with a "
+			"letter or digit");
 		app->exit_code = EXIT_USAGE;
 		return false;
 	}
@@ -118,8 +122,8 @@ app_open_vault(struct app *app, slice name)
 	vault_close(&app->vault);
 	rc = vault_open(buf_slice(&app->root), &app->server, slice_str(folded), &app->vault);
 	if (rc < 0) {
-		app_say("%.*s: %s; the login and what is not sent yet are kept there", SLICE_ARG(buf_slice(&app->root)),
-		    strerror(-rc));
+		app_say("%.*s: %s; the login and what is not sent yet are kept there",
+		    SLICE_ARG(buf_slice(&app->root)), strerror(-rc));
 		app->exit_code = EXIT_LOGIN;
 		return false;
 	}
@@ -141,12 +145,13 @@ app_choose_user(struct app *app, struct buf *ret_name)
 bool
 app_open_logged_in(struct app *app)
 {
-	struct buf name = { 0 }, token = { 0 };
+	struct buf name = {0}, token = {0};
 	bool fine = false;
 
 	app->exit_code = EXIT_LOGIN;
 	if (!app_choose_user(app, &name)) {
-		app_say("nobody is logged in at %s; run: confab login NAME (or: confab register NAME)",
+		app_say(
+		    "nobody is logged in at %s; run: confab login NAME (or: confab register NAME)",
 		    app->server_text);
 	} else if (app_open_vault(app, buf_slice(&name))) {
 		fine = vault_token_load(app->vault, &token) == 0;
@@ -175,14 +180,15 @@ put_trouble(struct app *app, struct buf *to)
 static void
 tell_trouble(struct app *app)
 {
-	struct buf why = { 0 };
+	struct buf why = {0};
 
 	if (app->told_trouble)
 		return;
 	app->told_trouble = true;
 	put_trouble(app, &why);
 	if (app->was_ready)
-		app_say("the connection to %s is lost (%s); trying again", app->server_text, buf_head(&why));
+		app_say("the connection to %s is lost (%s); trying again", app->server_text,
+		    buf_head(&why));
 	else
 		app_say("can't connect to %s: %s; trying again", app->server_text, buf_head(&why));
 	buf_fini(&why);
@@ -191,7 +197,7 @@ tell_trouble(struct app *app)
 static void
 sent_away(struct app *app)
 {
-	struct buf why = { 0 };
+	struct buf why = {0};
 
 	put_trouble(app, &why);
 	app_say("%s; not trying again", buf_head(&why));
@@ -202,7 +208,8 @@ sent_away(struct app *app)
 static void
 session_ended(struct app *app)
 {
-	app_say("the session has ended; log in again: confab login %.*s", SLICE_ARG(vault_user(app->vault)));
+	app_say("the session has ended; log in again: confab login %.*s",
+	    SLICE_ARG(vault_user(app->vault)));
 	app_end(app, EXIT_LOGIN);
 }
 
@@ -247,17 +254,20 @@ on_login_failed(struct client *client, const struct client_error *error, void *c
 void
 app_hooks(struct client_hooks *ret_hooks)
 {
-	*ret_hooks = (struct client_hooks) { .state = on_state, .login_failed = on_login_failed };
+	*ret_hooks = (struct client_hooks){.state = on_state, .login_failed = on_login_failed};
 }
 
 bool
 app_make_client(struct app *app, bool follow, const struct client_hooks *hooks)
 {
 	char host[65] = "", device[96];
-	struct client_config config = { .server = app->server, .follow = follow, .sends_max = 1,
-		.backlog = app->opt->backlog >= 0 ? (unsigned)app->opt->backlog : 50, .hooks = hooks,
-		.cookie = app };
-	struct buf shown = { 0 };
+	struct client_config config = {.server = app->server,
+	    .follow = follow,
+	    .sends_max = 1,
+	    .backlog = app->opt->backlog >= 0 ? (unsigned)app->opt->backlog : 50,
+	    .hooks = hooks,
+	    .cookie = app};
+	struct buf shown = {0};
 	int rc = 0;
 
 	(void)gethostname(host, sizeof(host) - 1);
@@ -271,7 +281,8 @@ app_make_client(struct app *app, bool follow, const struct client_hooks *hooks)
 	if (app->vault != NULL)
 		rc = client_use_vault(app->client, app->vault);
 	if (rc < 0) {
-		app_say("the login in %.*s can't be read: %s", SLICE_ARG(buf_slice(&app->root)), strerror(-rc));
+		app_say("the login in %.*s can't be read: %s", SLICE_ARG(buf_slice(&app->root)),
+		    strerror(-rc));
 		app->exit_code = EXIT_LOGIN;
 	}
 	return rc == 0;
@@ -288,18 +299,18 @@ wait_until(const struct app *app)
 bool
 app_turn(struct app *app, int fd)
 {
-	struct pollfd fds[2] = { { .fd = client_fd(app->client), .events = client_wants(app->client) },
-		{ .fd = fd, .events = POLLIN } };
+	struct pollfd fds[2] = {{.fd = client_fd(app->client), .events = client_wants(app->client)},
+	    {.fd = fd, .events = POLLIN}};
 	uint64_t now_ms = clock_mono_ms(), until = wait_until(app);
-	struct timespec wait = { 0 };
+	struct timespec wait = {0};
 	sigset_t blocked;
 	int n;
 
 	if (until > now_ms) {
 		uint64_t ms = until - now_ms < 3600000 ? until - now_ms : 3600000;
 
-		wait = (struct timespec) { .tv_sec = (time_t)(ms / 1000),
-			.tv_nsec = (long)(ms % 1000) * 1000000 };
+		wait = (struct timespec){
+		    .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 	}
 	/* A signal between the look at `caught` and the wait must end the wait. */
 	(void)sigfillset(&blocked);
@@ -313,11 +324,12 @@ app_turn(struct app *app, int fd)
 static void
 give_up(struct app *app)
 {
-	struct buf why = { 0 };
+	struct buf why = {0};
 
 	put_trouble(app, &why);
 	if (app->was_ready)
-		app_say("no answer from %s within %" PRIu64 " s", app->server_text, app->opt->timeout_ms / 1000);
+		app_say("no answer from %s within %" PRIu64 " s", app->server_text,
+		    app->opt->timeout_ms / 1000);
 	else
 		app_say("gave up on %s after %" PRIu64 " s (%s); is confabd running there? "
 			"Another server is chosen by -s HOST:PORT or CONFAB_SERVER",
@@ -352,8 +364,8 @@ app_linger(struct app *app)
 
 	client_hurry(app->client);
 	app->give_up_ms = end_ms;
-	while (client_state(app->client) == CLIENT_READY && !client_idle(app->client)
-	    && clock_mono_ms() < end_ms && app_signal() == 0)
+	while (client_state(app->client) == CLIENT_READY && !client_idle(app->client) &&
+	       clock_mono_ms() < end_ms && app_signal() == 0)
 		(void)app_turn(app, -1);
 }
 
@@ -384,10 +396,10 @@ app_refused(struct app *app, const char *about, const struct client_error *error
 	static const struct {
 		slice name;
 		int exit_code;
-	} codes[] = { { { "bad_credentials", 15 }, EXIT_LOGIN }, { { "token_invalid", 13 }, EXIT_LOGIN },
-		{ { "session_revoked", 15 }, EXIT_LOGIN }, { { "not_logged_in", 13 }, EXIT_LOGIN },
-		{ { "connection_lost", 15 }, EXIT_CONNECT } };
-	struct buf why = { 0 };
+	} codes[] = {{{"bad_credentials", 15}, EXIT_LOGIN}, {{"token_invalid", 13}, EXIT_LOGIN},
+	    {{"session_revoked", 15}, EXIT_LOGIN}, {{"not_logged_in", 13}, EXIT_LOGIN},
+	    {{"connection_lost", 15}, EXIT_CONNECT}};
+	struct buf why = {0};
 	int exit_code = EXIT_REFUSED;
 
 	for (size_t i = 0; i < LEN(codes); i++)
@@ -423,7 +435,8 @@ bool
 app_target(struct app *app, const char *text, slice *ret_target)
 {
 	if (!app_is_target(slice_str(text))) {
-		app_say("\"%s\" is no target: write @USER, '#GROUP' (in quotes, as # begins a comment), or a "
+		app_say("\"%s\" is no target: write @USER, '#GROUP' (in quotes, as # begins a "
+			"comment), or a "
 			"conversation's number",
 		    text);
 		app->exit_code = EXIT_USAGE;

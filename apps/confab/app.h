@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the commands of the terminal client share: the options, whose files and which server, the loop that
- * drives the client, and what is said when something goes wrong.
+ * What the commands of the terminal client share: the options, whose files and which server, the
+ * loop that drives the client, and what is said when something goes wrong.
  */
 #ifndef CONFAB_APP_H
 #define CONFAB_APP_H
@@ -14,11 +14,11 @@ enum exit_code { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_LOGIN, EXIT_CONNECT, 
 enum { HISTORY_MOST = 10000, TARGET_MAX = 40 };
 
 struct options {
-	const char *server, *user;	 /* NULL: from the environment, or the default */
-	const char *command;		 /* NULL: interactive */
-	char **operands;		 /* borrowed from main's arguments */
+	const char *server, *user; /* NULL: from the environment, or the default */
+	const char *command; /* NULL: interactive */
+	char **operands; /* borrowed from main's arguments */
 	int operand_count;
-	uint64_t timeout_ms;		 /* how long to try to reach the server and get the answer */
+	uint64_t timeout_ms; /* how long to try to reach the server and get the answer */
 	bool json, all, missed, password_stdin;
 	unsigned long count, limit, re, before; /* 0: not given */
 	int backlog;
@@ -29,12 +29,12 @@ struct app {
 	const struct options *opt;
 	struct address server;
 	char server_text[ADDRESS_TEXT_MAX];
-	struct buf root;	/* where the state of all servers is */
-	struct vault *vault;	/* owned */
-	struct client *client;	/* owned */
-	bool keep_trying;	/* after the first success a lost connection is no reason to give up */
+	struct buf root; /* where the state of all servers is */
+	struct vault *vault; /* owned */
+	struct client *client; /* owned */
+	bool keep_trying; /* after the first success a lost connection is no reason to give up */
 	bool was_ready, told_trouble;
-	uint64_t give_up_ms;	/* UINT64_MAX: never */
+	uint64_t give_up_ms; /* UINT64_MAX: never */
 	bool done;
 	int exit_code;
 	/* What to do when logged in; NULL: nothing. */
@@ -44,11 +44,13 @@ struct app {
 	void *own; /* the command's */
 };
 
-/* Server and directories from options and environment.  false: it has said why, exit_code is set. */
+/* Server and directories from options and environment.  false: it has said why, exit_code is set.
+ */
 bool app_init(struct app *app, const struct options *opt);
 void app_fini(struct app *app);
 /*
- * A name as its user's vault: folded to lower case, and opened.  false: it has said why, exit_code is set.
+ * A name as its user's vault: folded to lower case, and opened.  false: it has said why, exit_code
+ * is set.
  */
 bool app_open_vault(struct app *app, slice name);
 /* The vault of the user chosen by option, environment or the last login. */
@@ -59,7 +61,8 @@ bool app_open_logged_in(struct app *app);
 bool app_make_client(struct app *app, bool follow, const struct client_hooks *hooks);
 /* The hooks that every command begins with: state and login_failed. */
 void app_hooks(struct client_hooks *ret_hooks);
-/* Waits once for the client, and for `fd` to be readable if >= 0; steps the client.  True if fd is. */
+/* Waits once for the client, and for `fd` to be readable if >= 0; steps the client.  True if fd is.
+ */
 bool app_turn(struct app *app, int fd);
 /* Turns until done, a signal, or no success in time; returns the exit code. */
 int app_run(struct app *app);

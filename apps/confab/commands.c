@@ -46,7 +46,7 @@ static bool
 get_password(struct app *app, bool twice, struct buf *ret_password)
 {
 	const char *from_environment = getenv("CONFAB_PASSWORD");
-	struct buf again = { 0 };
+	struct buf again = {0};
 	bool fine;
 
 	if (app->opt->password_stdin) {
@@ -60,12 +60,14 @@ get_password(struct app *app, bool twice, struct buf *ret_password)
 		return true;
 	}
 	if (!ask_secret("Password: ", ret_password)) {
-		app_say("there is no terminal to ask for the password: use --password-stdin or CONFAB_PASSWORD");
+		app_say("there is no terminal to ask for the password: use --password-stdin or "
+			"CONFAB_PASSWORD");
 		return false;
 	}
 	if (!twice)
 		return true;
-	fine = ask_secret("Once more: ", &again) && slice_eq(buf_slice(&again), buf_slice(ret_password));
+	fine = ask_secret("Once more: ", &again) &&
+	       slice_eq(buf_slice(&again), buf_slice(ret_password));
 	if (!fine)
 		app_say("the two passwords are not the same");
 	ask_forget(&again);
@@ -76,7 +78,7 @@ static int
 enter(struct app *app, bool is_register)
 {
 	const char *display = app->opt->display;
-	struct buf password = { 0 };
+	struct buf password = {0};
 	struct client_hooks hooks;
 	int exit_code = EXIT_LOGIN;
 
@@ -130,9 +132,8 @@ logout_answered(struct client *client, const struct client_answer *answer, void 
 static void
 logout_ready(struct app *app)
 {
-	if (client_call(app->client, "logout", app->opt->all ? S("{\"all\":true}") : SLICE_NONE, logout_answered,
-	        app)
-	    < 0)
+	if (client_call(app->client, "logout", app->opt->all ? S("{\"all\":true}") : SLICE_NONE,
+		logout_answered, app) < 0)
 		app_end(app, EXIT_CONNECT);
 }
 
@@ -153,7 +154,7 @@ command_logout(struct app *app)
 static void
 whoami_ready(struct app *app)
 {
-	struct buf out = { 0 };
+	struct buf out = {0};
 
 	if (app->opt->json) {
 		buf_put(&out, S("{"));
@@ -162,7 +163,8 @@ whoami_ready(struct app *app)
 		json_uint(&out, "unsent", client_unsent(app->client));
 		buf_put(&out, S("}\n"));
 	} else {
-		buf_printf(&out, "%.*s at %s\n", SLICE_ARG(client_user(app->client)), app->server_text);
+		buf_printf(
+		    &out, "%.*s at %s\n", SLICE_ARG(client_user(app->client)), app->server_text);
 	}
 	app_end(app, show_out(&out) ? EXIT_DONE : EXIT_REFUSED);
 	buf_fini(&out);
@@ -194,7 +196,7 @@ on_sent(struct client *client, const struct client_sent *sent, void *cookie)
 {
 	struct app *app = cookie;
 	struct sending *sending = app->own;
-	struct buf text = { 0 };
+	struct buf text = {0};
 
 	(void)client;
 	show_text(&text, sent->to, SHOW_ONE_LINE);
@@ -202,7 +204,8 @@ on_sent(struct client *client, const struct client_sent *sent, void *cookie)
 	if (!slice_eq(sent->cmid, slice_str(sending->cmid))) {
 		sending->earlier++;
 		if (sent->error != NULL)
-			app_say("a message to %s that was kept from before is refused and dropped", buf_head(&text));
+			app_say("a message to %s that was kept from before is refused and dropped",
+			    buf_head(&text));
 	} else if (sent->error != NULL) {
 		app_refused(app, buf_head(&text), sent->error);
 	} else {
@@ -216,7 +219,8 @@ on_sent(struct client *client, const struct client_sent *sent, void *cookie)
 	buf_fini(&text);
 }
 
-/* Everything after the target, with single spaces; or all of the standard input but its last line's end. */
+/* Everything after the target, with single spaces; or all of the standard input but its last line's
+ * end. */
 static bool
 get_body(struct app *app, struct buf *ret_body)
 {
@@ -253,11 +257,13 @@ not_taken(int refusal)
 		const char *why;
 		int exit_code;
 	} reasons[] = {
-		{ CLIENT_BAD_TEXT, "this is not UTF-8, or has a zero byte, or --data is no JSON object, or --cmid is "
-				   "not 1 to 64 of A-Z a-z 0-9 _ . : -",
-		    EXIT_USAGE },
-		{ CLIENT_TOO_LARGE, "the message is too long", EXIT_REFUSED },
-		{ CLIENT_FULL, "1000 messages wait to be sent; log in or wait until they are", EXIT_REFUSED },
+	    {CLIENT_BAD_TEXT,
+		"this is not UTF-8, or has a zero byte, or --data is no JSON object, or --cmid is "
+		"not 1 to 64 of A-Z a-z 0-9 _ . : -",
+		EXIT_USAGE},
+	    {CLIENT_TOO_LARGE, "the message is too long", EXIT_REFUSED},
+	    {CLIENT_FULL, "1000 messages wait to be sent; log in or wait until they are",
+		EXIT_REFUSED},
 	};
 
 	for (size_t i = 0; i < LEN(reasons); i++)
@@ -281,7 +287,8 @@ send_kept(struct app *app, const struct client_message *message, struct sending 
 	if (sending->earlier > 0)
 		app_say("%u kept from before went first", sending->earlier);
 	if (app->exit_code != EXIT_DONE && client_unsent(app->client) > 0)
-		app_say("the message is kept, and goes out with the next confab of %.*s that reaches the server",
+		app_say("the message is kept, and goes out with the next confab of %.*s that "
+			"reaches the server",
 		    SLICE_ARG(vault_user(app->vault)));
 	return app->exit_code;
 }
@@ -290,11 +297,13 @@ int
 command_send(struct app *app)
 {
 	const struct options *opt = app->opt;
-	struct client_message message = { .re = opt->re, .cmid = slice_str(opt->cmid),
-		.kind = slice_str(opt->kind), .data = slice_str(opt->data) };
-	struct sending sending = { .earlier = 0 };
+	struct client_message message = {.re = opt->re,
+	    .cmid = slice_str(opt->cmid),
+	    .kind = slice_str(opt->kind),
+	    .data = slice_str(opt->data)};
+	struct sending sending = {.earlier = 0};
 	struct client_hooks hooks;
-	struct buf body = { 0 };
+	struct buf body = {0};
 	int exit_code;
 
 	if (opt->operand_count < 1)
@@ -310,7 +319,8 @@ command_send(struct app *app)
 	app_hooks(&hooks);
 	hooks.sent = on_sent;
 	app->own = &sending;
-	exit_code = app_make_client(app, false, &hooks) ? send_kept(app, &message, &sending) : app->exit_code;
+	exit_code = app_make_client(app, false, &hooks) ? send_kept(app, &message, &sending)
+							: app->exit_code;
 	buf_fini(&body);
 	return exit_code;
 }
@@ -321,14 +331,14 @@ struct tailing {
 	slice target; /* none: everything */
 	uint64_t cid; /* of the target; 0: not known yet */
 	unsigned long shown;
-	bool person;  /* somebody looks at it */
+	bool person; /* somebody looks at it */
 };
 
 static bool
 named_so(slice target, char sign, slice name)
 {
-	return name.len > 0 && target.len == name.len + 1 && target.ptr[0] == sign
-	    && slice_eq(slice_of(target.ptr + 1, name.len), name);
+	return name.len > 0 && target.len == name.len + 1 && target.ptr[0] == sign &&
+	       slice_eq(slice_of(target.ptr + 1, name.len), name);
 }
 
 static void
@@ -338,8 +348,8 @@ on_conversation(struct client *client, const struct client_conversation *told, v
 	struct tailing *tail = app->own;
 
 	(void)client;
-	if (slice_given(tail->target)
-	    && (named_so(tail->target, '@', told->peer) || named_so(tail->target, '#', told->handle)))
+	if (slice_given(tail->target) &&
+	    (named_so(tail->target, '@', told->peer) || named_so(tail->target, '#', told->handle)))
 		tail->cid = told->cid;
 }
 
@@ -352,7 +362,7 @@ wanted(const struct tailing *tail, uint64_t cid)
 static bool
 print_entry(struct app *app, const struct client_entry *entry)
 {
-	struct buf line = { 0 };
+	struct buf line = {0};
 	bool fine;
 
 	if (app->opt->json) {
@@ -395,10 +405,12 @@ on_gap(struct client *client, uint64_t cid, uint64_t from, uint64_t to, bool gon
 	if (app->done || !wanted(app->own, cid))
 		return false;
 	if (gone)
-		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64 " can't be had any more", cid, from, to);
+		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64
+			" can't be had any more",
+		    cid, from, to);
 	else
-		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64 " are left out; to see them: confab history %" PRIu64
-			" --before %" PRIu64,
+		app_say("conversation %" PRIu64 ": %" PRIu64 " to %" PRIu64
+			" are left out; to see them: confab history %" PRIu64 " --before %" PRIu64,
 		    cid, from, to, cid, to + 1);
 	return true;
 }
@@ -421,7 +433,7 @@ tail_turned(struct app *app)
 int
 command_tail(struct app *app)
 {
-	struct tailing tail = { .person = isatty(STDOUT_FILENO) == 1 };
+	struct tailing tail = {.person = isatty(STDOUT_FILENO) == 1};
 	struct client_hooks hooks;
 
 	if (app->opt->operand_count > 1)
@@ -433,7 +445,8 @@ command_tail(struct app *app)
 	if (!app_open_logged_in(app))
 		return app->exit_code;
 	if (vault_lock(app->vault) < 0)
-		app_say("another confab of %.*s keeps the place; this one will not remember what it has shown",
+		app_say("another confab of %.*s keeps the place; this one will not remember what "
+			"it has shown",
 		    SLICE_ARG(vault_user(app->vault)));
 	app_hooks(&hooks);
 	hooks.conversation = on_conversation;
@@ -474,7 +487,8 @@ page_take(struct page *page, struct json messages, uint64_t *ret_lowest)
 	while (json_next_element(&it, &one)) {
 		if (page->count == page->capacity) {
 			page->capacity = page->capacity > 0 ? page->capacity * 2 : 64;
-			page->lines = mem_resize(page->lines, page->capacity, sizeof(page->lines[0]));
+			page->lines =
+			    mem_resize(page->lines, page->capacity, sizeof(page->lines[0]));
 		}
 		if (page->count == start)
 			*ret_lowest = inbound_uint(one, S("seq"), 0);
@@ -492,7 +506,7 @@ static bool
 history_print(struct app *app, const struct page *page)
 {
 	size_t wanted_count = app->opt->limit < page->count ? app->opt->limit : page->count;
-	struct buf scratch = { 0 };
+	struct buf scratch = {0};
 	bool fine = true;
 
 	for (size_t i = wanted_count; fine && i > 0; i--) {
@@ -501,8 +515,8 @@ history_print(struct app *app, const struct page *page)
 
 		buf_clear(&scratch);
 		(void)buf_reserve(&scratch, strlen(page->lines[i - 1]) + 1);
-		if (json_check(slice_str(page->lines[i - 1]), &value)
-		    && inbound_entry(value, &scratch, &entry))
+		if (json_check(slice_str(page->lines[i - 1]), &value) &&
+		    inbound_entry(value, &scratch, &entry))
 			fine = print_entry(app, &entry);
 	}
 	buf_fini(&scratch);
@@ -538,7 +552,7 @@ history_ask(struct app *app)
 {
 	struct page *page = app->own;
 	size_t missing = app->opt->limit - page->count;
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	buf_put(&params, S("{"));
 	app_put_target(&params, "cid", page->target);
@@ -553,7 +567,7 @@ history_ask(struct app *app)
 int
 command_history(struct app *app)
 {
-	struct page page = { .before = app->opt->before };
+	struct page page = {.before = app->opt->before};
 	struct client_hooks hooks;
 	int exit_code;
 
@@ -577,7 +591,7 @@ static void who_ask(struct app *app);
 
 struct asking {
 	char after[VAULT_NAME_MAX + 1]; /* the last name shown */
-	size_t shown;			/* on this page */
+	size_t shown; /* on this page */
 	slice scope;
 };
 
@@ -585,7 +599,7 @@ static bool
 who_print(struct app *app, struct json users)
 {
 	struct asking *asking = app->own;
-	struct buf out = { 0 }, scratch = { 0 };
+	struct buf out = {0}, scratch = {0};
 	struct json_iter it;
 	struct json one;
 	bool fine;
@@ -629,7 +643,8 @@ who_answered(struct client *client, const struct client_answer *answer, void *co
 	(void)client;
 	if (answer->error != NULL) {
 		if (answer->error->code != 0)
-			app_refused(app, app->opt->operand_count > 0 ? app->opt->operands[0] : NULL, answer->error);
+			app_refused(app, app->opt->operand_count > 0 ? app->opt->operands[0] : NULL,
+			    answer->error);
 		return;
 	}
 	users = json_member(answer->result, S("users"));
@@ -645,7 +660,7 @@ static void
 who_ask(struct app *app)
 {
 	const struct asking *asking = app->own;
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	buf_put(&params, S("{"));
 	app_put_target(&params, "scope", asking->scope);
@@ -660,7 +675,7 @@ who_ask(struct app *app)
 int
 command_who(struct app *app)
 {
-	struct asking asking = { .scope = S("all") };
+	struct asking asking = {.scope = S("all")};
 	struct client_hooks hooks;
 
 	if (app->opt->operand_count > 1)

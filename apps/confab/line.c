@@ -44,7 +44,8 @@ static void
 drop_too_long(void)
 {
 	if (!reader.skipping)
-		(void)fprintf(stderr, "confab: a line of more than %d bytes is left out\n", LINE_MAX_BYTES);
+		(void)fprintf(
+		    stderr, "confab: a line of more than %d bytes is left out\n", LINE_MAX_BYTES);
 	reader.skipping = true;
 	buf_clear(&reader.typed);
 }
@@ -89,7 +90,7 @@ plain_print(slice text)
 	(void)fflush(stdout);
 }
 
-static const struct line_driver plain = { nothing, no_prompt, plain_ready, plain_print, nothing };
+static const struct line_driver plain = {nothing, no_prompt, plain_ready, plain_print, nothing};
 
 void
 line_start(bool terminal, line_got *got, void *cookie)

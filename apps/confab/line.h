@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines typed by a person while other lines appear above: by readline on a terminal, where it was built in,
- * otherwise plainly.  There is one standard input, so there is one of these.
+ * Lines typed by a person while other lines appear above: by readline on a terminal, where it was
+ * built in, otherwise plainly.  There is one standard input, so there is one of these.
  */
 #ifndef CONFAB_LINE_H
 #define CONFAB_LINE_H

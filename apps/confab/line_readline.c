@@ -11,7 +11,8 @@
 enum { HISTORY_LINES = 500, PROMPT_MAX = 64 };
 
 static char current[PROMPT_MAX] = "> ";
-/* A line has just been accepted: the cursor stands on an empty one, and readline draws the next prompt. */
+/* A line has just been accepted: the cursor stands on an empty one, and readline draws the next
+ * prompt. */
 static bool between_lines;
 
 static void
@@ -69,8 +70,8 @@ editor_stop(void)
 const struct line_driver *
 line_editor(void)
 {
-	static const struct line_driver editor
-	    = { editor_start, editor_prompt, rl_callback_read_char, editor_print, editor_stop };
+	static const struct line_driver editor = {
+	    editor_start, editor_prompt, rl_callback_read_char, editor_print, editor_stop};
 
 	return &editor;
 }

@@ -9,89 +9,106 @@
 
 enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, HISTORY_DEFAULT = 20, BACKLOG_MOST = 500 };
 
-static const char help_text[]
-    = "confab - talk to others through a confab server\n"
-      "\n"
-      "  confab [TARGET]                  interactive: lines are messages, /help lists commands\n"
-      "  confab register NAME             make a new user and log in\n"
-      "  confab login NAME                log in; the login is kept\n"
-      "  confab logout [--all]            end this login, or all of the user's\n"
-      "  confab whoami                    who is logged in, checked with the server\n"
-      "  confab send TARGET [TEXT...]     send a message; without TEXT, the standard input\n"
-      "  confab tail [TARGET]             print what was missed, then what arrives\n"
-      "  confab history TARGET            print the newest messages of a conversation\n"
-      "  confab who ['#GROUP']            who is online\n"
-      "\n"
-      "TARGET is @USER, '#GROUP' or a conversation's number.\n"
-      "\n"
-      "  -s, --server HOST:PORT   the server (CONFAB_SERVER; 127.0.0.1:7000); confabs://HOST:PORT for TLS\n"
-      "  -u, --user NAME          which of several users (CONFAB_USER; who logged in last)\n"
-      "      --json               one JSON value a line instead of text\n"
-      "      --timeout SECONDS    how long to try (10)\n"
-      "      --password-stdin     the password is the first line of the standard input (or CONFAB_PASSWORD)\n"
-      "      --display NAME       register: the name that others see\n"
-      "      --cmid ID            send: your own id of the message; sent twice, it is there once\n"
-      "      --kind KIND, --data JSON, --re SEQ    send: other parts of a message\n"
-      "      --count N            tail: end after N messages\n"
-      "      --missed             tail: end when all that was missed is printed\n"
-      "      --backlog N          tail: at most N of a conversation that were missed (50)\n"
-      "      --all                tail: one's own messages too; logout: every login\n"
-      "  -n, --limit N            history: how many (20)\n"
-      "      --before SEQ         history: those before this one\n"
-      "  -h, --help    -V, --version\n"
-      "\n"
-      "Exit: 0 done; 1 refused by the server; 2 wrong usage; 3 not logged in, or wrong password;\n"
-      "4 no connection or no answer in time. More: man confab\n";
+static const char help_text[] =
+    "confab - talk to others through a confab server\n"
+    "\n"
+    "  confab [TARGET]                  interactive: lines are messages, /help lists commands\n"
+    "  confab register NAME             make a new user and log in\n"
+    "  confab login NAME                log in; the login is kept\n"
+    "  confab logout [--all]            end this login, or all of the user's\n"
+    "  confab whoami                    who is logged in, checked with the server\n"
+    "  confab send TARGET [TEXT...]     send a message; without TEXT, the standard input\n"
+    "  confab tail [TARGET]             print what was missed, then what arrives\n"
+    "  confab history TARGET            print the newest messages of a conversation\n"
+    "  confab who ['#GROUP']            who is online\n"
+    "\n"
+    "TARGET is @USER, '#GROUP' or a conversation's number.\n"
+    "\n"
+    "  -s, --server HOST:PORT   the server (CONFAB_SERVER; 127.0.0.1:7000); confabs://HOST:PORT "
+    "for TLS\n"
+    "  -u, --user NAME          which of several users (CONFAB_USER; who logged in last)\n"
+    "      --json               one JSON value a line instead of text\n"
+    "      --timeout SECONDS    how long to try (10)\n"
+    "      --password-stdin     the password is the first line of the standard input (or "
+    "CONFAB_PASSWORD)\n"
+    "      --display NAME       register: the name that others see\n"
+    "      --cmid ID            send: your own id of the message; sent twice, it is there once\n"
+    "      --kind KIND, --data JSON, --re SEQ    send: other parts of a message\n"
+    "      --count N            tail: end after N messages\n"
+    "      --missed             tail: end when all that was missed is printed\n"
+    "      --backlog N          tail: at most N of a conversation that were missed (50)\n"
+    "      --all                tail: one's own messages too; logout: every login\n"
+    "  -n, --limit N            history: how many (20)\n"
+    "      --before SEQ         history: those before this one\n"
+    "  -h, --help    -V, --version\n"
+    "\n"
+    "Exit: 0 done; 1 refused by the server; 2 wrong usage; 3 not logged in, or wrong password;\n"
+    "4 no connection or no answer in time. More: man confab\n";
 
-enum { OPT_JSON = 256, OPT_TIMEOUT, OPT_PASSWORD_STDIN, OPT_DISPLAY, OPT_CMID, OPT_KIND, OPT_DATA, OPT_RE,
-	OPT_COUNT, OPT_MISSED, OPT_BACKLOG, OPT_ALL, OPT_BEFORE };
+enum {
+	OPT_JSON = 256,
+	OPT_TIMEOUT,
+	OPT_PASSWORD_STDIN,
+	OPT_DISPLAY,
+	OPT_CMID,
+	OPT_KIND,
+	OPT_DATA,
+	OPT_RE,
+	OPT_COUNT,
+	OPT_MISSED,
+	OPT_BACKLOG,
+	OPT_ALL,
+	OPT_BEFORE
+};
 
 static const struct option long_options[] = {
-	{ "server", required_argument, NULL, 's' },
-	{ "user", required_argument, NULL, 'u' },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "password-stdin", no_argument, NULL, OPT_PASSWORD_STDIN },
-	{ "display", required_argument, NULL, OPT_DISPLAY },
-	{ "cmid", required_argument, NULL, OPT_CMID },
-	{ "kind", required_argument, NULL, OPT_KIND },
-	{ "data", required_argument, NULL, OPT_DATA },
-	{ "re", required_argument, NULL, OPT_RE },
-	{ "count", required_argument, NULL, OPT_COUNT },
-	{ "missed", no_argument, NULL, OPT_MISSED },
-	{ "backlog", required_argument, NULL, OPT_BACKLOG },
-	{ "all", no_argument, NULL, OPT_ALL },
-	{ "limit", required_argument, NULL, 'n' },
-	{ "before", required_argument, NULL, OPT_BEFORE },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
+    {"server", required_argument, NULL, 's'},
+    {"user", required_argument, NULL, 'u'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"password-stdin", no_argument, NULL, OPT_PASSWORD_STDIN},
+    {"display", required_argument, NULL, OPT_DISPLAY},
+    {"cmid", required_argument, NULL, OPT_CMID},
+    {"kind", required_argument, NULL, OPT_KIND},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"re", required_argument, NULL, OPT_RE},
+    {"count", required_argument, NULL, OPT_COUNT},
+    {"missed", no_argument, NULL, OPT_MISSED},
+    {"backlog", required_argument, NULL, OPT_BACKLOG},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"limit", required_argument, NULL, 'n'},
+    {"before", required_argument, NULL, OPT_BEFORE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct {
 	const char *name;
 	int (*run)(struct app *app);
 } commands[] = {
-	{ "register", command_register },
-	{ "login", command_login },
-	{ "logout", command_logout },
-	{ "whoami", command_whoami },
-	{ "send", command_send },
-	{ "tail", command_tail },
-	{ "history", command_history },
-	{ "who", command_who },
+    {"register", command_register},
+    {"login", command_login},
+    {"logout", command_logout},
+    {"whoami", command_whoami},
+    {"send", command_send},
+    {"tail", command_tail},
+    {"history", command_history},
+    {"who", command_who},
 };
 
 /* A whole number from least to most. */
 static bool
-number(const char *what, const char *text, unsigned long least, unsigned long most, unsigned long *ret)
+number(
+    const char *what, const char *text, unsigned long least, unsigned long most, unsigned long *ret)
 {
 	char *end;
 	unsigned long value;
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || value < least || value > most) {
+	if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || value < least ||
+	    value > most) {
 		app_say("%s takes a number from %lu to %lu, not \"%s\"", what, least, most, text);
 		return false;
 	}
@@ -159,7 +176,8 @@ take_option(struct options *opt, int option, const char *text)
 		opt->all = true;
 		return true;
 	case '?':
-		app_say("confab --help lists the options; -- ends them, for a text that begins with -");
+		app_say(
+		    "confab --help lists the options; -- ends them, for a text that begins with -");
 		return false;
 	default:
 		return take_number(opt, option, text);
@@ -217,7 +235,8 @@ take_arguments(struct options *opt, int argc, char **argv)
 		return -1;
 	}
 	opt->command = argv[at];
-	/* A message's words are not looked at for options; those of send stand before its target. */
+	/* A message's words are not looked at for options; those of send stand before its target.
+	 */
 	rc = take_options(opt, argc - at, argv + at, strcmp(opt->command, "send") == 0);
 	opt->operands = argv + at + optind;
 	opt->operand_count = argc - at - optind;
@@ -238,7 +257,8 @@ run(struct app *app)
 int
 main(int argc, char **argv)
 {
-	struct options opt = { .timeout_ms = TIMEOUT_S * 1000, .limit = HISTORY_DEFAULT, .backlog = -1 };
+	struct options opt = {
+	    .timeout_ms = TIMEOUT_S * 1000, .limit = HISTORY_DEFAULT, .backlog = -1};
 	struct app app;
 	int exit_code = take_arguments(&opt, argc, argv);
 

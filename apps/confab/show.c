@@ -16,8 +16,8 @@ show_colours(void)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0
-	    && isatty(STDOUT_FILENO) == 1;
+	return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
+	       isatty(STDOUT_FILENO) == 1;
 }
 
 /* The code point at the front of well-formed UTF-8, and its length. */
@@ -40,10 +40,10 @@ code_point(slice text, size_t *ret_len)
 static bool
 dangerous(uint32_t code)
 {
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200e && code <= 0x200f)
-	    || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069)
-	    || code == 0x061c || code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb)
-	    || (code >= 0xe0000 && code <= 0xe007f);
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200e && code <= 0x200f) ||
+	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) ||
+	       code == 0x061c || code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb) ||
+	       (code >= 0xe0000 && code <= 0xe007f);
 }
 
 static void
@@ -85,7 +85,8 @@ show_json(struct buf *to, slice json)
 		size_t len;
 		uint32_t code = code_point(json, &len);
 
-		/* White space between values is no danger; inside strings JSON has no control below 0x20. */
+		/* White space between values is no danger; inside strings JSON has no control below
+		 * 0x20. */
 		if (code < 0x20 || !dangerous(code))
 			buf_append(to, json.ptr, len);
 		else if (code < 0x10000)
@@ -101,7 +102,7 @@ void
 show_time(struct buf *to, uint64_t ts_ms, bool dated)
 {
 	time_t then = (time_t)(ts_ms / 1000u), now = (time_t)(clock_real_ms() / 1000u);
-	struct tm tm = { 0 }, today = { 0 };
+	struct tm tm = {0}, today = {0};
 	char text[64];
 	size_t len;
 
@@ -121,8 +122,8 @@ put_who(struct buf *to, const struct client_entry *e, slice me)
 	buf_put(to, slice_str(on));
 	show_text(to, mine ? S("me") : e->from, SHOW_ONE_LINE);
 	buf_put(to, slice_str(off));
-	to_me = e->to.len == me.len + 1 && me.len > 0 && e->to.ptr[0] == '@'
-	    && slice_eq(slice_of(e->to.ptr + 1, me.len), me);
+	to_me = e->to.len == me.len + 1 && me.len > 0 && e->to.ptr[0] == '@' &&
+		slice_eq(slice_of(e->to.ptr + 1, me.len), me);
 	if (to_me)
 		return;
 	buf_put(to, S(" -> "));
@@ -148,7 +149,8 @@ put_change(struct buf *to, const struct client_entry *e, enum show_lines lines)
 }
 
 void
-show_entry(struct buf *to, const struct client_entry *e, slice me, bool dated, enum show_lines lines)
+show_entry(
+    struct buf *to, const struct client_entry *e, slice me, bool dated, enum show_lines lines)
 {
 	bool colours = show_colours();
 
@@ -173,8 +175,8 @@ show_entry(struct buf *to, const struct client_entry *e, slice me, bool dated, e
 bool
 show_out(struct buf *text)
 {
-	bool fine = fwrite(buf_slice(text).ptr, 1, buf_len(text), stdout) == buf_len(text)
-	    && fflush(stdout) == 0;
+	bool fine = fwrite(buf_slice(text).ptr, 1, buf_len(text), stdout) == buf_len(text) &&
+		    fflush(stdout) == 0;
 
 	buf_clear(text);
 	return fine;

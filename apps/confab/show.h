@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How things look on a terminal or in a pipe.  What others wrote never reaches a terminal as it is: control
- * characters, and those that turn the direction of text around, are shown as escapes.
+ * How things look on a terminal or in a pipe.  What others wrote never reaches a terminal as it is:
+ * control characters, and those that turn the direction of text around, are shown as escapes.
  */
 #ifndef CONFAB_SHOW_H
 #define CONFAB_SHOW_H
@@ -22,8 +22,8 @@ void show_json(struct buf *to, slice json);
 /* "2024-05-01 10:32", local time; the date only if it is not today's or `dated`. */
 void show_time(struct buf *to, uint64_t ts_ms, bool dated);
 /* One entry as a line, with its end.  me: whose own messages are shown as "me", or empty. */
-void show_entry(struct buf *to, const struct client_entry *entry, slice me, bool dated,
-    enum show_lines lines);
+void show_entry(
+    struct buf *to, const struct client_entry *entry, slice me, bool dated, enum show_lines lines);
 /* Writes it to stdout; false if nobody reads there any more. */
 bool show_out(struct buf *text);
 

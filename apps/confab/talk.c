@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interactive mode: lines go to the current target, lines that begin with / are commands, and what
- * arrives is printed above the line that is being typed.
+ * The interactive mode: lines go to the current target, lines that begin with / are commands, and
+ * what arrives is printed above the line that is being typed.
  */
 #include "app.h"
 
@@ -17,14 +17,20 @@
 #include "line.h"
 #include "show.h"
 
-enum { OWN_MAX = 256, LABEL_MAX = 80, HISTORY_DEFAULT = 20, HISTORY_PAGE_MOST = 200, WHO_MOST = 100,
-	QUIT_MS = 2000 };
+enum {
+	OWN_MAX = 256,
+	LABEL_MAX = 80,
+	HISTORY_DEFAULT = 20,
+	HISTORY_PAGE_MOST = 200,
+	WHO_MOST = 100,
+	QUIT_MS = 2000
+};
 
 struct talk {
 	struct app *app;
 	bool terminal;
 	bool login_needed; /* the dialogue is due, outside of the client's step */
-	bool ending;	   /* the input has ended; what is unsent goes out before */
+	bool ending; /* the input has ended; what is unsent goes out before */
 	char target[TARGET_MAX + 1];
 	/* What this process sent: the person has typed it, and needs not see it again.  A ring. */
 	char own[OWN_MAX][CMID_MAX + 1];
@@ -43,7 +49,8 @@ talk_of(void *cookie)
 
 /* --- Saying things --- */
 
-static void notice(struct talk *talk, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void notice(struct talk *talk, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void
 notice(struct talk *talk, const char *format, ...)
@@ -63,7 +70,7 @@ notice(struct talk *talk, const char *format, ...)
 static void
 notice_text(struct talk *talk, const char *before, slice text, const char *after)
 {
-	struct buf shown = { 0 };
+	struct buf shown = {0};
 
 	show_text(&shown, text, SHOW_ONE_LINE);
 	notice(talk, "%s%.*s%s", before, SLICE_ARG(buf_slice(&shown)), after);
@@ -99,8 +106,8 @@ on_state(struct client *client, enum client_state state, void *cookie)
 		return;
 	if (state == CLIENT_READY) {
 		if (!app->was_ready)
-			notice(talk, "%.*s at %s; /help says what can be typed", SLICE_ARG(client_user(client)),
-			    app->server_text);
+			notice(talk, "%.*s at %s; /help says what can be typed",
+			    SLICE_ARG(client_user(client)), app->server_text);
 		else if (app->told_trouble)
 			notice(talk, "connected again");
 		app->was_ready = true;
@@ -123,7 +130,7 @@ static void
 on_conversation(struct client *client, const struct client_conversation *told, void *cookie)
 {
 	struct talk *talk = talk_of(cookie);
-	struct buf shown = { 0 };
+	struct buf shown = {0};
 
 	(void)client;
 	if (told->peer.len > 0) {
@@ -179,9 +186,11 @@ on_gap(struct client *client, uint64_t cid, uint64_t from, uint64_t to, bool gon
 
 	(void)client;
 	if (gone)
-		notice(talk, "%s: %" PRIu64 " messages can't be had any more", label_of(talk, cid), to - from + 1);
+		notice(talk, "%s: %" PRIu64 " messages can't be had any more", label_of(talk, cid),
+		    to - from + 1);
 	else
-		notice(talk, "%s: %" PRIu64 " older messages are left out; /to and /history show them",
+		notice(talk,
+		    "%s: %" PRIu64 " older messages are left out; /to and /history show them",
 		    label_of(talk, cid), to - from + 1);
 	return true;
 }
@@ -190,14 +199,15 @@ static void
 on_reset(struct client *client, void *cookie)
 {
 	(void)client;
-	notice(talk_of(cookie), "the server was set back to an earlier state; some messages may come again");
+	notice(talk_of(cookie),
+	    "the server was set back to an earlier state; some messages may come again");
 }
 
 static void
 on_sent(struct client *client, const struct client_sent *sent, void *cookie)
 {
 	struct talk *talk = talk_of(cookie);
-	struct buf to = { 0 };
+	struct buf to = {0};
 
 	(void)client;
 	show_text(&to, sent->to, SHOW_ONE_LINE);
@@ -222,9 +232,13 @@ on_login_failed(struct client *client, const struct client_error *error, void *c
 	talk->login_needed = true;
 }
 
-static const struct client_hooks hooks = { .state = on_state, .login_failed = on_login_failed,
-	.conversation = on_conversation, .entry = on_entry, .gap = on_gap, .reset = on_reset,
-	.sent = on_sent };
+static const struct client_hooks hooks = {.state = on_state,
+    .login_failed = on_login_failed,
+    .conversation = on_conversation,
+    .entry = on_entry,
+    .gap = on_gap,
+    .reset = on_reset,
+    .sent = on_sent};
 
 /* --- Commands --- */
 
@@ -232,13 +246,15 @@ static void
 help(struct talk *talk, slice rest)
 {
 	(void)rest;
-	line_print(S("-- a line is a message to the current target; a line that begins with // is one with a /\n"
-		     "-- /to TARGET      choose whom to write to: @bob, #ops, or a conversation's number\n"
-		     "-- /who [TARGET]   who is online, or in a group\n"
-		     "-- /history [N]    the last N messages with the target\n"
-		     "-- /list           your conversations\n"
-		     "-- /me             who and where you are\n"
-		     "-- /quit           end; so does the end of the input (Ctrl-D)\n"));
+	line_print(
+	    S("-- a line is a message to the current target; a line that begins with // is one "
+	      "with a /\n"
+	      "-- /to TARGET      choose whom to write to: @bob, #ops, or a conversation's number\n"
+	      "-- /who [TARGET]   who is online, or in a group\n"
+	      "-- /history [N]    the last N messages with the target\n"
+	      "-- /list           your conversations\n"
+	      "-- /me             who and where you are\n"
+	      "-- /quit           end; so does the end of the input (Ctrl-D)\n"));
 	(void)talk;
 }
 
@@ -273,7 +289,7 @@ target_fits(struct talk *talk, slice text)
 static void
 choose_target(struct talk *talk, slice rest)
 {
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	if (!target_fits(talk, rest))
 		return;
@@ -285,7 +301,8 @@ choose_target(struct talk *talk, slice rest)
 	buf_put(&params, S("{\"users\":["));
 	json_put_string(&params, slice_str(talk->target + 1));
 	buf_put(&params, S("]}"));
-	(void)!client_call(talk->app->client, "profile.get", buf_slice(&params), target_checked, talk);
+	(void)!client_call(
+	    talk->app->client, "profile.get", buf_slice(&params), target_checked, talk);
 	buf_fini(&params);
 }
 
@@ -295,7 +312,7 @@ who_answered(struct client *client, const struct client_answer *answer, void *co
 	struct talk *talk = cookie;
 	struct json users, one;
 	struct json_iter it;
-	struct buf out = { 0 }, scratch = { 0 };
+	struct buf out = {0}, scratch = {0};
 
 	(void)client;
 	if (answer->error != NULL) {
@@ -306,7 +323,7 @@ who_answered(struct client *client, const struct client_answer *answer, void *co
 	if (slice_given(users.text) && json_type(users) == JSON_ARRAY)
 		json_iter_init(&it, users);
 	else
-		json_iter_init(&it, (struct json) { S("[]") });
+		json_iter_init(&it, (struct json){S("[]")});
 	while (json_next_element(&it, &one)) {
 		buf_clear(&scratch);
 		(void)buf_reserve(&scratch, one.text.len + 1);
@@ -334,7 +351,7 @@ not_now(struct talk *talk, int refusal)
 static void
 who(struct talk *talk, slice rest)
 {
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	if (rest.len > 0 && !target_fits(talk, rest))
 		return;
@@ -342,7 +359,8 @@ who(struct talk *talk, slice rest)
 	app_put_target(&params, "scope", rest.len > 0 ? rest : S("all"));
 	json_uint(&params, "limit", WHO_MOST);
 	buf_put(&params, S("}"));
-	not_now(talk, client_call(talk->app->client, "who", buf_slice(&params), who_answered, talk));
+	not_now(
+	    talk, client_call(talk->app->client, "who", buf_slice(&params), who_answered, talk));
 	buf_fini(&params);
 }
 
@@ -350,7 +368,7 @@ static void
 history_answered(struct client *client, const struct client_answer *answer, void *cookie)
 {
 	struct talk *talk = cookie;
-	struct buf out = { 0 }, scratch = { 0 };
+	struct buf out = {0}, scratch = {0};
 	struct json messages, one;
 	struct client_entry entry;
 	struct json_iter it;
@@ -378,9 +396,10 @@ static void
 history(struct talk *talk, slice rest)
 {
 	unsigned long limit = rest.len > 0 ? 0 : HISTORY_DEFAULT;
-	struct buf params = { 0 };
+	struct buf params = {0};
 
-	for (size_t i = 0; i < rest.len && rest.len <= 3 && rest.ptr[i] >= '0' && rest.ptr[i] <= '9'; i++)
+	for (size_t i = 0;
+	     i < rest.len && rest.len <= 3 && rest.ptr[i] >= '0' && rest.ptr[i] <= '9'; i++)
 		limit = limit * 10 + (unsigned long)(rest.ptr[i] - '0');
 	if (limit == 0 || limit > HISTORY_PAGE_MOST) {
 		notice(talk, "/history takes a number from 1 to %d", HISTORY_PAGE_MOST);
@@ -394,7 +413,8 @@ history(struct talk *talk, slice rest)
 	app_put_target(&params, "cid", slice_str(talk->target));
 	json_uint(&params, "limit", limit);
 	buf_put(&params, S("}"));
-	not_now(talk, client_call(talk->app->client, "history", buf_slice(&params), history_answered, talk));
+	not_now(talk,
+	    client_call(talk->app->client, "history", buf_slice(&params), history_answered, talk));
 	buf_fini(&params);
 }
 
@@ -414,13 +434,14 @@ list(struct talk *talk, slice rest)
 static void
 me(struct talk *talk, slice rest)
 {
-	static const char *const states[] = { "offline", "waiting to connect again", "connecting", "logging in",
-		"not logged in", "connected" };
+	static const char *const states[] = {"offline", "waiting to connect again", "connecting",
+	    "logging in", "not logged in", "connected"};
 	const struct client *client = talk->app->client;
 
 	(void)rest;
-	notice(talk, "%.*s at %s, %s; %zu messages wait for their answer", SLICE_ARG(client_user(client)),
-	    talk->app->server_text, states[client_state(client)], client_unsent(client));
+	notice(talk, "%.*s at %s, %s; %zu messages wait for their answer",
+	    SLICE_ARG(client_user(client)), talk->app->server_text, states[client_state(client)],
+	    client_unsent(client));
 }
 
 static void
@@ -433,8 +454,8 @@ quit(struct talk *talk, slice rest)
 static const struct {
 	const char *name;
 	void (*run)(struct talk *talk, slice rest);
-} commands[] = { { "/help", help }, { "/to", choose_target }, { "/who", who }, { "/history", history },
-	{ "/list", list }, { "/me", me }, { "/quit", quit } };
+} commands[] = {{"/help", help}, {"/to", choose_target}, {"/who", who}, {"/history", history},
+    {"/list", list}, {"/me", me}, {"/quit", quit}};
 
 static slice
 trimmed(slice s)
@@ -451,7 +472,8 @@ command(struct talk *talk, slice line)
 {
 	const char *space = memchr(line.ptr, ' ', line.len);
 	size_t len = space != NULL ? (size_t)(space - line.ptr) : line.len;
-	slice name = slice_of(line.ptr, len), rest = trimmed(slice_of(line.ptr + len, line.len - len));
+	slice name = slice_of(line.ptr, len),
+	      rest = trimmed(slice_of(line.ptr + len, line.len - len));
 
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (slice_eq(name, slice_str(commands[i].name))) {
@@ -464,10 +486,12 @@ command(struct talk *talk, slice line)
 static void
 say(struct talk *talk, slice text)
 {
-	static const char *const whys[] = { [-CLIENT_FULL] = "too many messages wait already",
-		[-CLIENT_BAD_TEXT] = "this is not UTF-8", [-CLIENT_TOO_LARGE] = "this is too long",
-		[-CLIENT_NOT_KEPT] = "it can't be kept on disk", [-CLIENT_NOT_READY] = "not now" };
-	const struct client_message message = { .to = slice_str(talk->target), .body = text };
+	static const char *const whys[] = {[-CLIENT_FULL] = "too many messages wait already",
+	    [-CLIENT_BAD_TEXT] = "this is not UTF-8",
+	    [-CLIENT_TOO_LARGE] = "this is too long",
+	    [-CLIENT_NOT_KEPT] = "it can't be kept on disk",
+	    [-CLIENT_NOT_READY] = "not now"};
+	const struct client_message message = {.to = slice_str(talk->target), .body = text};
 	int rc;
 
 	if (talk->target[0] == '\0') {
@@ -516,9 +540,9 @@ ask_name(struct app *app, struct buf *name)
 static bool
 yes(const char *question)
 {
-	struct buf answer = { 0 };
-	bool is_yes = ask_line(question, &answer) && buf_len(&answer) > 0
-	    && (buf_head(&answer)[0] == 'y' || buf_head(&answer)[0] == 'Y');
+	struct buf answer = {0};
+	bool is_yes = ask_line(question, &answer) && buf_len(&answer) > 0 &&
+		      (buf_head(&answer)[0] == 'y' || buf_head(&answer)[0] == 'Y');
 
 	buf_fini(&answer);
 	return is_yes;
@@ -550,11 +574,12 @@ try_login(struct app *app, slice password, bool is_register)
 static bool
 log_in(struct app *app)
 {
-	struct buf password = { 0 }, again = { 0 };
+	struct buf password = {0}, again = {0};
 	char question[96];
 	int rc = TRY_AGAIN;
 
-	(void)snprintf(question, sizeof(question), "Password of %.*s: ", SLICE_ARG(vault_user(app->vault)));
+	(void)snprintf(
+	    question, sizeof(question), "Password of %.*s: ", SLICE_ARG(vault_user(app->vault)));
 	while (rc == TRY_AGAIN) {
 		ask_forget(&password);
 		if (!ask_secret(question, &password) || buf_len(&password) == 0) {
@@ -567,8 +592,8 @@ log_in(struct app *app)
 		(void)snprintf(question, sizeof(question), "Register %.*s as a new user? [y/N] ",
 		    SLICE_ARG(vault_user(app->vault)));
 		if (yes(question)) {
-			bool same = ask_secret("The password once more: ", &again)
-			    && slice_eq(buf_slice(&again), buf_slice(&password));
+			bool same = ask_secret("The password once more: ", &again) &&
+				    slice_eq(buf_slice(&again), buf_slice(&password));
 
 			ask_forget(&again);
 			if (same)
@@ -578,8 +603,8 @@ log_in(struct app *app)
 		}
 		if (rc == EXIT_LOGIN || rc == EXIT_REFUSED)
 			rc = TRY_AGAIN;
-		(void)snprintf(question, sizeof(question), "Password of %.*s (empty: quit): ",
-		    SLICE_ARG(vault_user(app->vault)));
+		(void)snprintf(question, sizeof(question),
+		    "Password of %.*s (empty: quit): ", SLICE_ARG(vault_user(app->vault)));
 	}
 	ask_forget(&password);
 	app->exit_code = rc;
@@ -590,7 +615,7 @@ log_in(struct app *app)
 static bool
 enter(struct app *app)
 {
-	struct buf name = { 0 }, token = { 0 };
+	struct buf name = {0}, token = {0};
 	bool fine;
 
 	if (!ask_possible())
@@ -626,13 +651,15 @@ maybe_end(struct talk *talk)
 	bool ready = client_state(app->client) == CLIENT_READY;
 
 	if (app->give_up_ms == UINT64_MAX) {
-		app->give_up_ms = clock_mono_ms() + (talk->terminal ? QUIT_MS : app->opt->timeout_ms);
+		app->give_up_ms =
+		    clock_mono_ms() + (talk->terminal ? QUIT_MS : app->opt->timeout_ms);
 		client_hurry(app->client);
 	}
 	if (ready ? client_idle(app->client) : talk->terminal && client_unsent(app->client) == 0)
 		app_end(app, app->exit_code);
 	else if (clock_mono_ms() >= app->give_up_ms)
-		app_end(app, !ready || client_unsent(app->client) > 0 ? EXIT_CONNECT : app->exit_code);
+		app_end(
+		    app, !ready || client_unsent(app->client) > 0 ? EXIT_CONNECT : app->exit_code);
 }
 
 static bool
@@ -661,7 +688,8 @@ stay(struct talk *talk)
 	app->own = talk;
 	talk->login_needed = talk->ending = false;
 	if (vault_lock(app->vault) < 0)
-		app_say("another confab of %.*s keeps the place; this one will not remember what it has shown",
+		app_say("another confab of %.*s keeps the place; this one will not remember what "
+			"it has shown",
 		    SLICE_ARG(vault_user(app->vault)));
 	if (!app_make_client(app, true, &hooks))
 		return;
@@ -674,14 +702,15 @@ stay(struct talk *talk)
 	if (talk->terminal)
 		(void)fputs("\n", stdout);
 	if (client_unsent(app->client) > 0)
-		app_say("%zu messages have no answer yet; they are kept, and go out with the next confab of %.*s",
+		app_say("%zu messages have no answer yet; they are kept, and go out with the next "
+			"confab of %.*s",
 		    client_unsent(app->client), SLICE_ARG(vault_user(app->vault)));
 }
 
 int
 command_talk(struct app *app)
 {
-	struct talk talk = { .app = app, .terminal = ask_possible() };
+	struct talk talk = {.app = app, .terminal = ask_possible()};
 	slice target;
 
 	if (app->opt->operand_count > 0) {

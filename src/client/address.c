@@ -69,7 +69,7 @@ split(slice text, slice *ret_host, slice *ret_port)
 bool
 address_parse(slice text, struct address *ret_address)
 {
-	struct address a = { .tls = false };
+	struct address a = {.tls = false};
 	slice host, port;
 
 	if (slice_starts(text, S("confabs://"))) {

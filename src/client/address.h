@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a server is: `HOST`, `HOST:PORT`, `[IPv6]:PORT`, `confab://…`, and with TLS `confabs://…`. */
+/* Where a server is: `HOST`, `HOST:PORT`, `[IPv6]:PORT`, `confab://…`, and with TLS `confabs://…`.
+ */
 #ifndef CLIENT_ADDRESS_H
 #define CLIENT_ADDRESS_H
 

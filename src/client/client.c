@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of the connection: connecting, waiting, timers, frames in and out, requests and their answers.
- * Handlers only mark a connection as closing; client_drop() at the end of a step is the one place that ends it.
+ * The life of the connection: connecting, waiting, timers, frames in and out, requests and their
+ * answers. Handlers only mark a connection as closing; client_drop() at the end of a step is the
+ * one place that ends it.
  */
 #include "client/client.h"
 
@@ -26,8 +27,8 @@ client_create(const struct client_config *config)
 	c->magic = CLIENT_MAGIC;
 	c->config = *config;
 	c->config.device = slice_given(config->device)
-	    ? slice_of(mem_dup(config->device), config->device.len)
-	    : SLICE_NONE;
+			       ? slice_of(mem_dup(config->device), config->device.len)
+			       : SLICE_NONE;
 	assert(config->sends_max > 0 && config->sends_max < CLIENT_CALLS_MAX);
 	c->frame_max = CLIENT_FRAME_OUT_MAX;
 	link_init(&c->link);
@@ -109,7 +110,7 @@ client_fail(struct client *c, slice why, uint64_t asked_ms)
 int
 client_use_vault(struct client *c, struct vault *vault)
 {
-	struct buf token = { 0 };
+	struct buf token = {0};
 	int rc;
 
 	assert(c->vault == NULL && (c->state == CLIENT_OFFLINE || c->state == CLIENT_LOGIN_NEEDED));
@@ -158,9 +159,8 @@ wait_for_retry(struct client *c, bool failure, uint64_t asked_ms)
 	random_bytes(&random, sizeof(random));
 	if (failure)
 		c->failures++;
-	c->retry_at_ms = c->now_ms
-	    + (failure ? retry_delay_ms(c->failures, random, asked_ms)
-		       : retry_delay_ms(1, 0, asked_ms));
+	c->retry_at_ms = c->now_ms + (failure ? retry_delay_ms(c->failures, random, asked_ms)
+					      : retry_delay_ms(1, 0, asked_ms));
 	client_set_state(c, CLIENT_WAITING);
 }
 
@@ -207,12 +207,14 @@ client_start(struct client *c, uint64_t now_ms)
 static void
 calls_lost(struct client *c)
 {
-	static const struct client_error lost = { .name = { "connection_lost", 15 },
-		.message = { "the connection was lost", 23 }, .retry = true };
-	const struct client_answer answer = { .error = &lost };
+	static const struct client_error lost = {.name = {"connection_lost", 15},
+	    .message = {"the connection was lost", 23},
+	    .retry = true};
+	const struct client_answer answer = {.error = &lost};
 	struct list gone;
 
-	/* Those that an answer's function adds are not of this connection: they are refused, as it is closed. */
+	/* Those that an answer's function adds are not of this connection: they are refused, as it
+	 * is closed. */
 	list_init(&gone);
 	for (struct list *at; (at = list_pop(&c->calls)) != NULL;)
 		list_push_back(&gone, at);
@@ -312,7 +314,8 @@ client_request(struct client *c, const char *method, slice params, client_answer
 }
 
 int
-client_call(struct client *c, const char *method, slice params, client_answered *answered, void *cookie)
+client_call(
+    struct client *c, const char *method, slice params, client_answered *answered, void *cookie)
 {
 	OBJ_CHECK(c, CLIENT_MAGIC);
 	if (c->state != CLIENT_READY || c->leave_at_ms != 0)
@@ -324,10 +327,11 @@ static void
 answer_arrived(struct client *c, const struct inbound *in)
 {
 	struct client_call *call = map_remove(&c->calls_by_id, in->id);
-	struct client_answer answer = { .result = in->result };
+	struct client_answer answer = {.result = in->result};
 
 	if (call == NULL) {
-		/* To no request that could be told: the server did not understand a line of ours. */
+		/* To no request that could be told: the server did not understand a line of ours.
+		 */
 		if (in->kind == INBOUND_ERROR && in->id == 0)
 			client_set_trouble(c, in->error.message);
 		return;
@@ -362,8 +366,8 @@ goaway_arrived(struct client *c, const struct inbound *in)
 	(void)snprintf(c->trouble, sizeof(c->trouble), "the server ended the connection (%.*s)",
 	    SLICE_ARG(reason));
 	if (c->config.hooks->goaway != NULL)
-		c->config.hooks->goaway(c, reason, c->polite ? (int64_t)asked_ms : -1,
-		    c->config.cookie);
+		c->config.hooks->goaway(
+		    c, reason, c->polite ? (int64_t)asked_ms : -1, c->config.cookie);
 }
 
 static void
@@ -374,7 +378,8 @@ line_arrived(struct client *c, slice line)
 	if (line.len == 0)
 		return;
 	if (!inbound_parse(line, &c->scratch, &in)) {
-		client_fail(c, S("this is no confab server: it said something else than JSON-RPC"), 0);
+		client_fail(
+		    c, S("this is no confab server: it said something else than JSON-RPC"), 0);
 		return;
 	}
 	if (in.kind != INBOUND_NOTICE)
@@ -391,8 +396,8 @@ lines_arrived(struct client *c)
 	slice line;
 	int used = 0;
 
-	while (!c->closing
-	    && (used = lines_next(buf_slice(&c->in), CLIENT_FRAME_IN_MAX, &line)) > 0) {
+	while (
+	    !c->closing && (used = lines_next(buf_slice(&c->in), CLIENT_FRAME_IN_MAX, &line)) > 0) {
 		line_arrived(c, line);
 		buf_consume(&c->in, (size_t)used);
 	}
@@ -475,7 +480,8 @@ oldest_call(const struct client *c)
 	return list_empty(&c->calls) ? NULL : container_of(c->calls.next, struct client_call, all);
 }
 
-/* A request may have been made long after the last step: its time begins with the step that follows. */
+/* A request may have been made long after the last step: its time begins with the step that
+ * follows. */
 static void
 start_clocks(struct client *c)
 {

@@ -22,7 +22,7 @@ client_login_forget(struct client *c)
 	wipe(&c->login.password);
 	mem_free(c->login.user);
 	mem_free(c->login.display);
-	c->login = (struct client_credentials) { 0 };
+	c->login = (struct client_credentials){0};
 }
 
 static void
@@ -73,7 +73,7 @@ sync_answered(struct client *c, const struct client_answer *answer, void *cookie
 static void
 sync_alone(struct client *c)
 {
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	client_stream_put_sync(c, &params);
 	if (client_request(c, "sync", buf_slice(&params), sync_answered, NULL, NULL) < 0)
@@ -89,7 +89,8 @@ keep_login(struct client *c, struct json result, slice user, slice token)
 	if (slice_given(limits.text) && json_type(limits) == JSON_OBJECT) {
 		uint64_t frame = inbound_uint(limits, S("frame"), CLIENT_FRAME_OUT_MAX);
 
-		c->frame_max = frame >= 4096 && frame <= CLIENT_OUT_MAX ? frame : CLIENT_FRAME_OUT_MAX;
+		c->frame_max =
+		    frame >= 4096 && frame <= CLIENT_OUT_MAX ? frame : CLIENT_FRAME_OUT_MAX;
 	}
 	if (c->user == NULL || !slice_eq(slice_str(c->user), user)) {
 		mem_free(c->user);
@@ -118,8 +119,8 @@ logged_in(struct client *c, struct json result)
 	slice user = is_object ? inbound_text(result, S("user"), &c->scratch) : SLICE_NONE;
 	slice token = is_object ? inbound_text(result, S("token"), &c->scratch) : SLICE_NONE;
 
-	if (!slice_given(user) || !slice_given(token) || token.len == 0 || token.len > 128
-	    || !user_fits(c, user)) {
+	if (!slice_given(user) || !slice_given(token) || token.len == 0 || token.len > 128 ||
+	    !user_fits(c, user)) {
 		client_fail(c, S("the server's answer to the login makes no sense"), 0);
 		return;
 	}
@@ -149,7 +150,8 @@ login_refused(struct client *c, const struct client_error *error)
 		client_fail(c, error->message, error->retry_after_ms);
 		return;
 	}
-	if (login->kind == LOGIN_REGISTER && login->unsure && slice_eq(error->name, S("name_taken"))) {
+	if (login->kind == LOGIN_REGISTER && login->unsure &&
+	    slice_eq(error->name, S("name_taken"))) {
 		login->kind = LOGIN_PASSWORD; /* perhaps by ourselves, just before */
 		login_request(c);
 		return;
@@ -174,7 +176,7 @@ login_answered(struct client *c, const struct client_answer *answer, void *cooki
 static void
 put_sync(struct client *c, struct buf *params)
 {
-	struct buf sync = { 0 };
+	struct buf sync = {0};
 
 	client_stream_put_sync(c, &sync);
 	if (buf_len(&sync) <= CLIENT_SYNC_INLINE_MAX)
@@ -185,10 +187,10 @@ put_sync(struct client *c, struct buf *params)
 static void
 login_request(struct client *c)
 {
-	static const char *const methods[] = { [LOGIN_NONE] = "resume", [LOGIN_PASSWORD] = "login",
-		[LOGIN_REGISTER] = "register" };
+	static const char *const methods[] = {
+	    [LOGIN_NONE] = "resume", [LOGIN_PASSWORD] = "login", [LOGIN_REGISTER] = "register"};
 	const struct client_credentials *login = &c->login;
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	buf_put(&params, S("{"));
 	if (login->kind == LOGIN_NONE) {
@@ -204,7 +206,8 @@ login_request(struct client *c)
 	if (c->config.follow)
 		put_sync(c, &params);
 	buf_put(&params, S("}"));
-	if (client_request(c, methods[login->kind], buf_slice(&params), login_answered, NULL, NULL) < 0)
+	if (client_request(
+		c, methods[login->kind], buf_slice(&params), login_answered, NULL, NULL) < 0)
 		client_fail(c, S("the login does not fit a request"), 0);
 	explicit_bzero(params.bytes, params.capacity);
 	buf_fini(&params);
@@ -224,8 +227,8 @@ static void
 use_credentials(struct client *c, struct client_credentials login)
 {
 	OBJ_CHECK(c, CLIENT_MAGIC);
-	assert(c->state == CLIENT_OFFLINE || c->state == CLIENT_LOGIN_NEEDED
-	    || c->state == CLIENT_LOGGING_IN);
+	assert(c->state == CLIENT_OFFLINE || c->state == CLIENT_LOGIN_NEEDED ||
+	       c->state == CLIENT_LOGGING_IN);
 	client_login_forget(c);
 	c->login = login;
 	if (c->state == CLIENT_OFFLINE)
@@ -241,14 +244,16 @@ use_credentials(struct client *c, struct client_credentials login)
 void
 client_login(struct client *c, slice user, slice password)
 {
-	use_credentials(c, (struct client_credentials) { .kind = LOGIN_PASSWORD,
-	    .user = mem_dup(user), .password = mem_dup(password) });
+	use_credentials(
+	    c, (struct client_credentials){
+		   .kind = LOGIN_PASSWORD, .user = mem_dup(user), .password = mem_dup(password)});
 }
 
 void
 client_register(struct client *c, slice user, slice password, slice display)
 {
-	use_credentials(c, (struct client_credentials) { .kind = LOGIN_REGISTER, .user = mem_dup(user),
-	    .password = mem_dup(password),
-	    .display = slice_given(display) ? mem_dup(display) : NULL });
+	use_credentials(c, (struct client_credentials){.kind = LOGIN_REGISTER,
+			       .user = mem_dup(user),
+			       .password = mem_dup(password),
+			       .display = slice_given(display) ? mem_dup(display) : NULL});
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The outbox: messages in the order they were given, sent again under their cmid until each has its answer.
- * Its files are {"created":MS,"params":{…}}; params is what goes to the server, so that a later run sends
- * exactly the same.
+ * The outbox: messages in the order they were given, sent again under their cmid until each has its
+ * answer. Its files are {"created":MS,"params":{…}}; params is what goes to the server, so that a
+ * later run sends exactly the same.
  */
 #include "client/client.h"
 
@@ -46,8 +46,8 @@ insert(struct client *c, struct client_outgoing *item)
 {
 	struct list *at = c->outbox.prev;
 
-	while (at != &c->outbox
-	    && container_of(at, struct client_outgoing, all)->created_ms > item->created_ms)
+	while (at != &c->outbox &&
+	       container_of(at, struct client_outgoing, all)->created_ms > item->created_ms)
 		at = at->prev;
 	item->all.next = at->next;
 	item->all.prev = at;
@@ -78,11 +78,10 @@ message_fine(const struct client_message *m)
 {
 	struct json data;
 
-	if (slice_given(m->data)
-	    && (!json_check(m->data, &data) || json_type(data) != JSON_OBJECT))
+	if (slice_given(m->data) && (!json_check(m->data, &data) || json_type(data) != JSON_OBJECT))
 		return false;
-	return text_fine(m->to) && text_fine(m->body) && text_fine(m->kind)
-	    && (!slice_given(m->cmid) || cmid_plain(m->cmid));
+	return text_fine(m->to) && text_fine(m->body) && text_fine(m->kind) &&
+	       (!slice_given(m->cmid) || cmid_plain(m->cmid));
 }
 
 static void
@@ -107,7 +106,7 @@ put_params(struct buf *to, const struct client_message *m, const char *cmid)
 static int
 keep(struct client *c, const struct client_outgoing *item)
 {
-	struct buf file = { 0 };
+	struct buf file = {0};
 	int rc;
 
 	if (c->vault == NULL)
@@ -127,7 +126,7 @@ static struct client_outgoing *
 outgoing_create(struct client *c, const struct client_message *m)
 {
 	struct client_outgoing *item = mem_zalloc(sizeof(*item));
-	struct buf params = { 0 };
+	struct buf params = {0};
 
 	item->created_ms = clock_real_ms();
 	if (slice_given(m->cmid))
@@ -152,7 +151,8 @@ client_send(struct client *c, const struct client_message *m, char ret_cmid[CMID
 	if (c->outbox_count >= VAULT_OUTBOX_MAX)
 		return CLIENT_FULL;
 	if (slice_given(m->cmid) && (item = find(c, m->cmid)) != NULL) {
-		/* It waits already, from an earlier run: what came of it is told as of this one's. */
+		/* It waits already, from an earlier run: what came of it is told as of this one's.
+		 */
 		item->earlier = false;
 		memcpy(ret_cmid, item->cmid, sizeof(item->cmid));
 		return 0;
@@ -196,9 +196,9 @@ load_one(slice cmid, slice text, void *cookie)
 	if (!json_check(text, &file) || json_type(file) != JSON_OBJECT)
 		return;
 	params = json_member(file, S("params"));
-	if (!slice_given(params.text) || json_type(params) != JSON_OBJECT
-	    || params.text.len + FRAME_AROUND > c->frame_max
-	    || !json_string_is(json_member(params, S("cmid")), cmid))
+	if (!slice_given(params.text) || json_type(params) != JSON_OBJECT ||
+	    params.text.len + FRAME_AROUND > c->frame_max ||
+	    !json_string_is(json_member(params, S("cmid")), cmid))
 		return;
 	item = mem_zalloc(sizeof(*item));
 	(void)snprintf(item->cmid, sizeof(item->cmid), "%.*s", SLICE_ARG(cmid));
@@ -227,16 +227,17 @@ client_sends_revive(struct client *c)
 static bool
 of_the_session(const struct client_error *error)
 {
-	return slice_eq(error->name, S("session_revoked")) || slice_eq(error->name, S("not_logged_in"));
+	return slice_eq(error->name, S("session_revoked")) ||
+	       slice_eq(error->name, S("not_logged_in"));
 }
 
 static void
 settled(struct client *c, struct client_outgoing *item, const struct client_answer *answer)
 {
 	const struct client_hooks *hooks = c->config.hooks;
-	struct client_sent sent = { .cmid = slice_str(item->cmid), .earlier = item->earlier,
-		.error = answer->error };
-	struct buf scratch = { 0 };
+	struct client_sent sent = {
+	    .cmid = slice_str(item->cmid), .earlier = item->earlier, .error = answer->error};
+	struct buf scratch = {0};
 	struct json params, to;
 
 	if (answer->error == NULL) {
@@ -252,8 +253,9 @@ settled(struct client *c, struct client_outgoing *item, const struct client_answ
 		vault_outbox_drop(c->vault, sent.cmid);
 	if (json_check(slice_str(item->params), &params)) {
 		to = json_member(params, S("to"));
-		sent.to = slice_given(to.text) && json_type(to) == JSON_STRING ? json_string(to, &scratch)
-									      : to.text;
+		sent.to = slice_given(to.text) && json_type(to) == JSON_STRING
+			      ? json_string(to, &scratch)
+			      : to.text;
 	}
 	/* The hook may send another message: this one is out of the list before. */
 	list_remove(&item->all);
@@ -314,9 +316,10 @@ next_idle(const struct client *c)
 static void
 refuse_too_large(struct client *c, struct client_outgoing *item)
 {
-	static const struct client_error too_large = { .code = 1016, .name = { "too_large", 9 },
-		.message = { "this is longer than the server takes", 36 } };
-	const struct client_answer answer = { .error = &too_large };
+	static const struct client_error too_large = {.code = 1016,
+	    .name = {"too_large", 9},
+	    .message = {"this is longer than the server takes", 36}};
+	const struct client_answer answer = {.error = &too_large};
 
 	settled(c, item, &answer);
 }
@@ -328,9 +331,10 @@ client_sends_flush(struct client *c)
 
 	if (c->leave_at_ms != 0 || c->now_ms < c->sends_hold_ms)
 		return;
-	while (!c->closing && c->sends_flying < c->config.sends_max && (item = next_idle(c)) != NULL) {
-		int rc = client_request(c, "send", slice_str(item->params), send_answered, item,
-		    &item->call);
+	while (
+	    !c->closing && c->sends_flying < c->config.sends_max && (item = next_idle(c)) != NULL) {
+		int rc = client_request(
+		    c, "send", slice_str(item->params), send_answered, item, &item->call);
 
 		if (rc == CLIENT_TOO_LARGE) {
 			refuse_too_large(c, item);

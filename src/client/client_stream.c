@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The place in every conversation.  The cursor follows the stream; `kept` follows what the owner has dealt
- * with and never jumps over what he has not; only that goes to disk.
+ * The place in every conversation.  The cursor follows the stream; `kept` follows what the owner
+ * has dealt with and never jumps over what he has not; only that goes to disk.
  */
 #include "client/client.h"
 
@@ -199,8 +199,8 @@ client_stream_synced(struct client *c, struct json result)
 	c->synced = true;
 	c->listed = 0;
 	c->total = inbound_uint(result, S("total"), 0);
-	epoch_becomes(c, inbound_text(result, S("epoch"), &c->scratch),
-	    inbound_true(result, S("reset")));
+	epoch_becomes(
+	    c, inbound_text(result, S("epoch"), &c->scratch), inbound_true(result, S("reset")));
 	gone_arrived(c, json_member(result, S("gone")));
 	conversations = json_member(result, S("conversations"));
 	if (!slice_given(conversations.text) || json_type(conversations) != JSON_ARRAY)
@@ -233,7 +233,8 @@ entry_arrived(struct client *c, struct json params)
 		return;
 	}
 	if (entry.seq != conv->cursor + 1) {
-		/* Nothing may be missing without a word: asked again with our cursor, the server must tell. */
+		/* Nothing may be missing without a word: asked again with our cursor, the server
+		 * must tell. */
 		c->counts.holes++;
 		client_fail(c, S("the server left something out"), 0);
 		return;
@@ -272,8 +273,9 @@ mark_arrived(struct client *c, struct json params)
 {
 	if (c->config.hooks->mark != NULL)
 		c->config.hooks->mark(c, inbound_uint(params, S("cid"), 0),
-		    inbound_text(params, S("user"), &c->scratch), inbound_uint(params, S("read"), 0),
-		    inbound_uint(params, S("delivered"), 0), c->config.cookie);
+		    inbound_text(params, S("user"), &c->scratch),
+		    inbound_uint(params, S("read"), 0), inbound_uint(params, S("delivered"), 0),
+		    c->config.cookie);
 }
 
 static void
@@ -289,11 +291,11 @@ static const struct {
 	slice method;
 	void (*arrived)(struct client *client, struct json params);
 } notices[] = {
-	{ { "message", 7 }, entry_arrived },
-	{ { "conversation", 12 }, conversation_arrived },
-	{ { "gap", 3 }, gap_arrived },
-	{ { "mark", 4 }, mark_arrived },
-	{ { "signal", 6 }, signal_arrived },
+    {{"message", 7}, entry_arrived},
+    {{"conversation", 12}, conversation_arrived},
+    {{"gap", 3}, gap_arrived},
+    {{"mark", 4}, mark_arrived},
+    {{"signal", 6}, signal_arrived},
 };
 
 bool
@@ -344,7 +346,7 @@ mark_answered(struct client *c, const struct client_answer *answer, void *cookie
 static int
 mark_request(struct client *c, struct client_conv *conv)
 {
-	struct buf params = { 0 };
+	struct buf params = {0};
 	int rc;
 
 	buf_put(&params, S("{"));
@@ -354,8 +356,8 @@ mark_request(struct client *c, struct client_conv *conv)
 	if (conv->delivered > conv->read)
 		json_uint(&params, "delivered", conv->delivered);
 	buf_put(&params, S("}"));
-	rc = client_request(c, "mark", buf_slice(&params), mark_answered,
-	    (void *)(uintptr_t)conv->cid, NULL);
+	rc = client_request(
+	    c, "mark", buf_slice(&params), mark_answered, (void *)(uintptr_t)conv->cid, NULL);
 	buf_fini(&params);
 	return rc;
 }
@@ -428,13 +430,13 @@ cursors_read(struct client *c, struct json object)
 		return;
 	json_iter_init(&it, cursors);
 	while (json_next_member(&it, &key, &value)) {
-		struct json number = { json_string(key, &c->scratch) };
+		struct json number = {json_string(key, &c->scratch)};
 		struct client_conv *conv;
 		int64_t cid;
 
-		if (!json_check(number.text, &number) || json_type(number) != JSON_NUMBER
-		    || !json_integer(number, &cid) || cid <= 0 || json_type(value) != JSON_NUMBER
-		    || !json_integer(value, &seq) || seq < 0)
+		if (!json_check(number.text, &number) || json_type(number) != JSON_NUMBER ||
+		    !json_integer(number, &cid) || cid <= 0 || json_type(value) != JSON_NUMBER ||
+		    !json_integer(value, &seq) || seq < 0)
 			continue;
 		conv = conv_get(c, (uint64_t)cid);
 		conv->known = conv->stored = true;
@@ -445,7 +447,7 @@ cursors_read(struct client *c, struct json object)
 void
 client_stream_load(struct client *c)
 {
-	struct buf text = { 0 };
+	struct buf text = {0};
 	struct json object;
 	slice epoch;
 
@@ -467,7 +469,7 @@ client_stream_load(struct client *c)
 void
 client_stream_save(struct client *c)
 {
-	struct buf text = { 0 };
+	struct buf text = {0};
 
 	if (!c->cursors_dirty || c->vault == NULL || c->epoch == NULL || !vault_locked(c->vault))
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The client against a server that the test plays itself, over a socket pair and with a clock of its own. */
+/* The client against a server that the test plays itself, over a socket pair and with a clock of
+ * its own. */
 #include "client/client.h"
 
 #include <errno.h>
@@ -23,10 +24,10 @@
 struct test {
 	struct client *client;
 	struct client_hooks hooks;
-	int fd;		 /* the server's end; -1: none */
+	int fd; /* the server's end; -1: none */
 	unsigned dials;
-	bool refuse;	 /* the next connection fails */
-	bool decline;	 /* entries are not dealt with */
+	bool refuse; /* the next connection fails */
+	bool decline; /* entries are not dealt with */
 	struct buf in, log, scratch;
 	uint64_t now_ms, id;
 	char method[32];
@@ -40,8 +41,8 @@ struct test {
 static void
 on_state(struct client *client, enum client_state state, void *cookie)
 {
-	static const char *const names[] = { "offline", "waiting", "connecting", "logging-in",
-		"login-needed", "ready" };
+	static const char *const names[] = {
+	    "offline", "waiting", "connecting", "logging-in", "login-needed", "ready"};
 	struct test *t = cookie;
 
 	(void)client;
@@ -63,8 +64,8 @@ on_conversation(struct client *client, const struct client_conversation *told, v
 	struct test *t = cookie;
 
 	(void)client;
-	buf_printf(&t->log, "[conv %d %.*s next %d head %d]", (int)told->cid, SLICE_ARG(told->change),
-	    (int)told->next, (int)told->head);
+	buf_printf(&t->log, "[conv %d %.*s next %d head %d]", (int)told->cid,
+	    SLICE_ARG(told->change), (int)told->next, (int)told->head);
 }
 
 static bool
@@ -263,7 +264,8 @@ static void
 say_entry(struct test *t, int cid, int seq)
 {
 	say(t,
-	    "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":%d,\"seq\":%d,\"from\":\"bob\","
+	    "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":%d,\"seq\":%d,"
+	    "\"from\":\"bob\","
 	    "\"to\":\"@alice\",\"ts\":1,\"kind\":\"text\",\"body\":\"m%d\"}}\n",
 	    cid, seq, seq);
 }
@@ -273,8 +275,13 @@ say_entry(struct test *t, int cid, int seq)
 static struct client *
 make_client(struct test *t, bool follow)
 {
-	const struct client_config config = { .follow = follow, .backlog = 50, .sends_max = 1,
-		.device = S("a test"), .hooks = &t->hooks, .cookie = t, .dial = dial };
+	const struct client_config config = {.follow = follow,
+	    .backlog = 50,
+	    .sends_max = 1,
+	    .device = S("a test"),
+	    .hooks = &t->hooks,
+	    .cookie = t,
+	    .dial = dial};
 
 	return client_create(&config);
 }
@@ -286,8 +293,8 @@ set_up(void **state)
 
 	t->fd = -1;
 	t->now_ms = 1000000;
-	t->hooks = (struct client_hooks) { on_state, on_login_failed, on_conversation, on_entry, on_gap,
-		on_reset, on_sent, NULL, NULL, on_goaway, NULL };
+	t->hooks = (struct client_hooks){on_state, on_login_failed, on_conversation, on_entry,
+	    on_gap, on_reset, on_sent, NULL, NULL, on_goaway, NULL};
 	(void)snprintf(t->home, sizeof(t->home), "/tmp/confab-client-test-XXXXXX");
 	assert_non_null(mkdtemp(t->home));
 	t->client = make_client(t, true);
@@ -325,7 +332,7 @@ tear_down(void **state)
 	return 0;
 }
 
-static const struct address server = { .host = "chat.example", .port = "7000" };
+static const struct address server = {.host = "chat.example", .port = "7000"};
 
 static void
 use_vault(struct test *t)
@@ -362,8 +369,10 @@ start_synced(struct test *t, int next, int head)
 	start(t);
 	EXPECT(t, "resume");
 	(void)snprintf(result, sizeof(result),
-	    "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":[{\"cid\":7,"
-	    "\"kind\":\"direct\",\"title\":\"Bob\",\"peer\":\"bob\",\"role\":\"member\",\"min_seq\":1,"
+	    "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":"
+		      "[{\"cid\":7,"
+	    "\"kind\":\"direct\",\"title\":\"Bob\",\"peer\":\"bob\",\"role\":\"member\",\"min_"
+	    "seq\":1,"
 	    "\"next\":%d,\"head\":%d,\"ts\":1,\"read\":0,\"delivered\":0,\"unread\":0}]}",
 	    next, head);
 	say_result(t, result);
@@ -388,7 +397,7 @@ reconnect(struct test *t)
 static void
 send_text(struct test *t, const char *to, const char *body)
 {
-	const struct client_message m = { .to = slice_str(to), .body = slice_str(body) };
+	const struct client_message m = {.to = slice_str(to), .body = slice_str(body)};
 	char cmid[CMID_MAX + 1];
 
 	assert_int_equal(client_send(t->client, &m, cmid), 0);
@@ -409,15 +418,18 @@ test_resume_and_sync(void **state)
 	EXPECT(t, "resume");
 	params_have(t, "\"token\":\"tok-1\"");
 	params_have(t, "\"sync\":{\"backlog\":50}");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":2,\"gone\":[],\"conversations\":["
-		      "{\"cid\":7,\"role\":\"member\",\"next\":3,\"head\":4}]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":2,\"gone\":[],\"conversations\":["
+	    "{\"cid\":7,\"role\":\"member\",\"next\":3,\"head\":4}]}");
 	LOGGED(t, "[conv 7  next 3 head 4][ready]");
 	assert_true(slice_eq(client_user(t->client), S("alice")));
 	assert_false(client_up_to_date(t->client));
 	say_entry(t, 7, 3);
 	say_entry(t, 7, 4);
 	assert_false(client_up_to_date(t->client)); /* one is not listed yet */
-	say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":9,\"change\":\"listed\",\"next\":2,\"head\":1}}\n");
+	say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":9,\"change\":\"listed\",\"next\":"
+	       "2,\"head\":1}}\n");
 	LOGGED(t, "[7:3 bob>@alice m3][7:4 bob>@alice m4][conv 9 listed next 2 head 1]");
 	assert_true(client_up_to_date(t->client));
 	reconnect(t);
@@ -459,8 +471,10 @@ test_gap_and_next(void **state)
 	reconnect(t);
 	EXPECT(t, "resume");
 	params_have(t, "\"cursors\":{\"7\":10}");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
-		      "{\"cid\":7,\"role\":\"member\",\"next\":15,\"head\":20}]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
+	    "{\"cid\":7,\"role\":\"member\",\"next\":15,\"head\":20}]}");
 	LOGGED(t, "[conv 7  next 15 head 20][gap 7:11-14 gone][ready]");
 	say_entry(t, 7, 15);
 	LOGGED(t, "[7:15 bob>@alice m15]");
@@ -473,7 +487,8 @@ test_removed_and_gone_are_forgotten(void **state)
 
 	start_synced(t, 1, 1);
 	say_entry(t, 7, 1);
-	say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":8,\"change\":\"added\",\"role\":\"member\","
+	say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":8,\"change\":\"added\",\"role\":"
+	       "\"member\","
 	       "\"next\":5,\"head\":4}}\n");
 	say_entry(t, 8, 5);
 	say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":8,\"change\":\"removed\"}}\n");
@@ -482,7 +497,9 @@ test_removed_and_gone_are_forgotten(void **state)
 	reconnect(t);
 	EXPECT(t, "resume");
 	params_have(t, "\"cursors\":{\"7\":1},");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[7],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[7],\"conversations\":[]}");
 	reconnect(t);
 	EXPECT(t, "resume");
 	params_have(t, "\"sync\":{\"epoch\":\"e1\",\"backlog\":50}");
@@ -497,14 +514,18 @@ test_a_conversation_that_was_left_is_followed_to_its_end(void **state)
 	say_entry(t, 7, 1);
 	reconnect(t);
 	EXPECT(t, "resume");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
-		      "{\"cid\":7,\"role\":\"none\",\"next\":2,\"head\":3}]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
+	    "{\"cid\":7,\"role\":\"none\",\"next\":2,\"head\":3}]}");
 	say_entry(t, 7, 2);
 	reconnect(t);
 	EXPECT(t, "resume");
 	params_have(t, "\"cursors\":{\"7\":2}");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
-		      "{\"cid\":7,\"role\":\"none\",\"next\":3,\"head\":3}]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":["
+	    "{\"cid\":7,\"role\":\"none\",\"next\":3,\"head\":3}]}");
 	say_entry(t, 7, 3);
 	reconnect(t);
 	EXPECT(t, "resume");
@@ -518,7 +539,9 @@ test_large_cursor_sets_go_in_a_sync_of_their_own(void **state)
 
 	start_synced(t, 1, 0);
 	for (int cid = 1000; cid < 1400; cid++)
-		say(t, "{\"method\":\"conversation\",\"params\":{\"cid\":%d,\"change\":\"added\",\"next\":1,\"head\":0}}\n",
+		say(t,
+		    "{\"method\":\"conversation\",\"params\":{\"cid\":%d,\"change\":\"added\","
+		    "\"next\":1,\"head\":0}}\n",
 		    cid);
 	reconnect(t);
 	EXPECT(t, "resume");
@@ -529,7 +552,8 @@ test_large_cursor_sets_go_in_a_sync_of_their_own(void **state)
 	params_have(t, "\"epoch\":\"e1\",\"cursors\":{");
 	params_have(t, "\"1399\":0");
 	assert_int_equal(client_state(t->client), CLIENT_LOGGING_IN);
-	say_result(t, "{\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(
+	    t, "{\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	assert_int_equal(client_state(t->client), CLIENT_READY);
 }
 
@@ -557,7 +581,9 @@ test_token_invalid_asks_for_a_login(void **state)
 	client_login(t->client, S("alice"), S("better horse"));
 	step(t, 0);
 	EXPECT(t, "login");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	LOGGED(t, "[logging-in][ready]");
 	buf_clear(&t->scratch);
 	assert_int_equal(vault_token_load(t->vault, &t->scratch), 0);
@@ -597,7 +623,9 @@ test_a_register_without_an_answer_is_settled(void **state)
 	EXPECT(t, "register");
 	say_error(t, 1002, "name_taken", "");
 	EXPECT(t, "login");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	assert_int_equal(client_state(t->client), CLIENT_READY);
 	assert_true(slice_eq(client_token(t->client), S("tok-1")));
 }
@@ -660,7 +688,8 @@ test_goaway(void **state)
 	struct test *t = *state;
 
 	start_synced(t, 1, 0);
-	say(t, "{\"method\":\"goaway\",\"params\":{\"reason\":\"shutdown\",\"reconnect_ms\":1234}}\n");
+	say(t,
+	    "{\"method\":\"goaway\",\"params\":{\"reason\":\"shutdown\",\"reconnect_ms\":1234}}\n");
 	LOGGED(t, "[goaway shutdown 1234]");
 	(void)close(t->fd);
 	t->fd = -1;
@@ -669,7 +698,9 @@ test_goaway(void **state)
 	assert_true(client_deadline(t->client) == t->now_ms + 1234);
 	step(t, 1234);
 	EXPECT(t, "resume");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	buf_clear(&t->log);
 	say(t, "{\"method\":\"goaway\",\"params\":{\"reason\":\"errors\"}}\n");
 	step(t, 5000); /* the server forgets to close */
@@ -734,7 +765,7 @@ test_reset_forgets_and_sends_again(void **state)
 {
 	struct test *t = *state;
 	char cmid[CMID_MAX + 1];
-	const struct client_message m = { .to = S("@bob"), .body = S("hi") };
+	const struct client_message m = {.to = S("@bob"), .body = S("hi")};
 
 	use_vault(t);
 	start_synced(t, 1, 0);
@@ -746,8 +777,9 @@ test_reset_forgets_and_sends_again(void **state)
 	assert_int_equal(client_unsent(t->client), 0);
 	reconnect(t);
 	EXPECT(t, "resume");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e2\",\"reset\":true,\"total\":1,\"gone\":[],\"conversations\":["
-		      "{\"cid\":7,\"role\":\"member\",\"next\":1,\"head\":0}]}");
+	say_result(t,
+	    "{" LOGIN ",\"epoch\":\"e2\",\"reset\":true,\"total\":1,\"gone\":[],\"conversations\":["
+	    "{\"cid\":7,\"role\":\"member\",\"next\":1,\"head\":0}]}");
 	LOGGED(t, "[reset][conv 7  next 1 head 0][ready]");
 	EXPECT(t, "send");
 	params_have(t, cmid);
@@ -766,7 +798,7 @@ static void
 test_unanswered_messages_go_again_in_order(void **state)
 {
 	struct test *t = *state;
-	struct buf one = { 0 }, two = { 0 };
+	struct buf one = {0}, two = {0};
 
 	send_text(t, "@bob", "one"); /* before there is a connection */
 	start_synced(t, 1, 0);
@@ -779,7 +811,9 @@ test_unanswered_messages_go_again_in_order(void **state)
 	assert_false(take(t)); /* one at a time */
 	reconnect(t);
 	EXPECT(t, "resume");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	EXPECT(t, "send");
 	assert_string_equal(buf_head(&t->params), buf_head(&one));
 	say_result(t, "{\"cid\":7,\"seq\":1,\"ts\":1,\"dup\":true}");
@@ -815,7 +849,7 @@ test_a_killed_run_is_finished_by_the_next(void **state)
 	use_vault(t);
 	assert_int_equal(vault_token_store(t->vault, S("tok-1")), 0);
 	for (int i = 0; i < 3; i++) {
-		struct client_message m = { .to = S("@bob") };
+		struct client_message m = {.to = S("@bob")};
 
 		(void)snprintf(bodies[i], sizeof(bodies[i]), "body %d", i);
 		m.body = slice_str(bodies[i]);
@@ -842,9 +876,9 @@ static void
 test_what_can_not_be_sent_is_refused_at_once(void **state)
 {
 	struct test *t = *state;
-	struct buf big = { 0 };
+	struct buf big = {0};
 	char cmid[CMID_MAX + 1];
-	struct client_message m = { .to = S("@bob"), .body = S("\xff") };
+	struct client_message m = {.to = S("@bob"), .body = S("\xff")};
 
 	assert_int_equal(client_send(t->client, &m, cmid), CLIENT_BAD_TEXT);
 	m.body = slice_of("a\0b", 3);
@@ -927,7 +961,9 @@ test_marks_are_gathered(void **state)
 	assert_false(take(t));
 	reconnect(t); /* without an answer */
 	EXPECT(t, "resume");
-	say_result(t, "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
+	say_result(t,
+	    "{" LOGIN
+	    ",\"epoch\":\"e1\",\"reset\":false,\"total\":0,\"gone\":[],\"conversations\":[]}");
 	step(t, 500);
 	EXPECT(t, "mark");
 	params_have(t, "\"delivered\":5");
@@ -936,20 +972,24 @@ test_marks_are_gathered(void **state)
 /* --- Bytes --- */
 
 /* What a server says to the login, and then to the message that was sent after it. */
-static const char script[]
-    = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{" LOGIN
-      ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],"
-      "\"conversations\":[{\"cid\":7,\"role\":\"member\",\"next\":1,\"head\":3}]}}\r\n"
-      "\n"
-      "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":7,\"seq\":1,\"from\":\"bob\",\"to\":"
-      "\"@alice\",\"ts\":5,\"kind\":\"text\",\"body\":\"gr\\u00fc\\u00df \\\"x\\\" \xf0\x9f\x8e\x88\"}}\n"
-      "{\"jsonrpc\":\"2.0\",\"method\":\"from.the.future\",\"params\":{}}\n"
-      "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":{\"cid\":7,\"from\":2,\"to\":2}}\n"
-      "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"cid\":7,\"seq\":3,\"ts\":6}}\n"
-      "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":7,\"seq\":3,\"from\":\"alice\",\"to\":"
-      "\"@bob\",\"ts\":6,\"kind\":\"text\",\"body\":\"yes\"}}\n";
-#define SCRIPT_LOG                                                                                     \
-	"[connecting][logging-in][conv 7  next 1 head 3][ready][7:1 bob>@alice gr\xc3\xbc\xc3\x9f \"x\" " \
+static const char script[] =
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{" LOGIN
+    ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],"
+    "\"conversations\":[{\"cid\":7,\"role\":\"member\",\"next\":1,\"head\":3}]}}\r\n"
+    "\n"
+    "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":7,\"seq\":1,\"from\":\"bob\","
+    "\"to\":"
+    "\"@alice\",\"ts\":5,\"kind\":\"text\",\"body\":\"gr\\u00fc\\u00df \\\"x\\\" "
+    "\xf0\x9f\x8e\x88\"}}\n"
+    "{\"jsonrpc\":\"2.0\",\"method\":\"from.the.future\",\"params\":{}}\n"
+    "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":{\"cid\":7,\"from\":2,\"to\":2}}\n"
+    "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"cid\":7,\"seq\":3,\"ts\":6}}\n"
+    "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"cid\":7,\"seq\":3,\"from\":"
+    "\"alice\",\"to\":"
+    "\"@bob\",\"ts\":6,\"kind\":\"text\",\"body\":\"yes\"}}\n";
+#define SCRIPT_LOG                                                                                 \
+	"[connecting][logging-in][conv 7  next 1 head 3][ready][7:1 bob>@alice "                   \
+	"gr\xc3\xbc\xc3\x9f \"x\" "                                                                \
 	"\xf0\x9f\x8e\x88][gap 7:2-2][sent @bob 7:3][7:3 alice>@bob yes]"
 
 static void
@@ -967,7 +1007,8 @@ static void
 test_input_split_at_every_byte(void **state)
 {
 	struct test *t = *state;
-	const size_t len = sizeof(script) - 1, first = (size_t)(strstr(script, "{\"jsonrpc\":\"2.0\",\"id\":2") - script);
+	const size_t len = sizeof(script) - 1,
+		     first = (size_t)(strstr(script, "{\"jsonrpc\":\"2.0\",\"id\":2") - script);
 
 	for (size_t split = 0; split <= first || split <= len - first; split++) {
 		client_destroy(&t->client);
@@ -999,9 +1040,9 @@ test_input_byte_by_byte(void **state)
 static void
 test_nonsense_ends_the_connection(void **state)
 {
-	static const char *const lines[] = { "HTTP/1.1 400 Bad Request\r\n", "{\"id\":1\n", "[]\n", "{}\n",
-		"{\"id\":1,\"result\":{\"user\":7}}\n", "{\"id\":1,\"result\":7}\n", "\"\xff\"\n",
-		"{\"method\":\"message\",\"params\":[]}\n" };
+	static const char *const lines[] = {"HTTP/1.1 400 Bad Request\r\n", "{\"id\":1\n", "[]\n",
+	    "{}\n", "{\"id\":1,\"result\":{\"user\":7}}\n", "{\"id\":1,\"result\":7}\n",
+	    "\"\xff\"\n", "{\"method\":\"message\",\"params\":[]}\n"};
 	struct test *t = *state;
 
 	for (size_t i = 0; i < LEN(lines); i++) {
@@ -1066,7 +1107,8 @@ test_only_one_process_moves_the_cursors(void **state)
 
 	assert_int_equal(vault_open(slice_str(t->home), &server, S("alice"), &other), 0);
 	assert_int_equal(vault_lock(other), 0);
-	assert_int_equal(vault_cursors_store(other, S("{\"epoch\":\"e1\",\"cursors\":{\"7\":9}}")), 0);
+	assert_int_equal(
+	    vault_cursors_store(other, S("{\"epoch\":\"e1\",\"cursors\":{\"7\":9}}")), 0);
 	use_vault(t); /* does not get the lock */
 	assert_false(vault_locked(t->vault));
 	start_synced(t, 10, 9);
@@ -1075,7 +1117,8 @@ test_only_one_process_moves_the_cursors(void **state)
 	client_destroy(&t->client);
 	buf_clear(&t->scratch);
 	assert_int_equal(vault_cursors_load(other, &t->scratch), 0);
-	assert_true(slice_eq(buf_slice(&t->scratch), S("{\"epoch\":\"e1\",\"cursors\":{\"7\":9}}")));
+	assert_true(
+	    slice_eq(buf_slice(&t->scratch), S("{\"epoch\":\"e1\",\"cursors\":{\"7\":9}}")));
 	vault_close(&other);
 }
 
@@ -1085,35 +1128,35 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_resume_and_sync),
-		TEST(test_duplicates_are_dropped_and_holes_asked_for_again),
-		TEST(test_gap_and_next),
-		TEST(test_removed_and_gone_are_forgotten),
-		TEST(test_a_conversation_that_was_left_is_followed_to_its_end),
-		TEST(test_large_cursor_sets_go_in_a_sync_of_their_own),
-		TEST(test_token_invalid_asks_for_a_login),
-		TEST(test_a_login_after_the_server_has_closed_connects_again),
-		TEST(test_a_register_without_an_answer_is_settled),
-		TEST(test_busy_is_obeyed),
-		TEST(test_another_users_answer_is_refused),
-		TEST(test_backoff),
-		TEST(test_goaway),
-		TEST(test_a_revoked_session_ends_the_token),
-		TEST(test_ping_and_death),
-		TEST(test_a_client_that_is_fed_pings_too),
-		TEST(test_reset_forgets_and_sends_again),
-		TEST(test_unanswered_messages_go_again_in_order),
-		TEST(test_a_killed_run_is_finished_by_the_next),
-		TEST(test_what_can_not_be_sent_is_refused_at_once),
-		TEST(test_calls),
-		TEST(test_a_call_made_long_after_the_last_step_has_its_time),
-		TEST(test_marks_are_gathered),
-		TEST(test_input_split_at_every_byte),
-		TEST(test_input_byte_by_byte),
-		TEST(test_nonsense_ends_the_connection),
-		TEST(test_a_line_without_end_is_bounded),
-		TEST(test_cursors_survive),
-		TEST(test_only_one_process_moves_the_cursors),
+	    TEST(test_resume_and_sync),
+	    TEST(test_duplicates_are_dropped_and_holes_asked_for_again),
+	    TEST(test_gap_and_next),
+	    TEST(test_removed_and_gone_are_forgotten),
+	    TEST(test_a_conversation_that_was_left_is_followed_to_its_end),
+	    TEST(test_large_cursor_sets_go_in_a_sync_of_their_own),
+	    TEST(test_token_invalid_asks_for_a_login),
+	    TEST(test_a_login_after_the_server_has_closed_connects_again),
+	    TEST(test_a_register_without_an_answer_is_settled),
+	    TEST(test_busy_is_obeyed),
+	    TEST(test_another_users_answer_is_refused),
+	    TEST(test_backoff),
+	    TEST(test_goaway),
+	    TEST(test_a_revoked_session_ends_the_token),
+	    TEST(test_ping_and_death),
+	    TEST(test_a_client_that_is_fed_pings_too),
+	    TEST(test_reset_forgets_and_sends_again),
+	    TEST(test_unanswered_messages_go_again_in_order),
+	    TEST(test_a_killed_run_is_finished_by_the_next),
+	    TEST(test_what_can_not_be_sent_is_refused_at_once),
+	    TEST(test_calls),
+	    TEST(test_a_call_made_long_after_the_last_step_has_its_time),
+	    TEST(test_marks_are_gathered),
+	    TEST(test_input_split_at_every_byte),
+	    TEST(test_input_byte_by_byte),
+	    TEST(test_nonsense_ends_the_connection),
+	    TEST(test_a_line_without_end_is_bounded),
+	    TEST(test_cursors_survive),
+	    TEST(test_only_one_process_moves_the_cursors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

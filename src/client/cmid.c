@@ -36,8 +36,8 @@ cmid_plain(slice cmid)
 	for (size_t i = 0; i < cmid.len; i++) {
 		char c = cmid.ptr[i];
 
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9')
-		    && c != '_' && c != '.' && c != ':' && c != '-')
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+		    c != '_' && c != '.' && c != ':' && c != '-')
 			return false;
 	}
 	return true;

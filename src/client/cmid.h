@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ids for one's own messages: UUIDv7 (RFC 9562), each greater than the one before from the same source. */
+/* Ids for one's own messages: UUIDv7 (RFC 9562), each greater than the one before from the same
+ * source. */
 #ifndef CLIENT_CMID_H
 #define CLIENT_CMID_H
 

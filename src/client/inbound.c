@@ -10,7 +10,7 @@ is_a(struct json value, enum json_type type)
 static struct json
 member(struct json object, slice name)
 {
-	return is_a(object, JSON_OBJECT) ? json_member(object, name) : (struct json) { SLICE_NONE };
+	return is_a(object, JSON_OBJECT) ? json_member(object, name) : (struct json){SLICE_NONE};
 }
 
 uint64_t
@@ -43,12 +43,12 @@ parse_error(struct json error, struct buf *scratch, struct client_error *ret)
 {
 	struct json data = member(error, S("data")), code = member(error, S("code"));
 
-	*ret = (struct client_error) {
-		.name = inbound_text(data, S("name"), scratch),
-		.message = inbound_text(error, S("message"), scratch),
-		.param = inbound_text(data, S("param"), scratch),
-		.retry = inbound_true(data, S("retry")),
-		.retry_after_ms = inbound_uint(data, S("retry_after_ms"), 0),
+	*ret = (struct client_error){
+	    .name = inbound_text(data, S("name"), scratch),
+	    .message = inbound_text(error, S("message"), scratch),
+	    .param = inbound_text(data, S("param"), scratch),
+	    .retry = inbound_true(data, S("retry")),
+	    .retry_after_ms = inbound_uint(data, S("retry_after_ms"), 0),
 	};
 	if (!is_a(code, JSON_NUMBER) || !json_integer(code, &ret->code) || ret->code == 0)
 		ret->code = -1;
@@ -59,7 +59,7 @@ parse_error(struct json error, struct buf *scratch, struct client_error *ret)
 bool
 inbound_parse(slice line, struct buf *scratch, struct inbound *ret)
 {
-	struct inbound in = { 0 };
+	struct inbound in = {0};
 	struct json frame, error;
 
 	/* Each string is decoded at most once while the line is handled, so that nothing moves. */
@@ -91,18 +91,18 @@ bool
 inbound_entry(struct json params, struct buf *scratch, struct client_entry *ret)
 {
 	struct client_entry e = {
-		.cid = inbound_uint(params, S("cid"), 0),
-		.seq = inbound_uint(params, S("seq"), 0),
-		.ts_ms = inbound_uint(params, S("ts"), 0),
-		.from = inbound_text(params, S("from"), scratch),
-		.kind = inbound_text(params, S("kind"), scratch),
-		.body = inbound_text(params, S("body"), scratch),
-		.cmid = inbound_text(params, S("cmid"), scratch),
-		.data = member(params, S("data")),
-		.re = inbound_uint(params, S("re"), 0),
-		.edited = inbound_uint(params, S("edited"), 0),
-		.deleted = inbound_uint(params, S("deleted"), 0),
-		.raw = params,
+	    .cid = inbound_uint(params, S("cid"), 0),
+	    .seq = inbound_uint(params, S("seq"), 0),
+	    .ts_ms = inbound_uint(params, S("ts"), 0),
+	    .from = inbound_text(params, S("from"), scratch),
+	    .kind = inbound_text(params, S("kind"), scratch),
+	    .body = inbound_text(params, S("body"), scratch),
+	    .cmid = inbound_text(params, S("cmid"), scratch),
+	    .data = member(params, S("data")),
+	    .re = inbound_uint(params, S("re"), 0),
+	    .edited = inbound_uint(params, S("edited"), 0),
+	    .deleted = inbound_uint(params, S("deleted"), 0),
+	    .raw = params,
 	};
 	struct json to = member(params, S("to"));
 
@@ -114,22 +114,22 @@ inbound_entry(struct json params, struct buf *scratch, struct client_entry *ret)
 bool
 inbound_conversation(struct json object, struct buf *scratch, struct client_conversation *ret)
 {
-	*ret = (struct client_conversation) {
-		.cid = inbound_uint(object, S("cid"), 0),
-		.min_seq = inbound_uint(object, S("min_seq"), 1),
-		.next = inbound_uint(object, S("next"), 0),
-		.head = inbound_uint(object, S("head"), 0),
-		.ts_ms = inbound_uint(object, S("ts"), 0),
-		.read = inbound_uint(object, S("read"), 0),
-		.delivered = inbound_uint(object, S("delivered"), 0),
-		.unread = inbound_uint(object, S("unread"), 0),
-		.change = inbound_text(object, S("change"), scratch),
-		.kind = inbound_text(object, S("kind"), scratch),
-		.title = inbound_text(object, S("title"), scratch),
-		.handle = inbound_text(object, S("handle"), scratch),
-		.peer = inbound_text(object, S("peer"), scratch),
-		.role = inbound_text(object, S("role"), scratch),
-		.raw = object,
+	*ret = (struct client_conversation){
+	    .cid = inbound_uint(object, S("cid"), 0),
+	    .min_seq = inbound_uint(object, S("min_seq"), 1),
+	    .next = inbound_uint(object, S("next"), 0),
+	    .head = inbound_uint(object, S("head"), 0),
+	    .ts_ms = inbound_uint(object, S("ts"), 0),
+	    .read = inbound_uint(object, S("read"), 0),
+	    .delivered = inbound_uint(object, S("delivered"), 0),
+	    .unread = inbound_uint(object, S("unread"), 0),
+	    .change = inbound_text(object, S("change"), scratch),
+	    .kind = inbound_text(object, S("kind"), scratch),
+	    .title = inbound_text(object, S("title"), scratch),
+	    .handle = inbound_text(object, S("handle"), scratch),
+	    .peer = inbound_text(object, S("peer"), scratch),
+	    .role = inbound_text(object, S("role"), scratch),
+	    .raw = object,
 	};
 	return ret->cid != 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a server says, from bytes to structs.  Pure functions; slices live as long as line and scratch. */
+/* What a server says, from bytes to structs.  Pure functions; slices live as long as line and
+ * scratch. */
 #ifndef CLIENT_INBOUND_H
 #define CLIENT_INBOUND_H
 
@@ -9,8 +10,8 @@
 struct client_error {
 	int64_t code; /* 0: made by the client itself (name "connection_lost" or "timeout") */
 	slice name, message;
-	slice param;  /* which parameter, or none */
-	bool retry;   /* the same request can succeed later */
+	slice param; /* which parameter, or none */
+	bool retry; /* the same request can succeed later */
 	uint64_t retry_after_ms;
 };
 
@@ -18,11 +19,11 @@ struct client_error {
 struct client_entry {
 	uint64_t cid, seq, ts_ms;
 	slice from, to, kind;
-	slice body;		       /* none: not given */
-	slice cmid;		       /* none: not given */
+	slice body; /* none: not given */
+	slice cmid; /* none: not given */
 	struct json data;
-	uint64_t re, edited, deleted;  /* 0: none */
-	struct json raw;	       /* all of it, as the server wrote it */
+	uint64_t re, edited, deleted; /* 0: none */
+	struct json raw; /* all of it, as the server wrote it */
 };
 
 struct client_conversation {

@@ -21,7 +21,7 @@
 void
 link_init(struct link *link)
 {
-	*link = (struct link) { .fd = -1 };
+	*link = (struct link){.fd = -1};
 }
 
 void
@@ -110,8 +110,8 @@ tls_context(struct link *link)
 	SSL_CTX_set_verify(link->tls_context, SSL_VERIFY_PEER, NULL);
 	(void)SSL_CTX_set_min_proto_version(link->tls_context, TLS1_2_VERSION);
 	(void)SSL_CTX_set_default_verify_paths(link->tls_context);
-	(void)SSL_CTX_set_mode(link->tls_context,
-	    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_CTX_set_mode(
+	    link->tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return 0;
 }
 
@@ -128,10 +128,9 @@ tls_begin(struct link *link)
 	if (is_number(link->host)) {
 		ok = X509_VERIFY_PARAM_set1_ip_asc(check, link->host);
 	} else {
-		ok = X509_VERIFY_PARAM_set1_host(check, link->host, 0)
-		    && SSL_ctrl(link->tls_session, SSL_CTRL_SET_TLSEXT_HOSTNAME,
-		        TLSEXT_NAMETYPE_host_name, link->host)
-			== 1;
+		ok = X509_VERIFY_PARAM_set1_host(check, link->host, 0) &&
+		     SSL_ctrl(link->tls_session, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+			 TLSEXT_NAMETYPE_host_name, link->host) == 1;
 	}
 	if (!ok)
 		return trouble(link, "this host name can't be checked against a certificate");
@@ -187,7 +186,7 @@ dial_failed(struct link *link, uint64_t now_ms)
 int
 link_open(struct link *link, const struct address *address, uint64_t now_ms)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	int rc;
 
 	assert(link->state == LINK_CLOSED);
@@ -200,7 +199,8 @@ link_open(struct link *link, const struct address *address, uint64_t now_ms)
 	rc = getaddrinfo(address->host, address->port, &hints, &link->found);
 	if (rc != 0) {
 		link->found = NULL;
-		return rc == EAI_SYSTEM ? trouble_errno(link, errno) : trouble(link, gai_strerror(rc));
+		return rc == EAI_SYSTEM ? trouble_errno(link, errno)
+					: trouble(link, gai_strerror(rc));
 	}
 	link->at = link->found;
 	return dial_next(link, now_ms);
@@ -236,7 +236,7 @@ tls_waits(struct link *link, int rc)
 static int
 connected(struct link *link)
 {
-	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+	struct pollfd p = {.fd = link->fd, .events = POLLOUT};
 	socklen_t len = sizeof(int);
 	int error = 0;
 
@@ -327,7 +327,8 @@ tls_write(struct link *link, slice bytes)
 
 	ERR_clear_error();
 	errno = 0;
-	rc = SSL_write(link->tls_session, bytes.ptr, bytes.len > INT_MAX ? INT_MAX : (int)bytes.len);
+	rc =
+	    SSL_write(link->tls_session, bytes.ptr, bytes.len > INT_MAX ? INT_MAX : (int)bytes.len);
 	link->wants = 0;
 	return rc > 0 ? rc : tls_waits(link, rc);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A byte pipe to a server: TCP, and TLS on it where the address says so.  Never blocks but in looking a
- * name up, once per link_open().  Its owner polls link_fd for link_wants and calls link_step() until it is
- * open.  The process must ignore SIGPIPE.
+ * A byte pipe to a server: TCP, and TLS on it where the address says so.  Never blocks but in
+ * looking a name up, once per link_open().  Its owner polls link_fd for link_wants and calls
+ * link_step() until it is open.  The process must ignore SIGPIPE.
  */
 #ifndef CLIENT_LINK_H
 #define CLIENT_LINK_H
@@ -20,14 +20,14 @@ enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_SHAKING, LINK_OPEN };
 
 struct link {
 	enum link_state state;
-	int fd;			    /* owned; -1 while closed */
-	short wants;		    /* poll events that a TLS operation waits for */
+	int fd; /* owned; -1 while closed */
+	short wants; /* poll events that a TLS operation waits for */
 	bool tls;
 	char host[ADDRESS_HOST_MAX + 1];
 	struct addrinfo *found, *at; /* owned; what the name led to, and which of it is tried */
-	uint64_t give_up_ms;	    /* on this address */
+	uint64_t give_up_ms; /* on this address */
 	struct ssl_ctx_st *tls_context; /* owned, kept over closing */
-	struct ssl_st *tls_session;	/* owned */
+	struct ssl_st *tls_session; /* owned */
 	char trouble[LINK_TROUBLE_MAX]; /* why the last thing failed, for people */
 };
 

@@ -26,16 +26,16 @@ test_addresses(void **state)
 		const char *text, *host, *port, *again;
 		bool tls;
 	} good[] = {
-		{ "localhost", "localhost", "7000", "localhost:7000", false },
-		{ "127.0.0.1:7001", "127.0.0.1", "7001", "127.0.0.1:7001", false },
-		{ "[::1]:80", "::1", "80", "[::1]:80", false },
-		{ "[::1]", "::1", "7000", "[::1]:7000", false },
-		{ "confab://chat.example:7000/", "chat.example", "7000", "chat.example:7000", false },
-		{ "confabs://chat.example", "chat.example", "7000", "confabs://chat.example:7000", true },
+	    {"localhost", "localhost", "7000", "localhost:7000", false},
+	    {"127.0.0.1:7001", "127.0.0.1", "7001", "127.0.0.1:7001", false},
+	    {"[::1]:80", "::1", "80", "[::1]:80", false},
+	    {"[::1]", "::1", "7000", "[::1]:7000", false},
+	    {"confab://chat.example:7000/", "chat.example", "7000", "chat.example:7000", false},
+	    {"confabs://chat.example", "chat.example", "7000", "confabs://chat.example:7000", true},
 	};
-	static const char *const bad[] = { "", ":", ":7000", "host:", "host:0", "host:65536", "host:7x",
-		"a b:1", "[::1", "[::1]7000", "[]:1", "::1", "host/x:1", "user@host:1", "confabs://",
-		"http://x:80", "host:000001" };
+	static const char *const bad[] = {"", ":", ":7000", "host:", "host:0", "host:65536",
+	    "host:7x", "a b:1", "[::1", "[::1]7000", "[]:1", "::1", "host/x:1", "user@host:1",
+	    "confabs://", "http://x:80", "host:000001"};
 	char text[ADDRESS_TEXT_MAX];
 	struct address a;
 
@@ -56,14 +56,16 @@ test_addresses(void **state)
 static void
 test_waiting_times(void **state)
 {
-	static const uint32_t windows[] = { 500, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000 };
+	static const uint32_t windows[] = {
+	    500, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
 
 	(void)state;
 	for (unsigned i = 0; i < LEN(windows); i++) {
 		assert_int_equal(retry_window_ms(i), windows[i]);
 		assert_int_equal(retry_delay_ms(i, 0, 0), 0);
 		assert_int_equal(retry_delay_ms(i, UINT32_MAX, 0), windows[i]);
-		assert_in_range(retry_delay_ms(i, UINT32_MAX / 2, 0), windows[i] / 2 - 1, windows[i] / 2 + 1);
+		assert_in_range(
+		    retry_delay_ms(i, UINT32_MAX / 2, 0), windows[i] / 2 - 1, windows[i] / 2 + 1);
 		assert_int_equal(retry_delay_ms(i, 0, 100), 100);
 	}
 	assert_int_equal(retry_window_ms(UINT32_MAX), 60000);
@@ -73,7 +75,7 @@ test_waiting_times(void **state)
 static void
 test_cmids(void **state)
 {
-	struct cmid_source source = { 0 };
+	struct cmid_source source = {0};
 	char last[CMID_TEXT_BYTES + 1] = "", next[CMID_TEXT_BYTES + 1];
 	uint64_t ms = 1700000000000;
 
@@ -91,7 +93,7 @@ test_cmids(void **state)
 		assert_true(cmid_plain(slice_str(next)));
 		memcpy(last, next, sizeof(last));
 	}
-	cmid_make(&(struct cmid_source) { 0 }, 0x0191f3a87c1d, next);
+	cmid_make(&(struct cmid_source){0}, 0x0191f3a87c1d, next);
 	assert_memory_equal(next, "0191f3a8-7c1d-7", 15);
 	assert_false(cmid_plain(S("")));
 	assert_false(cmid_plain(S(".x")));
@@ -102,7 +104,7 @@ test_cmids(void **state)
 /* --- Files --- */
 
 static char home[64];
-static const struct address server = { .host = "chat.example", .port = "7000" };
+static const struct address server = {.host = "chat.example", .port = "7000"};
 
 static int
 set_up(void **state)
@@ -147,7 +149,7 @@ test_files_are_for_their_owner_only(void **state)
 {
 	struct vault *v = *state, *again = NULL;
 	char path[256];
-	struct buf token = { 0 };
+	struct buf token = {0};
 
 	(void)umask(0);
 	assert_int_equal(vault_token_store(v, S("secret")), 0);
@@ -177,11 +179,11 @@ test_files_are_for_their_owner_only(void **state)
 static void
 test_users_and_servers_are_apart(void **state)
 {
-	static const struct address others[] = { { .host = "chat.example", .port = "7001" },
-		{ .host = "chat.example", .port = "7000", .tls = true },
-		{ .host = "other.example", .port = "7000" } };
+	static const struct address others[] = {{.host = "chat.example", .port = "7001"},
+	    {.host = "chat.example", .port = "7000", .tls = true},
+	    {.host = "other.example", .port = "7000"}};
 	struct vault *v = *state, *other = NULL;
-	struct buf text = { 0 };
+	struct buf text = {0};
 
 	assert_int_equal(vault_token_store(v, S("secret")), 0);
 	assert_int_equal(vault_default_store(v), 0);
@@ -208,7 +210,7 @@ static void
 test_only_the_same_token_is_dropped(void **state)
 {
 	struct vault *v = *state;
-	struct buf token = { 0 };
+	struct buf token = {0};
 
 	assert_int_equal(vault_token_store(v, S("new")), 0);
 	assert_int_equal(vault_token_drop(v, S("old")), 0);
@@ -231,19 +233,21 @@ test_a_kill_leaves_the_old_file_or_the_new(void **state)
 	assert_int_equal(vault_lock(v), 0);
 	assert_int_equal(vault_cursors_store(v, slice_of(texts[0], sizeof(texts[0]))), 0);
 	for (unsigned round = 0; round < 12; round++) {
-		struct timespec pause = { .tv_nsec = 300000 * (long)round };
-		struct buf got = { 0 };
+		struct timespec pause = {.tv_nsec = 300000 * (long)round};
+		struct buf got = {0};
 		pid_t pid = fork();
 
 		if (pid == 0)
 			for (unsigned i = 0;; i++)
-				(void)vault_cursors_store(v, slice_of(texts[i % 2], sizeof(texts[0])));
+				(void)vault_cursors_store(
+				    v, slice_of(texts[i % 2], sizeof(texts[0])));
 		(void)nanosleep(&pause, NULL); /* any moment will do */
 		(void)kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		assert_int_equal(vault_cursors_load(v, &got), 0);
 		assert_int_equal(buf_len(&got), sizeof(texts[0]));
-		assert_memory_equal(buf_head(&got), texts[buf_head(&got)[0] == 'b'], sizeof(texts[0]));
+		assert_memory_equal(
+		    buf_head(&got), texts[buf_head(&got)[0] == 'b'], sizeof(texts[0]));
 		buf_fini(&got);
 	}
 }
@@ -259,7 +263,7 @@ count_one(slice cmid, slice json, void *cookie)
 static void
 outbox_is(struct vault *v, const char *text)
 {
-	struct buf seen = { 0 };
+	struct buf seen = {0};
 
 	assert_int_equal(vault_outbox_load(v, count_one, &seen), 0);
 	buf_append(&seen, "", 1);
@@ -307,15 +311,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_waiting_times),
-		cmocka_unit_test(test_cmids),
-		FILE_TEST(test_files_are_for_their_owner_only),
-		FILE_TEST(test_users_and_servers_are_apart),
-		FILE_TEST(test_only_the_same_token_is_dropped),
-		FILE_TEST(test_a_kill_leaves_the_old_file_or_the_new),
-		FILE_TEST(test_outbox),
-		FILE_TEST(test_a_home_that_can_not_be_written),
+	    cmocka_unit_test(test_addresses),
+	    cmocka_unit_test(test_waiting_times),
+	    cmocka_unit_test(test_cmids),
+	    FILE_TEST(test_files_are_for_their_owner_only),
+	    FILE_TEST(test_users_and_servers_are_apart),
+	    FILE_TEST(test_only_the_same_token_is_dropped),
+	    FILE_TEST(test_a_kill_leaves_the_old_file_or_the_new),
+	    FILE_TEST(test_outbox),
+	    FILE_TEST(test_a_home_that_can_not_be_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

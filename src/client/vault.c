@@ -21,7 +21,7 @@ enum { NAME_BYTES = 256, STALE_MS = 60 * 60 * 1000 };
 struct vault {
 	uint32_t magic;
 	int server_fd, fd, outbox_fd, sent_fd; /* owned: directories */
-	int lock_fd;			       /* owned; -1 without the lock */
+	int lock_fd; /* owned; -1 without the lock */
 	char user[VAULT_NAME_MAX + 1];
 };
 
@@ -58,8 +58,8 @@ vault_name_valid(slice user)
 static void
 server_name(const struct address *server, char ret_name[NAME_BYTES + ADDRESS_HOST_MAX])
 {
-	(void)snprintf(ret_name, NAME_BYTES + ADDRESS_HOST_MAX, "%s:%s%s", server->host, server->port,
-	    server->tls ? "+tls" : "");
+	(void)snprintf(ret_name, NAME_BYTES + ADDRESS_HOST_MAX, "%s:%s%s", server->host,
+	    server->port, server->tls ? "+tls" : "");
 	for (char *c = ret_name; *c != '\0'; c++)
 		if (*c == '/' || (c == ret_name && *c == '.'))
 			*c = '_';
@@ -298,7 +298,7 @@ read_line(int dir, const char *name, struct buf *to)
 static int
 write_line(int dir, const char *name, slice text)
 {
-	struct buf line = { 0 };
+	struct buf line = {0};
 	int rc;
 
 	buf_put(&line, text);
@@ -347,7 +347,7 @@ vault_token_store(const struct vault *vault, slice token)
 int
 vault_token_drop(const struct vault *vault, slice token)
 {
-	struct buf there = { 0 };
+	struct buf there = {0};
 	int rc = vault_token_load(vault, &there);
 
 	if (rc == 0 && slice_eq(buf_slice(&there), token) && unlinkat(vault->fd, "token", 0) < 0)
@@ -393,8 +393,8 @@ remove_stale(int dir, const char *name)
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
-	    && now.tv_sec - st.st_mtim.tv_sec > STALE_MS / 1000)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    now.tv_sec - st.st_mtim.tv_sec > STALE_MS / 1000)
 		(void)unlinkat(dir, name, 0);
 }
 
@@ -416,7 +416,7 @@ list_names(int dir, struct names *ret_names)
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *open_dir = fd < 0 ? NULL : fdopendir(fd);
 
-	*ret_names = (struct names) { 0 };
+	*ret_names = (struct names){0};
 	if (open_dir == NULL) {
 		int error = -errno;
 
@@ -471,10 +471,10 @@ vault_outbox_drop(const struct vault *vault, slice cmid)
 }
 
 int
-vault_outbox_load(const struct vault *vault, void (*each)(slice cmid, slice json, void *cookie),
-    void *cookie)
+vault_outbox_load(
+    const struct vault *vault, void (*each)(slice cmid, slice json, void *cookie), void *cookie)
 {
-	struct buf json = { 0 };
+	struct buf json = {0};
 	struct names names;
 	int rc = list_names(vault->outbox_fd, &names);
 
@@ -494,8 +494,8 @@ recent(int dir, const char *name, uint64_t real_ms)
 {
 	struct stat st;
 
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0
-	    && (uint64_t)st.st_mtim.tv_sec * 1000u + VAULT_SENT_MS >= real_ms;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       (uint64_t)st.st_mtim.tv_sec * 1000u + VAULT_SENT_MS >= real_ms;
 }
 
 int
@@ -507,8 +507,8 @@ vault_outbox_revive(const struct vault *vault, uint64_t real_ms)
 	for (size_t i = 0; count >= 0 && i < names.count; i++) {
 		const char *name = names.items[i].name;
 
-		if (recent(vault->sent_fd, name, real_ms)
-		    && renameat(vault->sent_fd, name, vault->outbox_fd, name) == 0)
+		if (recent(vault->sent_fd, name, real_ms) &&
+		    renameat(vault->sent_fd, name, vault->outbox_fd, name) == 0)
 			count++;
 	}
 	mem_free(names.items);
@@ -523,8 +523,8 @@ vault_outbox_tidy(const struct vault *vault, uint64_t real_ms)
 	if (list_names(vault->sent_fd, &names) < 0)
 		return;
 	for (size_t i = 0; i < names.count; i++)
-		if (names.count - i > VAULT_SENT_MAX
-		    || !recent(vault->sent_fd, names.items[i].name, real_ms))
+		if (names.count - i > VAULT_SENT_MAX ||
+		    !recent(vault->sent_fd, names.items[i].name, real_ms))
 			(void)unlinkat(vault->sent_fd, names.items[i].name, 0);
 	mem_free(names.items);
 }

@@ -9,9 +9,9 @@
  *	ROOT/SERVER/USER/outbox/    one file per message without an answer, named by its cmid
  *	ROOT/SERVER/USER/sent/      those with an answer, of the last day
  *
- * Every file is written beside, synced and renamed, so that a kill leaves the old or the new one.  Processes
- * of one user may use the outbox at the same time: sending a message twice under its cmid is harmless.
- * Functions that return int give 0 or a negative errno.
+ * Every file is written beside, synced and renamed, so that a kill leaves the old or the new one.
+ *Processes of one user may use the outbox at the same time: sending a message twice under its cmid
+ *is harmless. Functions that return int give 0 or a negative errno.
  */
 #ifndef CLIENT_VAULT_H
 #define CLIENT_VAULT_H
@@ -22,19 +22,21 @@
 enum {
 	VAULT_NAME_MAX = 32,
 	VAULT_FILE_MAX = 1024 * 1024, /* a longer file is not read: -EFBIG */
-	VAULT_OUTBOX_MAX = 1000,      /* more messages without an answer are not taken: -ENOSPC */
-	VAULT_SENT_MAX = 5000,	      /* the oldest beyond are forgotten */
+	VAULT_OUTBOX_MAX = 1000, /* more messages without an answer are not taken: -ENOSPC */
+	VAULT_SENT_MAX = 5000, /* the oldest beyond are forgotten */
 	VAULT_SENT_MS = 24 * 60 * 60 * 1000,
 };
 
 struct vault;
 
-/* The place for all servers: $XDG_STATE_HOME/confab or ~/.local/state/confab; false if neither is known. */
+/* The place for all servers: $XDG_STATE_HOME/confab or ~/.local/state/confab; false if neither is
+ * known. */
 bool vault_root(struct buf *ret_path);
 /* Whether this may be a user's name (and thereby a directory's). */
 bool vault_name_valid(slice user);
 
-/* Opens, and makes what isn't there.  user must be valid.  The caller ends it with vault_close(). */
+/* Opens, and makes what isn't there.  user must be valid.  The caller ends it with vault_close().
+ */
 int vault_open(slice root, const struct address *server, slice user, struct vault **ret_vault);
 /* NULL is allowed; leaves NULL. */
 void vault_close(struct vault **vault);
@@ -63,8 +65,8 @@ int vault_outbox_put(const struct vault *vault, slice cmid, slice json);
 void vault_outbox_sent(const struct vault *vault, slice cmid);
 void vault_outbox_drop(const struct vault *vault, slice cmid);
 /* Calls for every message without an answer, in no order. */
-int vault_outbox_load(const struct vault *vault, void (*each)(slice cmid, slice json, void *cookie),
-    void *cookie);
+int vault_outbox_load(
+    const struct vault *vault, void (*each)(slice cmid, slice json, void *cookie), void *cookie);
 /* Puts what was sent within the last day back among those without an answer; returns how many. */
 int vault_outbox_revive(const struct vault *vault, uint64_t real_ms);
 /* Forgets sent ones that are too old or too many. */
