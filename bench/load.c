@@ -194,7 +194,7 @@ open_all(size_t count, uint16_t port)
 	client_count = count;
 	for (size_t i = 0; i < count; i++) {
 		client_open(&clients[i], &users[i], port);
-		while (i - total_synced > 200)
+		while (i > total_synced + 200)
 			turn(NULL);
 	}
 	while (total_synced < count)
