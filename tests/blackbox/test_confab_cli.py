@@ -704,3 +704,47 @@ def test_lines_from_a_pipe(alice, person):
 
 def test_a_pipe_without_a_login(server, machine):
     assert "confab login NAME" in machine(server).run(stdin="hi\n", code=LOGIN).err
+
+
+# --- TLS ---
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    made = {}
+    for name in ("localhost", "elsewhere.example"):
+        cert, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key,
+                        "-out", cert], check=True, capture_output=True)
+        made[name] = (cert, key)
+    return made
+
+
+def test_tls(confabd, machine, certificate):
+    cert, key = certificate["localhost"]
+    server = confabd(config={"tls_cert": cert, "tls_key": key}, listen=["127.0.0.1:0", "127.0.0.1:0,tls"])
+    home, address = machine(server), f"confabs://localhost:{server.port_of(1)}"
+    env = {"CONFAB_SERVER": address, "SSL_CERT_FILE": str(cert), "CONFAB_PASSWORD": PASSWORD}
+    for name in ("alice", "bob"):
+        home.run("register", name, **env)
+    assert home.run("whoami", **env).out == f"bob at {address}\n"
+    body = "ü" * 8000
+    for _ in range(3):
+        home.run("-u", "alice", "send", "@bob", stdin=body, **env)
+    got = [json.loads(line) for line in home.run("tail", "--json", "--count", "3", **env).out.splitlines()]
+    assert [m["body"] for m in got] == [body] * 3
+    assert "log in" in home.run("whoami", code=LOGIN).err, "a login over TLS is not used in the clear"
+    refused = home.run("-s", f"127.0.0.1:{server.port_of(1)}", "--timeout", "1", "login", "alice", code=REFUSED,
+                       CONFAB_PASSWORD=PASSWORD)
+    assert "TLS" in refused.err or "not allowed" in refused.err
+
+
+def test_tls_certificates_are_checked(confabd, machine, certificate):
+    cert, key = certificate["elsewhere.example"]
+    server = confabd(config={"tls_cert": cert, "tls_key": key}, listen=["127.0.0.1:0", "127.0.0.1:0,tls"])
+    home = machine(server)
+    for trusted, why in ((certificate["localhost"][0], "not trusted"), (cert, "[Hh]ost ?name mismatch")):
+        got = home.run("-s", f"confabs://localhost:{server.port_of(1)}", "--timeout", "1", "login", "alice", code=CONNECT,
+                       CONFAB_PASSWORD=PASSWORD, SSL_CERT_FILE=str(trusted))
+        assert re.search(why, got.err), got.err

@@ -252,7 +252,7 @@ class Contract:
     def _result(self, method, params, result):
         check(result, RESULTS[method], f"{method} result")
         if method in ("register", "login", "resume"):
-            synced = bool((params or {}).get("sync"))
+            synced = (params or {}).get("sync") not in (None, False)
             if ("total" in result) != synced:
                 raise Violation(f"{method}: sync's members {'missing' if synced else 'unasked'}: {result!r:.300}")
             if len(result["token"]) > 128:

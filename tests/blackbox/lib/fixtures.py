@@ -124,7 +124,7 @@ def user(dial):
     def register(base="user", sync=True, server=None, client=None, exact=False, **params):
         client = client or dial(server)
         client.login_as(client.call("register", {
-            "user": base if exact else new_name(base), "password": PASSWORD, **({"sync": sync} if sync else {}),
+            "user": base if exact else new_name(base), "password": PASSWORD, **({} if sync in (None, False) else {"sync": sync}),
             **params}))
         return client
 
@@ -137,7 +137,7 @@ def again(dial):
 
     def resume(client, sync=True, server=None, **params):
         fresh = dial(server or client.server)
-        fresh.login_as(fresh.call("resume", {"token": client.token, **({"sync": sync} if sync else {}), **params}))
+        fresh.login_as(fresh.call("resume", {"token": client.token, **({} if sync in (None, False) else {"sync": sync}), **params}))
         return fresh
 
     return resume

@@ -71,10 +71,10 @@ class Metrics(dict):
                 found[key] = float(got[3])
         return found
 
-    def total(self, name, **labels):
+    def total(self, metric, **labels):
         """The sum over all rows of this metric that carry these labels; a missing metric is a failure."""
-        rows = [v for (n, have), v in self.items() if n == name and labels.items() <= dict(have).items()]
-        assert rows or any(n == name for n, _ in self), f"there is no metric {name}"
+        rows = [v for (n, have), v in self.items() if n == metric and labels.items() <= dict(have).items()]
+        assert rows or any(n == metric for n, _ in self), f"there is no metric {metric}"
         return sum(rows)
 
 
@@ -248,11 +248,6 @@ class Server:
         status, _, text = self.http("/metrics")
         assert status == 200
         return Metrics.parse(text)
-
-    def errors(self):
-        """Answers by the error's name, from the metrics."""
-        return {dict(labels)["name"]: value for (name, labels), value in self.metrics().items()
-                if name == "confab_errors_total" and value}
 
     @property
     def db(self):
