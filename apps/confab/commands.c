@@ -11,7 +11,8 @@
 #include "base/mem.h"
 #include "show.h"
 
-enum { BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200, WHO_PAGE = 1000 };
+/* A password has at most 1024 bytes: a longer one is left to the server to refuse. */
+enum { PASSWORD_READ_MAX = 1100, BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200, WHO_PAGE = 1000 };
 
 static int
 usage(const char *how)
@@ -35,7 +36,8 @@ read_password(struct buf *ret_password)
 	char c;
 	ssize_t n;
 
-	while ((n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
+	while ((n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n' &&
+	       buf_len(ret_password) <= PASSWORD_READ_MAX)
 		buf_append(ret_password, &c, 1);
 	if (buf_len(ret_password) > 0 && ret_password->bytes[ret_password->end - 1] == '\r')
 		ret_password->end--;

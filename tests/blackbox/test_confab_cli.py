@@ -734,7 +734,8 @@ def test_tls(confabd, machine, certificate):
         home.run("-u", "alice", "send", "@bob", stdin=body, **env)
     got = [json.loads(line) for line in home.run("tail", "--json", "--count", "3", **env).out.splitlines()]
     assert [m["body"] for m in got] == [body] * 3
-    assert "log in" in home.run("whoami", code=LOGIN).err, "a login over TLS is not used in the clear"
+    clear = {**env, "CONFAB_SERVER": f"localhost:{server.port_of(1)}"}
+    assert "nobody is logged in" in home.run("whoami", code=LOGIN, **clear).err, "it is not used in the clear"
     refused = home.run("-s", f"127.0.0.1:{server.port_of(1)}", "--timeout", "1", "login", "alice", code=REFUSED,
                        CONFAB_PASSWORD=PASSWORD)
     assert "TLS" in refused.err or "not allowed" in refused.err
