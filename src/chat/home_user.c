@@ -15,9 +15,10 @@ struct attached {
 
 struct home_user {
 	uint64_t user;
-	char *name, *display;	/* owned */
 	struct attached *attached; /* owned */
 	uint32_t count, synced;
+	char *display;		/* owned; NULL: the same as the name */
+	char name[];
 };
 
 struct user_mail *
@@ -39,10 +40,28 @@ user_mail_destroy(struct user_mail *mail)
 	mem_free(mail);
 }
 
+static struct home_user *
+home_user_create(const struct user_mail *mail)
+{
+	size_t len = strlen(mail->name) + 1;
+	struct home_user *home = mem_zalloc(sizeof(*home) + len);
+
+	home->user = mail->user;
+	memcpy(home->name, mail->name, len);
+	if (strcmp(mail->name, mail->display) != 0)
+		home->display = mem_dup(slice_str(mail->display));
+	return home;
+}
+
+static slice
+home_user_display(const struct home_user *home)
+{
+	return slice_str(home->display != NULL ? home->display : home->name);
+}
+
 static void
 home_user_destroy(struct home_user *home)
 {
-	mem_free(home->name);
 	mem_free(home->display);
 	mem_free(home->attached);
 	mem_free(home);
@@ -90,10 +109,7 @@ user_attach(struct shard *shard, struct user_mail *mail)
 		mail->fault = (struct fault) {.err = ERR_LIMIT, .max = max};
 	} else {
 		if (home == NULL) {
-			home = mem_zalloc(sizeof(*home));
-			home->user = mail->user;
-			home->name = mem_dup(slice_str(mail->name));
-			home->display = mem_dup(slice_str(mail->display));
+			home = home_user_create(mail);
 			map_put(&shard->home_users, mail->user, home);
 		}
 		home->attached = mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
@@ -309,7 +325,7 @@ query_found(struct query_mail *mail, const struct home_user *home, bool all)
 	item = &mail->items[mail->count++];
 	item->user = home->user;
 	(void)snprintf(item->name, sizeof(item->name), "%s", home->name);
-	item->display = mem_dup(slice_str(home->display));
+	item->display = mem_dup(home_user_display(home));
 }
 
 /* Users that follow a conversation on this shard, each once. */

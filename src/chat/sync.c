@@ -226,6 +226,7 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 	}
 	for (size_t i = used; i < op->sync.count; i++)
 		send_listed(peer, &plan.views[i], CONV_LISTED);
+	topic_expect(peer, (uint32_t)op->sync.count);
 	for (size_t i = 0; i < op->sync.count; i++)
 		stream_begin(peer, &plan, &plan.views[i]);
 	peer_online(peer);

@@ -115,8 +115,15 @@ grown(void *array, uint32_t count, uint32_t *capacity, size_t element_size, uint
 {
 	if (count < *capacity)
 		return array;
-	*capacity = *capacity > 0 ? *capacity + *capacity / 2 + 1 : first;
+	*capacity = *capacity > 0 ? *capacity + *capacity / 4 + 1 : first;
 	return mem_resize(array, *capacity, element_size);
+}
+
+void
+topic_expect(struct peer *peer, uint32_t count)
+{
+	peer->sub_capacity = peer->sub_count + count;
+	peer->subs = mem_resize(peer->subs, peer->sub_capacity, sizeof(*peer->subs));
 }
 
 void

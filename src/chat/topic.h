@@ -47,6 +47,8 @@ struct topic {
 	uint64_t retry_ms;	/* not 0: a reading failed, the next is due then */
 };
 
+/* So many are about to be followed: room for just them, since most peers follow no more for long. */
+void topic_expect(struct peer *peer, uint32_t count);
 /* Follows a conversation from behind `cursor` on; the topic is made or shared. */
 void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor);
 bool topic_followed(const struct peer *peer, uint64_t cid);

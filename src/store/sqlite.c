@@ -313,7 +313,7 @@ reader_ready(struct sqlite *s, struct sqlite_reader *reader)
 		return false;
 	}
 	reader->generation = generation;
-	if (conn_exec(&reader->conn, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;") == SQLITE_OK)
+	if (conn_exec(&reader->conn, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") == SQLITE_OK)
 		return true;
 	sql_close(&reader->conn);
 	return false;
