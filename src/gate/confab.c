@@ -124,8 +124,8 @@ confab_answer(
 	s->in_flight = (uint8_t)(s->in_flight - method->weight);
 	if (method->blocking)
 		s->blocked = false;
-	if (method->need == NEED_NO_SESSION) /* who failed to log in gets as long again */
-		s->since_ms = reactor_now_ms(s->gate->reactor);
+	if (method->need == NEED_NO_SESSION)
+		session_await_login(s); /* who failed gets as long again */
 	if (method->ends && answer->kind != ANSWER_FAULT)
 		session_leave(s, WS_CLOSE_ENDED, CLOSE_DONE);
 	session_settle(s);

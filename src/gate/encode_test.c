@@ -338,9 +338,9 @@ entries_as_messages(void **state)
 	struct entry e = entry_of(1, 3, S("hi"));
 
 	(void)state;
-	expect_json(
-	    notification(&direct, &e), "{\"cid\":4,\"seq\":1,\"from\":\"alice\",\"to\":\"@bob\","
-				       "\"ts\":1700000000001,\"kind\":\"text\",\"body\":\"hi\"}");
+	expect_json(notification(&direct, &e),
+	    "{\"cid\":4,\"seq\":1,\"from\":\"alice\",\"to\":\"@bob\","
+	    "\"ts\":1700000000001,\"kind\":\"text\",\"body\":\"hi\"}");
 	e = entry_of(2, 8, S(""));
 	e.data = S("{\"a\":1.0}");
 	e.cmid = S("c-1");
@@ -352,9 +352,9 @@ entries_as_messages(void **state)
 	    "\"data\":{\"a\":1.0},\"cmid\":\"c-1\",\"re\":1,\"edited\":5}");
 	e = entry_of(3, 8, SLICE_NONE);
 	e.deleted = 7;
-	expect_json(
-	    notification(&group, &e), "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":\"#ops\","
-				      "\"ts\":1700000000003,\"kind\":\"text\",\"deleted\":7}");
+	expect_json(notification(&group, &e),
+	    "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":\"#ops\","
+	    "\"ts\":1700000000003,\"kind\":\"text\",\"deleted\":7}");
 	e.kind = S("join");
 	e.deleted = 0;
 	expect_json(notification(&closed_group, &e), "{\"cid\":4,\"seq\":3,\"from\":\"bob\",\"to\":"

@@ -181,6 +181,15 @@ session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms)
 		    s, reconnect_ms > 0 ? WS_CLOSE_GOING_AWAY : WS_CLOSE_POLICY, reasons[reason]);
 }
 
+void
+session_await_login(struct session *s)
+{
+	if (s->finishing)
+		return;
+	s->since_ms = now_ms(s);
+	conn_set_deadline(s->conn, s->since_ms + s->gate->config.login_ms);
+}
+
 /* --- What a connection speaks --- */
 
 void
@@ -194,7 +203,6 @@ session_meet(struct session *s, enum phase phase)
 	s->peer =
 	    peer_create(s->gate->shard, s, phase == PHASE_WS ? FORM_WS : FORM_LINES, slice_str(ip));
 	assert(s->peer != NULL);
-	s->since_ms = now_ms(s);
 	if (phase == PHASE_WS)
 		gauge_add(GAUGE_CONNS_WS, 1);
 }
@@ -414,10 +422,9 @@ gate_opened(struct conn *conn)
 	s->gate = gate;
 	s->conn = conn;
 	s->phase = options->proxy ? PHASE_PROXY : PHASE_DETECT;
-	s->since_ms = now_ms(s);
 	conn_set_cookie(conn, s);
 	conn_set_ops(conn, &ops);
-	conn_set_deadline(conn, s->since_ms + gate->config.login_ms);
+	session_await_login(s);
 	if (options->proxy && !cidr_any(gate->config.proxies, conn_address(conn, &address))) {
 		stat_add(STAT_REFUSED_PROXY, 1);
 		conn_close(conn, CLOSE_PROTOCOL);
