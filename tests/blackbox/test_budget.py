@@ -55,6 +55,7 @@ def test_group_commit(confabd):
     assert appends >= 9000
     rows = grew("confab_store_batch_operations_total") / batches
     statements = grew("confab_store_statements_total") / appends
+    print(f"{rows:.1f} rows a batch, {statements:.2f} statements a message")
     assert rows >= 8, f"{rows:.1f} rows a batch"
     assert rows < 16 or statements <= 2, f"{statements:.2f} statements a message at {rows:.1f} rows a batch"
     assert statements <= 4
@@ -62,7 +63,7 @@ def test_group_commit(confabd):
 
 
 @pytest.mark.slow
-def test_200_stopped_readers(confabd, dial):
+def test_200_stopped_readers(confabd):
     """10,000 messages to 200 who do not read: under 64 MiB, none closed before 30 s, all get all."""
     server = confabd(release=True, config={"limit_connections": 300})
     people = registered(server, 201)
@@ -85,6 +86,7 @@ def test_200_stopped_readers(confabd, dial):
     assert load.answered == 10_000
     time.sleep(max(0, start + 22 - time.monotonic()))    # they stand still for a while
     peak = max(peak, server.rss())
+    print(f"{(peak - before) / MIB:.1f} MiB for 200 stopped readers")
     assert ports <= set(server.shards()), "none is closed before 30 s"
     assert peak - before < 64 * MIB, f"{(peak - before) / MIB:.1f} MiB"
     head = 10_001
@@ -101,7 +103,8 @@ def test_200_stopped_readers(confabd, dial):
                 assert params["from"] == due <= params["to"]
                 due = params["to"] + 1
         reader.contract.stream.next[cid] = due
-    assert peak - before < 64 * MIB, f"{(peak - before) / MIB:.1f} MiB while they were fed"
+    print(f"{(peak - before) / MIB:.1f} MiB while they were fed")
+    assert peak - before < 64 * MIB
     live = Client(server.port, "tcp")
     live.call("resume", token=people[0]["token"])
     seq = live.send(cid, "live")["seq"]
@@ -139,6 +142,7 @@ def test_a_thousand_pipelined_history_unread(confabd, kind):
     while time.monotonic() < deadline:
         peak = max(peak, server.rss())
         time.sleep(0.05)
+    print(f"{(peak - before) / MIB:.2f} MiB for 1,000 unread answers")
     assert peak - before < 4 * MIB, f"{(peak - before) / MIB:.1f} MiB"
     reader.socket.settimeout(30)
     answered = set()
@@ -180,6 +184,7 @@ def test_idle_connections_own_no_buffer(confabd):
     warm = crowd(100, "tcp") + crowd(100, "ws")
     before = server.rss()
     more = crowd(400, "tcp") + crowd(400, "ws")
+    print(f"{(server.rss() - before) / 800:.0f} bytes for an idle connection")
     wait_for(lambda: (server.rss() - before) / 800 < 4096, 10, "less than 4 KiB for an idle connection")
     for one in warm + more:
         one.close()

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
 import signal
@@ -46,7 +47,7 @@ class Home:
         got.out, got.err = got.stdout.decode(), got.stderr.decode()
         assert not ALARMS.search(got.err), got.err
         assert got.returncode == code, f"confab {args} ended with {got.returncode}\n{got.out}\n{got.err}"
-        if code not in (DONE,):
+        if code != DONE:
             assert got.err.startswith("confab: ") or "unrecognized option" in got.err, got.err
         return got
 
@@ -359,6 +360,24 @@ def test_an_answer_that_got_lost_makes_no_second_message(server, machine, person
     assert [(m["seq"], m["body"]) for m in bob.messages(2)] == [(1, "once"), (2, "then")]
     assert bob.call("history", cid="@" + name)["head"] == 2
     proxy.close()
+
+
+def test_sends_killed_at_any_moment(alice, person):
+    """Each is there once or, if it was killed before it was on disk, not at all; and in the order written."""
+    bob, chance = person(), random.Random(7)
+    for number in range(40):
+        process = alice.start("send", "@" + bob.name, str(number)).process
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0.002, 0.08))
+        process.kill()
+        process.wait(10)
+    kept = len(alice.files(alice.user, "outbox"))
+    sent = len(alice.files(alice.user, "sent"))
+    alice.run("send", "@" + bob.name, "40")
+    cid = bob.message()["cid"]
+    got = [int(m["body"]) for m in bob.call("history", cid=cid, limit=200)["messages"]]
+    assert got == sorted(set(got)) and len(got) == kept + sent + 1
+    assert kept > 0 and sent > 0, "some were killed before their answer, some after"
 
 
 # --- tail ---
@@ -700,6 +719,24 @@ def test_lines_from_a_pipe(alice, person):
     assert alice.run("@" + bob.name, stdin="four\n/quit\nfive\n").returncode == DONE
     assert bob.message()["body"] == "four"
     assert not alice.files(alice.user, "outbox")
+
+
+def test_a_long_pipe(alice, person):
+    bob = person()
+    alice.run("@" + bob.name, stdin="".join(f"{n}\n" for n in range(2500)), timeout=180)
+    bob.until_head(bob.message()["cid"], 2500)
+    skipped = sum(g["to"] - g["from"] + 1 for g in bob.taken("gap"))
+    got = [int(m["body"]) for m in bob.taken("message")]
+    assert got == sorted(set(got)) and len(got) + skipped == 2499
+
+
+def test_a_pipe_without_a_server(server, alice):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (alice.home / "confab" / f"127.0.0.1:{server.port}").rename(alice.home / "confab" / address)
+        got = alice.run("-s", address, "--timeout", "1", "@bob", stdin="hi\n", code=CONNECT)
+    assert "gave up on" in got.err
 
 
 def test_a_pipe_without_a_login(server, machine):

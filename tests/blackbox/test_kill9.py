@@ -40,6 +40,7 @@ def test_kill_9_at_a_random_moment_under_load_twenty_times(confabd):
         people.append(with_.login_as(with_.call("register", user=f"user{number}", password=PASSWORD)))
         with_.close()
     epoch = people[0]["epoch"]
+    counts = []
     answered_before = {}    # cmid -> (cid, seq, ts): of all rounds
     bodies = {}
     for round_ in range(ROUNDS):
@@ -55,6 +56,7 @@ def test_kill_9_at_a_random_moment_under_load_twenty_times(confabd):
         load.wait()
         unanswered = {s: s.unanswered for s in senders}
         count = sum(len(u) for u in unanswered.values())
+        counts.append(count)
         assert count >= 100, f"only {count} sends were unanswered at the kill: that is no load"
         assert not any(s.errors for s in senders), [s.errors[:1] for s in senders if s.errors]
         answered = {cmid: answer for s in senders for cmid, answer in s.answered.items()}
@@ -80,6 +82,8 @@ def test_kill_9_at_a_random_moment_under_load_twenty_times(confabd):
             answered_before.update(sender.answered)
             bodies.update(sender.sent)
             assert sender.dups == sum(cmid in stored for cmid in cmids)
+
+    print(f"{len(bodies)} sends in {ROUNDS} rounds; {min(counts)} to {max(counts)} unanswered at the kill")
 
     # Now all of it, by SQL and through the protocol.
     for cid, low, high, rows, places in server.sql(

@@ -50,10 +50,10 @@ class Reader:
 
 
 @pytest.mark.slow
-def test_slow_readers(confabd, dial):
+def test_slow_readers(confabd, connect):
     """Two stop for twenty seconds while ten thousand messages arrive, two never read again."""
     server = confabd()
-    alice, bob = dial(server, transport="tcp"), dial(server, transport="tcp")
+    alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD, sync=True))
     cid = alice.send("@bob", "first")["cid"]
@@ -69,6 +69,7 @@ def test_slow_readers(confabd, dial):
         time.sleep(0.2)
     load.wait()
     assert load.answered == COUNT and not any(s.errors for s in load.senders)
+    print(f"at most {peak / 1024:.0f} KiB queued")
     assert peak <= (4 + 6) * 384 * 1024, "the queues are bounded"
     head = COUNT + 1
     bob.until_head(cid, head, timeout=60)
@@ -97,7 +98,7 @@ def test_slow_readers(confabd, dial):
     for reader in lost:
         reader.read_rest()
         cursor = reader.contract.stream.next[cid] - 1
-        client = dial(server, transport=reader.raw.transport)
+        client = connect(server, reader.raw.transport)
         client.call("resume", token=bob.token, sync={"epoch": bob.epoch, "cursors": {str(cid): cursor}})
         client.until_head(cid, head)
         got = [m["seq"] for m in client.taken("message")]
@@ -107,10 +108,10 @@ def test_slow_readers(confabd, dial):
         assert [m["seq"] for m in page["messages"]] == list(range(cursor + 1, cursor + 201))
 
 
-def test_a_reader_that_lags_a_little_gets_everything(confabd, dial):
+def test_a_reader_that_lags_a_little_gets_everything(confabd, connect):
     """Behind, but not beyond the backlog: no gap."""
     server = confabd()
-    alice, bob = dial(server, transport="tcp"), dial(server, transport="tcp")
+    alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD))
     cid = alice.send("@bob", "first")["cid"]
@@ -122,10 +123,10 @@ def test_a_reader_that_lags_a_little_gets_everything(confabd, dial):
         assert len(reader.entries) == 401 and not reader.skipped
 
 
-def test_answers_come_to_a_reader_that_lags(confabd, dial):
+def test_answers_come_to_a_reader_that_lags(confabd, connect):
     """An answer does not wait for the entries in front of it, and is never dropped."""
     server = confabd()
-    alice, bob = dial(server, transport="tcp"), dial(server, transport="tcp")
+    alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD))
     cid = alice.send("@bob", "first")["cid"]

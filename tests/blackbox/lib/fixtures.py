@@ -3,7 +3,8 @@
 confabd   a factory of servers: confabd(config={...}, workers=3, ...) -> a Server that is ready
 server    one server that all tests of this worker share; users are new in every test
 transport "tcp" or "ws": who asks for it (or for dial, user) runs over both
-dial      dial(server=None) -> a Client, closed and judged at the test's end
+connect   connect(server, "ws") -> a Client, closed and judged at the test's end
+dial      dial(server=None) -> the same over the test's transport
 user      user("alice") -> a Client of a new user, logged in and synced
 """
 
@@ -97,18 +98,17 @@ def server(_shared, tmp_path_factory):
 
 
 @pytest.fixture
-def dial(transport, request):
+def connect():
+    """connect(server, "ws") -> a Client, closed and judged at the test's end."""
     clients = []
 
-    def connect(server=None, transport=transport, **options):
-        server = server or request.getfixturevalue("server")
-        port = options.pop("port", None) or server.port
-        client = Client(port, transport, **options)
+    def open_one(server, transport="tcp", **options):
+        client = Client(options.pop("port", None) or server.port, transport, **options)
         client.server = server
         clients.append(client)
         return client
 
-    yield connect
+    yield open_one
     problems = []
     for client in clients:
         try:
@@ -117,6 +117,14 @@ def dial(transport, request):
             problems.append(error)
     if problems:
         raise problems[0]
+
+
+@pytest.fixture
+def dial(transport, connect, request):
+    def open_one(server=None, transport=transport, **options):
+        return connect(server or request.getfixturevalue("server"), transport, **options)
+
+    return open_one
 
 
 @pytest.fixture
