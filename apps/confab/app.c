@@ -321,8 +321,8 @@ app_turn(struct app *app, int fd)
 	return n > 0 && (fds[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
 }
 
-static void
-give_up(struct app *app)
+void
+app_give_up(struct app *app)
 {
 	struct buf why = {0};
 
@@ -352,7 +352,7 @@ app_run(struct app *app)
 		if (app_signal() != 0)
 			app_end(app, EXIT_SIGNAL + app_signal());
 		else if (!app->done && clock_mono_ms() >= app->give_up_ms)
-			give_up(app);
+			app_give_up(app);
 	}
 	return app->exit_code;
 }

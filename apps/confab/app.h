@@ -68,6 +68,8 @@ bool app_turn(struct app *app, int fd);
 int app_run(struct app *app);
 /* For `ready` of what logs in: keeps the login, makes the user the default, ends the loop. */
 void app_login_ready(struct app *app);
+/* Says that there was no success in time, and ends the loop. */
+void app_give_up(struct app *app);
 /* A few turns more for marks to go out, at most a second. */
 void app_linger(struct app *app);
 /* The signal that wants the program to end, or 0. */

@@ -334,6 +334,7 @@ struct tailing {
 	uint64_t cid; /* of the target; 0: not known yet */
 	unsigned long shown;
 	bool person; /* somebody looks at it */
+	bool told; /* that the target is not there */
 };
 
 static bool
@@ -428,8 +429,17 @@ on_reset(struct client *client, void *cookie)
 static void
 tail_turned(struct app *app)
 {
-	if (app->opt->missed && client_up_to_date(app->client))
+	struct tailing *tail = app->own;
+
+	if (app->done || !client_up_to_date(app->client))
+		return;
+	if (app->opt->missed) {
 		app_end(app, EXIT_DONE);
+	} else if (slice_given(tail->target) && tail->cid == 0 && !tail->told) {
+		tail->told = true;
+		app_say("there is no conversation with %.*s yet; waiting for it",
+		    SLICE_ARG(tail->target));
+	}
 }
 
 int
@@ -539,8 +549,8 @@ history_answered(struct client *client, const struct client_answer *answer, void
 			app_refused(app, app->opt->operands[0], answer->error);
 		return;
 	}
-	messages = json_member(answer->result, S("messages"));
-	if (slice_given(messages.text) && json_type(messages) == JSON_ARRAY)
+	messages = inbound_member(answer->result, S("messages"), JSON_ARRAY);
+	if (slice_given(messages.text))
 		page_take(page, messages, &lowest);
 	page->before = lowest;
 	if (page->count < app->opt->limit && lowest > 1 && inbound_true(answer->result, S("more")))
@@ -649,8 +659,8 @@ who_answered(struct client *client, const struct client_answer *answer, void *co
 			    answer->error);
 		return;
 	}
-	users = json_member(answer->result, S("users"));
-	if (!slice_given(users.text) || json_type(users) != JSON_ARRAY || !who_print(app, users))
+	users = inbound_member(answer->result, S("users"), JSON_ARRAY);
+	if (!slice_given(users.text) || !who_print(app, users))
 		app_end(app, EXIT_REFUSED);
 	else if (inbound_true(answer->result, S("more")) && asking->shown > 0)
 		who_ask(app);

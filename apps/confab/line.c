@@ -16,7 +16,7 @@ static struct {
 	line_got *got;
 	void *cookie;
 	struct buf typed;
-	bool ended, skipping;
+	bool ended, skipping, held, at_end;
 } reader;
 
 void
@@ -54,9 +54,10 @@ static void
 plain_lines(void)
 {
 	slice line;
-	int used;
+	int used = 0;
 
-	while ((used = lines_next(buf_slice(&reader.typed), LINE_MAX_BYTES, &line)) > 0) {
+	while (!reader.held &&
+	       (used = lines_next(buf_slice(&reader.typed), LINE_MAX_BYTES, &line)) > 0) {
 		if (!reader.skipping)
 			line_deliver(line);
 		reader.skipping = false;
@@ -64,6 +65,12 @@ plain_lines(void)
 	}
 	if (used < 0)
 		drop_too_long();
+	if (!reader.at_end || reader.held)
+		return;
+	if (buf_len(&reader.typed) > 0 && !reader.skipping)
+		line_deliver(buf_slice(&reader.typed));
+	buf_clear(&reader.typed);
+	line_deliver(SLICE_NONE);
 }
 
 static void
@@ -73,14 +80,11 @@ plain_ready(void)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n > 0) {
+	if (n > 0)
 		buf_grew(&reader.typed, (size_t)n);
-		plain_lines();
-		return;
-	}
-	if (buf_len(&reader.typed) > 0 && !reader.skipping)
-		line_deliver(buf_slice(&reader.typed));
-	line_deliver(SLICE_NONE);
+	else
+		reader.at_end = true;
+	plain_lines();
 }
 
 static void
@@ -114,6 +118,24 @@ line_ready(void)
 {
 	if (!reader.ended)
 		reader.driver->ready();
+}
+
+void
+line_hold(bool hold)
+{
+	bool released = reader.held && !hold;
+
+	if (reader.driver != &plain)
+		return;
+	reader.held = hold;
+	if (released && !reader.ended)
+		plain_lines();
+}
+
+bool
+line_wanted(void)
+{
+	return !reader.held && !reader.at_end && !reader.ended;
 }
 
 void

@@ -30,6 +30,13 @@ void line_start(bool terminal, line_got *got, void *cookie);
 void line_prompt(const char *prompt);
 /* Call it when stdin is readable. */
 void line_ready(void);
+/*
+ * Delivers no line until it is called with false; what has been read waits.  For a pipe: a
+ * terminal's lines always come.
+ */
+void line_hold(bool hold);
+/* Whether stdin should be polled. */
+bool line_wanted(void);
 /* Whole lines of text, above the one that is typed. */
 void line_print(slice text);
 /* The terminal is as it was. */

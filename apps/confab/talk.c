@@ -23,7 +23,8 @@ enum {
 	HISTORY_DEFAULT = 20,
 	HISTORY_PAGE_MOST = 200,
 	WHO_MOST = 100,
-	QUIT_MS = 2000
+	QUIT_MS = 2000,
+	UNSENT_PIPE_MAX = 64
 };
 
 struct talk {
@@ -112,12 +113,16 @@ on_state(struct client *client, enum client_state state, void *cookie)
 			notice(talk, "connected again");
 		app->was_ready = true;
 		app->told_trouble = false;
+		app->give_up_ms = UINT64_MAX;
 	} else if (state == CLIENT_WAITING && !app->told_trouble) {
 		app->told_trouble = true;
 		notice_text(talk, app->was_ready ? "the connection is lost (" : "can't connect (",
 		    slice_str(client_trouble(client)),
 		    app->was_ready ? "); trying again, what you write is kept"
 				   : "); is confabd running? trying again");
+	} else if (state == CLIENT_LOGIN_NEEDED && slice_given(client_token(client))) {
+		/* Not because of the token: another login would end the same. */
+		app_end(app, EXIT_REFUSED);
 	} else if (state == CLIENT_LOGIN_NEEDED) {
 		talk->login_needed = true;
 	} else if (state == CLIENT_OFFLINE) {
@@ -228,8 +233,6 @@ on_login_failed(struct client *client, const struct client_error *error, void *c
 
 	(void)client;
 	notice_text(talk, "", error->message.len > 0 ? error->message : error->name, "");
-	talk->app->exit_code = EXIT_LOGIN;
-	talk->login_needed = true;
 }
 
 static const struct client_hooks hooks = {.state = on_state,
@@ -269,8 +272,8 @@ target_checked(struct client *client, const struct client_answer *answer, void *
 	(void)client;
 	if (answer->error != NULL)
 		return;
-	users = json_member(answer->result, S("users"));
-	if (!slice_given(users.text) || json_type(users) != JSON_ARRAY)
+	users = inbound_member(answer->result, S("users"), JSON_ARRAY);
+	if (!slice_given(users.text))
 		return;
 	json_iter_init(&it, users);
 	if (!json_next_element(&it, &one))
@@ -319,8 +322,8 @@ who_answered(struct client *client, const struct client_answer *answer, void *co
 		notice_text(talk, "", answer->error->message, "");
 		return;
 	}
-	users = json_member(answer->result, S("users"));
-	if (slice_given(users.text) && json_type(users) == JSON_ARRAY)
+	users = inbound_member(answer->result, S("users"), JSON_ARRAY);
+	if (slice_given(users.text))
 		json_iter_init(&it, users);
 	else
 		json_iter_init(&it, (struct json){S("[]")});
@@ -377,8 +380,8 @@ history_answered(struct client *client, const struct client_answer *answer, void
 		notice_text(talk, "", answer->error->message, "");
 		return;
 	}
-	messages = json_member(answer->result, S("messages"));
-	if (!slice_given(messages.text) || json_type(messages) != JSON_ARRAY)
+	messages = inbound_member(answer->result, S("messages"), JSON_ARRAY);
+	if (!slice_given(messages.text))
 		return;
 	json_iter_init(&it, messages);
 	while (json_next_element(&it, &one)) {
@@ -483,6 +486,16 @@ command(struct talk *talk, slice line)
 	notice_text(talk, "there is no ", name, "; /help says what there is");
 }
 
+/* A pipe can give more than the outbox takes, and before there is a connection. */
+static void
+hold_pipe(struct talk *talk)
+{
+	const struct app *app = talk->app;
+
+	if (!talk->terminal)
+		line_hold(!app->was_ready || client_unsent(app->client) >= UNSENT_PIPE_MAX);
+}
+
 static void
 say(struct talk *talk, slice text)
 {
@@ -503,6 +516,7 @@ say(struct talk *talk, slice text)
 	rc = client_send(talk->app->client, &message, talk->own[talk->own_count % OWN_MAX]);
 	if (rc == 0) {
 		talk->own_count++;
+		hold_pipe(talk);
 	} else {
 		notice(talk, "not sent: %s", whys[-rc]);
 		talk->app->exit_code = EXIT_REFUSED;
@@ -667,12 +681,15 @@ turn(struct talk *talk)
 {
 	struct app *app = talk->app;
 
-	if (app_turn(app, talk->ending ? -1 : STDIN_FILENO))
+	hold_pipe(talk);
+	if (app_turn(app, !talk->ending && line_wanted() ? STDIN_FILENO : -1))
 		line_ready();
 	if (app_signal() != 0)
 		app_end(app, EXIT_SIGNAL + app_signal());
 	else if (talk->ending)
 		maybe_end(talk);
+	else if (clock_mono_ms() >= app->give_up_ms)
+		app_give_up(app);
 	return !app->done && !talk->login_needed;
 }
 
@@ -684,7 +701,7 @@ stay(struct talk *talk)
 
 	app->done = app->was_ready = app->told_trouble = false;
 	app->exit_code = EXIT_DONE;
-	app->give_up_ms = UINT64_MAX;
+	app->give_up_ms = talk->terminal ? UINT64_MAX : clock_mono_ms() + app->opt->timeout_ms;
 	app->own = talk;
 	talk->login_needed = talk->ending = false;
 	if (vault_lock(app->vault) < 0)

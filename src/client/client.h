@@ -35,6 +35,7 @@ enum client_state {
 
 enum {
 	CLIENT_CALLS_MAX = 1024, /* requests in flight; more are refused */
+	CLIENT_CONVS_MAX = 20000, /* of one user; a server that names more is left */
 	CLIENT_OUT_MAX = 1024 * 1024, /* bytes waiting for the socket; further calls are refused */
 	CLIENT_FRAME_IN_MAX = 256 * 1024, /* a longer line ends the connection */
 	CLIENT_FRAME_OUT_MAX = 64 * 1024, /* until the server says another limit */

@@ -84,9 +84,9 @@ sync_alone(struct client *c)
 static void
 keep_login(struct client *c, struct json result, slice user, slice token)
 {
-	struct json limits = json_member(result, S("limits"));
+	struct json limits = inbound_member(result, S("limits"), JSON_OBJECT);
 
-	if (slice_given(limits.text) && json_type(limits) == JSON_OBJECT) {
+	if (slice_given(limits.text)) {
 		uint64_t frame = inbound_uint(limits, S("frame"), CLIENT_FRAME_OUT_MAX);
 
 		c->frame_max =

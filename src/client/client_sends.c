@@ -188,17 +188,17 @@ load_one(slice cmid, slice text, void *cookie)
 {
 	struct client *c = cookie;
 	struct client_outgoing *item;
-	struct json file, params;
+	struct json file, params, named;
 
 	OBJ_CHECK(c, CLIENT_MAGIC);
 	if (c->outbox_count >= VAULT_OUTBOX_MAX || find(c, cmid) != NULL)
 		return;
 	if (!json_check(text, &file) || json_type(file) != JSON_OBJECT)
 		return;
-	params = json_member(file, S("params"));
-	if (!slice_given(params.text) || json_type(params) != JSON_OBJECT ||
-	    params.text.len + FRAME_AROUND > c->frame_max ||
-	    !json_string_is(json_member(params, S("cmid")), cmid))
+	params = inbound_member(file, S("params"), JSON_OBJECT);
+	named = inbound_member(params, S("cmid"), JSON_STRING);
+	if (!slice_given(named.text) || !json_string_is(named, cmid) ||
+	    params.text.len + FRAME_AROUND > c->frame_max)
 		return;
 	item = mem_zalloc(sizeof(*item));
 	(void)snprintf(item->cmid, sizeof(item->cmid), "%.*s", SLICE_ARG(cmid));

@@ -12,6 +12,7 @@
 
 enum { MARKS_AT_ONCE = 32 };
 
+/* NULL if there are too many: the connection ends. */
 static struct client_conv *
 conv_get(struct client *c, uint64_t cid)
 {
@@ -19,6 +20,10 @@ conv_get(struct client *c, uint64_t cid)
 
 	if (conv != NULL)
 		return conv;
+	if (c->convs_by_cid.count >= CLIENT_CONVS_MAX) {
+		client_fail(c, S("the server names more conversations than there can be"), 0);
+		return NULL;
+	}
 	conv = mem_zalloc(sizeof(*conv));
 	conv->cid = cid;
 	map_put(&c->convs_by_cid, cid, conv);
@@ -120,11 +125,13 @@ conversation_arrived(struct client *c, struct json object)
 			conv_forget(c, conv);
 		return;
 	}
+	conv = conv_get(c, told.cid);
+	if (conv == NULL)
+		return;
 	if (!slice_given(told.change) || slice_eq(told.change, S("listed")))
 		c->listed++;
 	if (c->config.hooks->conversation != NULL)
 		c->config.hooks->conversation(c, &told, c->config.cookie);
-	conv = conv_get(c, told.cid);
 	conv->head = told.head;
 	conv->left = slice_eq(told.role, S("none"));
 	if (told.next == 0)
@@ -179,11 +186,18 @@ void
 client_stream_epoch(struct client *c, struct json result)
 {
 	slice epoch = inbound_text(result, S("epoch"), &c->scratch);
-	bool same = c->epoch != NULL && slice_eq(slice_str(c->epoch), epoch);
+	bool same = c->epoch != NULL && slice_eq(slice_str(c->epoch), epoch), held;
 
+	if (!slice_given(epoch) || same || c->vault == NULL)
+		return;
 	/* Another process that holds the place sees the change itself. */
-	if (slice_given(epoch) && !same && c->vault != NULL && vault_lock(c->vault) == 0)
-		epoch_becomes(c, epoch, c->epoch != NULL);
+	held = vault_locked(c->vault);
+	if (vault_lock(c->vault) < 0)
+		return;
+	epoch_becomes(c, epoch, c->epoch != NULL);
+	client_stream_save(c);
+	if (!held)
+		vault_unlock(c->vault);
 }
 
 void
@@ -224,6 +238,8 @@ entry_arrived(struct client *c, struct json params)
 		return;
 	}
 	conv = conv_get(c, entry.cid);
+	if (conv == NULL)
+		return;
 	if (!conv->known) {
 		conv->known = true;
 		conv->cursor = conv->kept = entry.seq - 1;
@@ -256,6 +272,8 @@ gap_arrived(struct client *c, struct json params)
 	if (cid == 0 || from == 0 || to < from)
 		return;
 	conv = conv_get(c, cid);
+	if (conv == NULL)
+		return;
 	if (!conv->known) {
 		conv->known = true;
 		conv->cursor = conv->kept = from - 1;
@@ -439,6 +457,8 @@ cursors_read(struct client *c, struct json object)
 		    !json_integer(value, &seq) || seq < 0)
 			continue;
 		conv = conv_get(c, (uint64_t)cid);
+		if (conv == NULL)
+			return;
 		conv->known = conv->stored = true;
 		conv->cursor = conv->kept = conv->head = (uint64_t)seq;
 	}

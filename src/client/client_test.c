@@ -370,7 +370,7 @@ start_synced(struct test *t, int next, int head)
 	EXPECT(t, "resume");
 	(void)snprintf(result, sizeof(result),
 	    "{" LOGIN ",\"epoch\":\"e1\",\"reset\":false,\"total\":1,\"gone\":[],\"conversations\":"
-		      "[{\"cid\":7,"
+	    "[{\"cid\":7,"
 	    "\"kind\":\"direct\",\"title\":\"Bob\",\"peer\":\"bob\",\"role\":\"member\",\"min_"
 	    "seq\":1,"
 	    "\"next\":%d,\"head\":%d,\"ts\":1,\"read\":0,\"delivered\":0,\"unread\":0}]}",
@@ -792,6 +792,49 @@ test_reset_forgets_and_sends_again(void **state)
 	params_have(t, "\"7\":0");
 }
 
+static void
+test_a_reset_is_seen_by_a_client_that_only_sends(void **state)
+{
+	struct test *t = *state;
+
+	use_vault(t);
+	assert_int_equal(vault_token_store(t->vault, S("tok-1")), 0);
+	start_synced(t, 1, 0);
+	say_entry(t, 7, 1);
+	send_text(t, "@bob", "hi");
+	EXPECT(t, "send");
+	say_result(t, "{\"cid\":7,\"seq\":2,\"ts\":1}");
+	run_again(t, false);
+	vault_unlock(t->vault);
+	start(t);
+	EXPECT(t, "resume");
+	say_result(t, "{" LOGIN ",\"epoch\":\"e2\"}");
+	EXPECT(t, "send");
+	params_have(t, "\"body\":\"hi\"");
+	say_result(t, "{\"cid\":7,\"seq\":1,\"ts\":1}");
+	assert_false(vault_locked(t->vault));
+	run_again(t, true); /* the cursors of the old epoch are gone */
+	start(t);
+	EXPECT(t, "resume");
+	params_have(t, "\"sync\":{\"epoch\":\"e2\",\"backlog\":50}");
+}
+
+static void
+test_conversations_are_bounded(void **state)
+{
+	struct test *t = *state;
+	int cid = 100;
+
+	start_synced(t, 1, 0);
+	while (client_state(t->client) == CLIENT_READY && cid < 2 * CLIENT_CONVS_MAX)
+		say(t,
+		    "{\"method\":\"conversation\",\"params\":{\"cid\":%d,\"change\":\"added\","
+		    "\"next\":1,\"head\":0}}\n",
+		    cid++);
+	assert_int_equal(cid - 100, CLIENT_CONVS_MAX);
+	assert_int_equal(client_state(t->client), CLIENT_WAITING);
+}
+
 /* --- Sending --- */
 
 static void
@@ -1145,6 +1188,8 @@ main(void)
 	    TEST(test_ping_and_death),
 	    TEST(test_a_client_that_is_fed_pings_too),
 	    TEST(test_reset_forgets_and_sends_again),
+	    TEST(test_a_reset_is_seen_by_a_client_that_only_sends),
+	    TEST(test_conversations_are_bounded),
 	    TEST(test_unanswered_messages_go_again_in_order),
 	    TEST(test_a_killed_run_is_finished_by_the_next),
 	    TEST(test_what_can_not_be_sent_is_refused_at_once),

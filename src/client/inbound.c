@@ -13,6 +13,14 @@ member(struct json object, slice name)
 	return is_a(object, JSON_OBJECT) ? json_member(object, name) : (struct json){SLICE_NONE};
 }
 
+struct json
+inbound_member(struct json object, slice name, enum json_type type)
+{
+	struct json value = member(object, name);
+
+	return is_a(value, type) ? value : (struct json){SLICE_NONE};
+}
+
 uint64_t
 inbound_uint(struct json object, slice name, uint64_t otherwise)
 {

@@ -50,6 +50,8 @@ bool inbound_parse(slice line, struct buf *scratch, struct inbound *ret);
 bool inbound_entry(struct json params, struct buf *scratch, struct client_entry *ret);
 bool inbound_conversation(struct json object, struct buf *scratch, struct client_conversation *ret);
 
+/* A member of that type; absent if there is none, or if `object` is something else. */
+struct json inbound_member(struct json object, slice name, enum json_type type);
 /* A member that is a whole number of at least 0, else `otherwise`. */
 uint64_t inbound_uint(struct json object, slice name, uint64_t otherwise);
 /* A member that is a string, decoded; none otherwise. */

@@ -186,7 +186,7 @@ dial_failed(struct link *link, uint64_t now_ms)
 int
 link_open(struct link *link, const struct address *address, uint64_t now_ms)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	int rc;
 
 	assert(link->state == LINK_CLOSED);

@@ -205,6 +205,14 @@ vault_lock(struct vault *vault)
 	return 0;
 }
 
+void
+vault_unlock(struct vault *vault)
+{
+	if (vault->lock_fd >= 0)
+		(void)close(vault->lock_fd);
+	vault->lock_fd = -1;
+}
+
 bool
 vault_locked(const struct vault *vault)
 {
@@ -520,6 +528,9 @@ vault_outbox_tidy(const struct vault *vault, uint64_t real_ms)
 {
 	struct names names;
 
+	/* What a kill left half-written beside token and cursors goes by listing. */
+	if (list_names(vault->fd, &names) == 0)
+		mem_free(names.items);
 	if (list_names(vault->sent_fd, &names) < 0)
 		return;
 	for (size_t i = 0; i < names.count; i++)

@@ -43,6 +43,7 @@ void vault_close(struct vault **vault);
 slice vault_user(const struct vault *vault);
 /* Becomes the one process that moves the cursors until it closes or ends; -EAGAIN if another is. */
 int vault_lock(struct vault *vault);
+void vault_unlock(struct vault *vault);
 bool vault_locked(const struct vault *vault);
 
 /* The user who logged in last at that server; -ENOENT if none. */
