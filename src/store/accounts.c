@@ -44,7 +44,7 @@ user_register(struct sqlite *s, struct op *op)
 static int
 hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
 {
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_HASH, "i", user);
 
 	*ret_is = rc == SQLITE_ROW && slice_eq(column_slice(c, STMT_USER_HASH, 0), hash);
@@ -65,7 +65,7 @@ is_online(const struct op *op, uint64_t session)
 static int
 sessions_count(struct sqlite *s, const struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
 {
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_TOKENS, "ii", op->session.uid, (uint64_t)LIMIT_SESSIONS);
 
 	*ret_count = *ret_oldest = 0;
@@ -216,7 +216,7 @@ is_set(slice wanted, slice stored)
 static int
 profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
 {
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_PROFILE, "i", op->user);
 
 	*ret_there = rc == SQLITE_ROW &&

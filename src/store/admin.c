@@ -36,7 +36,7 @@ path_of(const char *url, struct admin_error *ret_error)
 }
 
 static int
-open_store(struct conn *conn, const char *url, bool create, struct admin_error *ret_error)
+open_store(struct sql_conn *conn, const char *url, bool create, struct admin_error *ret_error)
 {
 	const char *path = path_of(url, ret_error);
 
@@ -49,7 +49,7 @@ open_store(struct conn *conn, const char *url, bool create, struct admin_error *
 /* --- Users --- */
 
 static int
-user_insert(struct conn *conn, slice name, slice display, slice password_hash)
+user_insert(struct sql_conn *conn, slice name, slice display, slice password_hash)
 {
 	slice folded;
 	int rc;
@@ -67,7 +67,7 @@ int
 admin_user_add(const char *url, slice name, slice display, slice password_hash,
     struct admin_error *ret_error)
 {
-	struct conn conn = {0};
+	struct sql_conn conn = {0};
 	int rc, failed = 0;
 
 	if (open_store(&conn, url, true, ret_error) != 0)
@@ -83,7 +83,7 @@ admin_user_add(const char *url, slice name, slice display, slice password_hash,
 
 /* The password changes where there is a new one, otherwise the account is disabled. */
 static int
-user_change(struct conn *conn, uint64_t user, slice password_hash)
+user_change(struct sql_conn *conn, uint64_t user, slice password_hash)
 {
 	int rc = slice_given(password_hash) ?
 	    stmt_run(conn, STMT_USER_SET_HASH, "is", user, password_hash) :
@@ -99,7 +99,7 @@ user_change(struct conn *conn, uint64_t user, slice password_hash)
 static int
 user_change_named(const char *url, slice name, slice password_hash, struct admin_error *ret_error)
 {
-	struct conn conn = {0};
+	struct sql_conn conn = {0};
 	uint64_t user = 0;
 	int rc, failed = 0;
 
@@ -134,7 +134,7 @@ admin_user_disable(const char *url, slice name, struct admin_error *ret_error)
 /* --- Backup --- */
 
 static int
-copy_pages(struct conn *from, struct conn *to)
+copy_pages(struct sql_conn *from, struct sql_conn *to)
 {
 	sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
 	int rc;
@@ -148,16 +148,16 @@ copy_pages(struct conn *from, struct conn *to)
 
 /* Into an empty file; what comes out is one file without a log, and without an epoch. */
 static int
-copy_store(struct conn *from, const char *file, struct admin_error *ret_error)
+copy_store(struct sql_conn *from, const char *file, struct admin_error *ret_error)
 {
-	struct conn to = {0};
+	struct sql_conn to = {0};
 	int rc, failed = 0;
 
 	if (sql_open(&to, file, false, ret_error->text, sizeof(ret_error->text)) != SQLITE_OK)
 		return -1;
 	rc = copy_pages(from, &to);
 	if (rc == SQLITE_OK)
-		rc = conn_exec(&to, "UPDATE meta SET epoch = NULL; PRAGMA journal_mode = DELETE;");
+		rc = sql_exec(&to, "UPDATE meta SET epoch = NULL; PRAGMA journal_mode = DELETE;");
 	if (rc != SQLITE_OK)
 		failed = fail(ret_error, "the copy failed: %s", sqlite3_errstr(rc));
 	sql_close(&to);
@@ -204,7 +204,7 @@ publish(const char *partial, const char *file, struct admin_error *ret_error)
 int
 admin_backup(const char *url, const char *file, struct admin_error *ret_error)
 {
-	struct conn from = {0};
+	struct sql_conn from = {0};
 	char partial[4096];
 	int fd, failed;
 
@@ -227,13 +227,12 @@ admin_backup(const char *url, const char *file, struct admin_error *ret_error)
 	return failed;
 }
 
+/* --- Check --- */
+
 int
 admin_check_store(const char *url, struct admin_error *ret_error)
 {
-	struct conn conn = {0};
+	const char *path = path_of(url, ret_error);
 
-	if (open_store(&conn, url, false, ret_error) != 0)
-		return -1;
-	sql_close(&conn);
-	return 0;
+	return path != NULL && schema_check(path, ret_error->text, sizeof(ret_error->text)) ? 0 : -1;
 }

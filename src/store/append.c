@@ -102,7 +102,7 @@ sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
 static int
 find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool *ret_found)
 {
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc;
 
 	*ret_found = false;
@@ -160,7 +160,7 @@ direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
 {
 	uint64_t peer = op->append.target.peer, cid;
 	uint64_t lo = op->user < peer ? op->user : peer, hi = op->user < peer ? peer : op->user;
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc = stmt_run(c, STMT_CONV_ADD, "iii", lo, hi, s->now_ms);
 
 	cid = (uint64_t)sqlite3_last_insert_rowid(c->db);
@@ -265,7 +265,7 @@ int
 sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
 {
 	const struct entry *e = op->append.entry;
-	struct conn *c = &s->writer;
+	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(
 	    c, STMT_MSG_BY_SEQ, "ii", op->append.target.cid, op->append.seq);
 

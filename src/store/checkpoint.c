@@ -51,20 +51,48 @@ get_state(struct checkpoint *cp)
 
 /* --- The helper --- */
 
-static void
-help(struct sqlite *s, struct conn *conn)
+/* Reading once ties it to the log. */
+static int
+helper_open(struct sqlite *s, char *ret_error, size_t error_size)
 {
-	char why[256];
+	struct sql_conn *conn = &s->checkpoint.conn;
+	int rc = sql_open(conn, s->path, false, ret_error, error_size);
 
-	if (conn->db == NULL &&
-	    (sql_open(conn, s->path, false, why, sizeof(why)) != SQLITE_OK ||
-		conn_exec(conn, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;") != SQLITE_OK)) {
-		log_warn("store", "checkpoint_helper", "why=\"%s\"", why);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sql_exec(conn, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+			     "SELECT schema_version FROM meta;");
+	if (rc != SQLITE_OK) {
+		(void)snprintf(ret_error, error_size, "%s can't be read: %s", s->path,
+		    sqlite3_errmsg(conn->db));
 		sql_close(conn);
+	}
+	return rc;
+}
+
+/* Another file stands at the path by now. */
+static bool
+has_moved(struct sql_conn *conn)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+	    moved != 0;
+}
+
+static void
+help(struct sqlite *s)
+{
+	struct sql_conn *conn = &s->checkpoint.conn;
+	char why[512];
+
+	if (conn->db != NULL && has_moved(conn))
+		sql_close(conn);
+	if (conn->db == NULL && helper_open(s, why, sizeof(why)) != SQLITE_OK) {
+		log_warn("store", "checkpoint_helper", "why=\"%s\"", why);
 		return;
 	}
-	if (sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
-		sql_close(conn);
+	(void)sqlite3_wal_checkpoint_v2(conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 /* False at the end. */
@@ -85,27 +113,28 @@ static void *
 helper_main(void *cookie)
 {
 	struct sqlite *s = cookie;
-	struct conn conn = {0};
 
 	assert(s->base.type == &sqlite_driver);
 	while (wait_wanted(&s->checkpoint)) {
-		help(s, &conn);
+		help(s);
 		set_state(&s->checkpoint, CHECKPOINT_HELPED);
 	}
-	sql_close(&conn);
 	return NULL;
 }
 
-void
-checkpoint_start(struct sqlite *s)
+int
+checkpoint_start(struct sqlite *s, char *ret_error, size_t error_size)
 {
 	struct checkpoint *cp = &s->checkpoint;
 	int rc;
 
+	if ((rc = helper_open(s, ret_error, error_size)) != SQLITE_OK)
+		return rc;
 	(void)pthread_mutex_init(&cp->lock, NULL);
 	(void)pthread_cond_init(&cp->wake, NULL);
 	if ((rc = pthread_create(&cp->thread, NULL, helper_main, s)) != 0)
 		panic("store: no thread: %s", strerror(rc));
+	return SQLITE_OK;
 }
 
 void
@@ -118,6 +147,7 @@ checkpoint_stop(struct sqlite *s)
 	(void)pthread_mutex_unlock(&cp->lock);
 	(void)pthread_cond_signal(&cp->wake);
 	(void)pthread_join(cp->thread, NULL);
+	sql_close(&cp->conn);
 	(void)pthread_cond_destroy(&cp->wake);
 	(void)pthread_mutex_destroy(&cp->lock);
 }

@@ -6,7 +6,7 @@
 void
 convs_init(struct conv_cache *cache)
 {
-	*cache = (struct conv_cache) {0};
+	*cache = (struct conv_cache) {.limit = LIMIT_CONVS_CACHED};
 	list_init(&cache->used);
 }
 
@@ -42,7 +42,7 @@ keep(struct conv_cache *cache, const struct conv_row *row)
 {
 	struct cached_conv *conv = mem_zalloc(sizeof(*conv));
 
-	if (cache->by_cid.count >= LIMIT_CONVS_CACHED)
+	if (cache->by_cid.count >= cache->limit)
 		drop(cache, container_of(cache->used.next, struct cached_conv, used));
 	conv->row = *row;
 	conv->pair[0] = row->lo;
@@ -55,7 +55,7 @@ keep(struct conv_cache *cache, const struct conv_row *row)
 }
 
 static void
-conv_columns(struct conn *conn, uint64_t cid, struct conv_row *ret)
+conv_columns(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 {
 	*ret = (struct conv_row) {
 	    .cid = cid,
@@ -79,7 +79,7 @@ conv_columns(struct conn *conn, uint64_t cid, struct conv_row *ret)
 }
 
 int
-conv_load(struct conn *conn, uint64_t cid, struct conv_row *ret)
+conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 {
 	int rc = stmt_start(conn, STMT_CONV, "i", cid);
 

@@ -9,7 +9,7 @@
 #include "store/sqlite_db.h"
 
 static slice
-keep(struct op *op, struct conn *conn, enum stmt stmt, int column)
+keep(struct op *op, struct sql_conn *conn, enum stmt stmt, int column)
 {
 	return op_copy(op, column_slice(conn, stmt, column));
 }
@@ -32,7 +32,7 @@ grown(struct op *op, void *items, size_t count, size_t *capacity, size_t element
 /* --- Accounts and sessions --- */
 
 static int
-read_auth(struct conn *conn, struct op *op)
+read_auth(struct sql_conn *conn, struct op *op)
 {
 	bool by_name = slice_given(op->auth.name);
 	enum stmt stmt = by_name ? STMT_AUTH_NAME : STMT_AUTH_ID;
@@ -51,7 +51,7 @@ read_auth(struct conn *conn, struct op *op)
 }
 
 static int
-read_resume(struct conn *conn, struct op *op)
+read_resume(struct sql_conn *conn, struct op *op)
 {
 	slice hash = slice_of((const char *)op->resume.token_hash, SECRET_HASH_BYTES);
 	int rc = stmt_start(conn, STMT_TOKEN, "bi", hash, op->resume.oldest_seen);
@@ -69,7 +69,7 @@ read_resume(struct conn *conn, struct op *op)
 }
 
 static int
-read_sessions(struct sqlite *s, struct conn *conn, struct op *op)
+read_sessions(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	size_t capacity = 0, count = 0;
 	int rc = stmt_start(conn, STMT_TOKENS, "ii", op->user, (uint64_t)LIMIT_SESSIONS);
@@ -92,7 +92,7 @@ read_sessions(struct sqlite *s, struct conn *conn, struct op *op)
 }
 
 static int
-read_live(struct conn *conn, struct op *op)
+read_live(struct sql_conn *conn, struct op *op)
 {
 	op->live.gone = op_alloc(op, op->live.want * sizeof(*op->live.gone));
 	for (size_t i = 0; i < op->live.want; i++) {
@@ -108,7 +108,7 @@ read_live(struct conn *conn, struct op *op)
 }
 
 static int
-read_contacts(struct conn *conn, struct op *op)
+read_contacts(struct sql_conn *conn, struct op *op)
 {
 	size_t capacity = 0;
 	int rc = stmt_start(conn, STMT_CONTACTS, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
@@ -123,7 +123,7 @@ read_contacts(struct conn *conn, struct op *op)
 }
 
 static struct op_user
-user_columns(struct op *op, struct conn *conn, enum stmt stmt)
+user_columns(struct op *op, struct sql_conn *conn, enum stmt stmt)
 {
 	return (struct op_user) {
 	    .uid = column_u64(conn, stmt, 0),
@@ -137,7 +137,7 @@ user_columns(struct op *op, struct conn *conn, enum stmt stmt)
 }
 
 static int
-read_profiles(struct conn *conn, struct op *op)
+read_profiles(struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->profiles.names != NULL ? STMT_PROFILE_NAME : STMT_PROFILE_ID;
 
@@ -168,7 +168,7 @@ prefix_end(struct op *op, slice prefix)
 }
 
 static int
-find_start(struct conn *conn, struct op *op, slice folded, uint64_t limit)
+find_start(struct sql_conn *conn, struct op *op, slice folded, uint64_t limit)
 {
 	if (op->find.exact)
 		return stmt_start(conn, STMT_FIND_EXACT, "is", op->user, folded);
@@ -177,7 +177,7 @@ find_start(struct conn *conn, struct op *op, slice folded, uint64_t limit)
 }
 
 static int
-read_find(struct conn *conn, struct op *op)
+read_find(struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->find.exact ? STMT_FIND_EXACT : STMT_FIND;
 	uint64_t limit = op->find.limit < LIMIT_FOUND ? op->find.limit : LIMIT_FOUND;
@@ -199,7 +199,7 @@ read_find(struct conn *conn, struct op *op)
 /* --- What a target means --- */
 
 static int
-resolve_person(struct conn *conn, struct op *op, struct op_target *target)
+resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 {
 	uint64_t lo, hi;
 	int rc = stmt_number(conn, &target->peer, STMT_USER_ID, "s", target->user);
@@ -219,7 +219,7 @@ resolve_person(struct conn *conn, struct op *op, struct op_target *target)
 
 /* Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can be none. */
 static int
-resolve(struct conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
+resolve(struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
 	int rc = SQLITE_OK;
 
@@ -240,7 +240,7 @@ resolve(struct conn *conn, struct op *op, struct op_target *target, struct conv_
 }
 
 static int
-read_check(struct sqlite *s, struct conn *conn, struct op *op)
+read_check(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	struct conv_row row;
 	struct member_row member;
@@ -262,7 +262,7 @@ struct entry_columns {
 };
 
 static struct entry *
-entry_read(struct conn *conn, uint64_t cid, const struct entry_columns *at)
+entry_read(struct sql_conn *conn, uint64_t cid, const struct entry_columns *at)
 {
 	bool deleted = column_u64(conn, at->stmt, at->deleted) != 0;
 	slice body = deleted ? SLICE_NONE : column_slice(conn, at->stmt, at->body);
@@ -297,7 +297,7 @@ reverse(struct entry **items, size_t count)
 
 /* True if the row still fits the page. */
 static bool
-page_take(struct conn *conn, struct op *op, const struct entry_columns *at, size_t *bytes)
+page_take(struct sql_conn *conn, struct op *op, const struct entry_columns *at, size_t *bytes)
 {
 	*bytes += column_slice(conn, at->stmt, at->body).len +
 	    column_slice(conn, at->stmt, at->data).len + ENTRY_OVERHEAD_BYTES;
@@ -308,7 +308,7 @@ page_take(struct conn *conn, struct op *op, const struct entry_columns *at, size
 }
 
 static int
-page_rows(struct conn *conn, struct op *op, uint64_t from, uint64_t to)
+page_rows(struct sql_conn *conn, struct op *op, uint64_t from, uint64_t to)
 {
 	const struct entry_columns at = {
 	    .stmt = op->page.newest ? STMT_PAGE_NEWEST : STMT_PAGE_OLDEST,
@@ -334,7 +334,7 @@ page_rows(struct conn *conn, struct op *op, uint64_t from, uint64_t to)
 }
 
 static int
-read_page(struct conn *conn, struct op *op)
+read_page(struct sql_conn *conn, struct op *op)
 {
 	struct conv_row row;
 	struct member_row member = {0};
@@ -371,7 +371,7 @@ enum sync_column {
 };
 
 static struct entry *
-sync_last(struct conn *conn, enum stmt stmt)
+sync_last(struct sql_conn *conn, enum stmt stmt)
 {
 	const struct entry_columns at = {
 	    .stmt = stmt, .seq = SYNC_HEAD, .ts = SYNC_TS, .sender = SYNC_SENDER, .re = SYNC_RE,
@@ -383,7 +383,7 @@ sync_last(struct conn *conn, enum stmt stmt)
 }
 
 static void
-sync_seqs(struct conn *conn, enum stmt stmt, struct op_conv *view)
+sync_seqs(struct sql_conn *conn, enum stmt stmt, struct op_conv *view)
 {
 	struct conv_row row = {
 	    .kind = view->facts.kind,
@@ -406,7 +406,7 @@ sync_seqs(struct conn *conn, enum stmt stmt, struct op_conv *view)
 }
 
 static void
-sync_peer(struct sqlite *s, struct conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_peer(struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
 	bool is_lo = view->facts.lo == op->user;
 	uint64_t peer = is_lo ? view->facts.hi : view->facts.lo;
@@ -421,7 +421,7 @@ sync_peer(struct sqlite *s, struct conn *conn, struct op *op, enum stmt stmt, st
 }
 
 static void
-sync_row(struct sqlite *s, struct conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_row(struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
 	*view = (struct op_conv) {
 	    .cid = column_u64(conn, stmt, SYNC_CID),
@@ -465,7 +465,7 @@ cursors_json(struct op *op)
 }
 
 static int
-read_sync(struct sqlite *s, struct conn *conn, struct op *op)
+read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
 	size_t capacity = 0;
@@ -489,7 +489,7 @@ read_sync(struct sqlite *s, struct conn *conn, struct op *op)
 /* --- All of them --- */
 
 static int
-run(struct sqlite *s, struct conn *conn, struct op *op)
+run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	switch ((enum op_kind)op->kind) {
 	case OP_AUTH:
@@ -525,7 +525,7 @@ needs_transaction(enum op_kind kind)
 }
 
 void
-sqlite_read_op(struct sqlite *s, struct conn *conn, struct op *op)
+sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	bool transaction = needs_transaction((enum op_kind)op->kind);
 	int rc = SQLITE_OK;

@@ -36,7 +36,7 @@ struct meta {
 };
 
 static int
-meta_load(struct conn *conn, struct meta *ret)
+meta_load(struct sql_conn *conn, struct meta *ret)
 {
 	int rc = stmt_start(conn, STMT_META, "");
 	slice epoch;
@@ -120,7 +120,6 @@ writer_close(struct sqlite *s)
 {
 	sql_close(&s->writer);
 	convs_clear(&s->convs);
-	convs_init(&s->convs);
 }
 
 static bool
@@ -129,7 +128,7 @@ writer_connect(struct sqlite *s, bool create, char *ret_error, size_t error_size
 	writer_close(s);
 	if (!schema_open(&s->writer, s->path, create, ret_error, error_size))
 		return false;
-	(void)conn_exec(&s->writer, "PRAGMA cache_size = -16384");
+	(void)sql_exec(&s->writer, "PRAGMA cache_size = -16384");
 	s->writer.counts = true;
 	checkpoint_attach(s);
 	(void)pthread_mutex_lock(&s->state_lock);
@@ -300,7 +299,7 @@ pause_ms(uint64_t ms)
 void
 sqlite_settle(struct sqlite *s, struct op **ops, size_t count, int code)
 {
-	uint64_t deadline = clock_mono_ms() + SETTLE_MS, backoff_ms = BACKOFF_FIRST_MS;
+	uint64_t deadline = clock_mono_ms() + s->settle_ms, backoff_ms = BACKOFF_FIRST_MS;
 
 	stat_add(STAT_STORE_UNKNOWN, 1);
 	sqlite_set_why(s, "the last commit failed");

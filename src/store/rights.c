@@ -2,7 +2,7 @@
 #include "store/sqlite_db.h"
 
 static void
-member_columns(struct conn *conn, struct member_row *ret)
+member_columns(struct sql_conn *conn, struct member_row *ret)
 {
 	*ret = (struct member_row) {
 	    .exists = true,
@@ -18,7 +18,7 @@ member_columns(struct conn *conn, struct member_row *ret)
 }
 
 int
-member_load(struct conn *conn, uint64_t user, uint64_t cid, struct member_row *ret)
+member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret)
 {
 	int rc = stmt_start(conn, STMT_MEMBER, "ii", user, cid);
 
@@ -31,7 +31,7 @@ member_load(struct conn *conn, uint64_t user, uint64_t cid, struct member_row *r
 }
 
 static int
-peer_load(struct conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret)
+peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret)
 {
 	int rc = stmt_start(conn, STMT_PEER, "ii", user, peer);
 
@@ -48,7 +48,7 @@ peer_load(struct conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret)
 }
 
 int
-rights_load(struct conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
+rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err)
 {
 	struct peer_row row;

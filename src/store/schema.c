@@ -53,7 +53,7 @@ static_assert(LEN(steps) == SCHEMA_VERSION, "a step to every version");
 
 /* A small question to the database with one number for an answer. */
 static int
-ask(struct conn *conn, const char *sql, int64_t *ret)
+ask(struct sql_conn *conn, const char *sql, int64_t *ret)
 {
 	sqlite3_stmt *prepared = NULL;
 	int rc = sqlite3_prepare_v2(conn->db, sql, -1, &prepared, NULL);
@@ -70,7 +70,7 @@ ask(struct conn *conn, const char *sql, int64_t *ret)
 
 /* -1: a file of another program. */
 static int
-version_read(struct conn *conn, int64_t *ret_version)
+version_read(struct sql_conn *conn, int64_t *ret_version)
 {
 	int64_t tables = 0, ours = 0;
 	int rc = ask(conn, "SELECT count(*) FROM sqlite_schema", &tables);
@@ -88,17 +88,17 @@ version_read(struct conn *conn, int64_t *ret_version)
 }
 
 static int
-migrate_from(struct conn *conn, int64_t version)
+migrate_from(struct sql_conn *conn, int64_t version)
 {
 	char set[80];
 	int rc = SQLITE_OK;
 
 	for (; rc == SQLITE_OK && version < SCHEMA_VERSION; version++)
-		rc = conn_exec(conn, steps[version]);
+		rc = sql_exec(conn, steps[version]);
 	if (rc != SQLITE_OK)
 		return rc;
 	(void)snprintf(set, sizeof(set), "UPDATE meta SET schema_version = %d WHERE id = 1", SCHEMA_VERSION);
-	return conn_exec(conn, set);
+	return sql_exec(conn, set);
 }
 
 static bool
@@ -122,26 +122,26 @@ version_fits(const char *path, int64_t version, bool create, char *ret_error, si
 
 /* In a transaction, so that two programs that start at once do not both migrate. */
 static bool
-migrate(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+migrate(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
 {
 	int64_t version = 0;
-	int rc = conn_exec(conn, create ? "BEGIN IMMEDIATE" : "BEGIN");
+	int rc = sql_exec(conn, create ? "BEGIN IMMEDIATE" : "BEGIN");
 
 	if (rc == SQLITE_OK)
 		rc = version_read(conn, &version);
 	if (rc == SQLITE_OK && !version_fits(path, version, create, ret_error, error_size)) {
-		(void)conn_exec(conn, "ROLLBACK");
+		(void)sql_exec(conn, "ROLLBACK");
 		return false;
 	}
 	if (rc == SQLITE_OK && version < SCHEMA_VERSION)
 		rc = migrate_from(conn, version);
 	if (rc == SQLITE_OK)
-		rc = conn_exec(conn, "COMMIT");
+		rc = sql_exec(conn, "COMMIT");
 	if (rc == SQLITE_OK)
 		return true;
 	(void)snprintf(ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn->db));
 	if (sqlite3_get_autocommit(conn->db) == 0)
-		(void)conn_exec(conn, "ROLLBACK");
+		(void)sql_exec(conn, "ROLLBACK");
 	return false;
 }
 
@@ -150,9 +150,9 @@ migrate(struct conn *conn, const char *path, bool create, char *ret_error, size_
  * secure_delete: what was deleted is overwritten.
  */
 static bool
-configure(struct conn *conn, const char *path, char *ret_error, size_t error_size)
+configure(struct sql_conn *conn, const char *path, char *ret_error, size_t error_size)
 {
-	int rc = conn_exec(conn,
+	int rc = sql_exec(conn,
 	    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 	    "PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;");
 
@@ -169,7 +169,7 @@ configure(struct conn *conn, const char *path, char *ret_error, size_t error_siz
 }
 
 bool
-schema_open(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+schema_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
 {
 	if (sql_open(conn, path, create, ret_error, error_size) != SQLITE_OK)
 		return false;
@@ -178,4 +178,22 @@ schema_open(struct conn *conn, const char *path, bool create, char *ret_error, s
 		return true;
 	sql_close(conn);
 	return false;
+}
+
+bool
+schema_check(const char *path, char *ret_error, size_t error_size)
+{
+	struct sql_conn conn = {0};
+	int64_t version = 0;
+	bool fits = false;
+
+	if (sql_open(&conn, path, false, ret_error, error_size) != SQLITE_OK)
+		return false;
+	if (version_read(&conn, &version) != SQLITE_OK)
+		(void)snprintf(
+		    ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn.db));
+	else
+		fits = version_fits(path, version, true, ret_error, error_size);
+	sql_close(&conn);
+	return fits;
 }

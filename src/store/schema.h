@@ -12,6 +12,8 @@ enum { SCHEMA_VERSION = 1 };
  * schema, or a file of another program, is refused.  False with a message for people.
  */
 bool schema_open(
-    struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+    struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+/* Could schema_open() with create use the file?  It must exist; nothing is changed. */
+bool schema_check(const char *path, char *ret_error, size_t error_size);
 
 #endif

@@ -16,9 +16,13 @@ static void
 say_cannot_open(
     const char *path, int rc, int system_errno, bool create, char *ret_error, size_t size)
 {
-	const char *why = system_errno != 0 ? strerror(system_errno) : sqlite3_errstr(rc);
+	const char *why = sqlite3_errstr(rc);
 	const char *advice = "";
 
+	if ((rc & 0xff) != SQLITE_CANTOPEN)
+		system_errno = 0; /* of some earlier call */
+	if (system_errno != 0)
+		why = strerror(system_errno);
 	if (system_errno == ENOENT && create)
 		advice = ": make the directory first";
 	else if (system_errno == EACCES || system_errno == EPERM || system_errno == EROFS)
@@ -27,7 +31,7 @@ say_cannot_open(
 }
 
 int
-sql_open(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+sql_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
 	int rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
@@ -50,7 +54,7 @@ sql_open(struct conn *conn, const char *path, bool create, char *ret_error, size
 }
 
 void
-sql_close(struct conn *conn)
+sql_close(struct sql_conn *conn)
 {
 	int rc;
 
@@ -66,7 +70,7 @@ sql_close(struct conn *conn)
 }
 
 int
-conn_exec(struct conn *conn, const char *sql)
+sql_exec(struct sql_conn *conn, const char *sql)
 {
 	return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
@@ -74,7 +78,7 @@ conn_exec(struct conn *conn, const char *sql)
 /* --- Statements --- */
 
 static int
-stmt_prepare(struct conn *conn, enum stmt stmt)
+stmt_prepare(struct sql_conn *conn, enum stmt stmt)
 {
 	if (conn->stmts[stmt] != NULL)
 		return SQLITE_OK;
@@ -105,7 +109,7 @@ bind_one(sqlite3_stmt *prepared, int index, char type, va_list *ap)
 }
 
 static int
-stmt_startv(struct conn *conn, enum stmt stmt, const char *types, va_list *ap)
+stmt_startv(struct sql_conn *conn, enum stmt stmt, const char *types, va_list *ap)
 {
 	int rc = stmt_prepare(conn, stmt);
 
@@ -120,7 +124,7 @@ stmt_startv(struct conn *conn, enum stmt stmt, const char *types, va_list *ap)
 }
 
 int
-stmt_start(struct conn *conn, enum stmt stmt, const char *types, ...)
+stmt_start(struct sql_conn *conn, enum stmt stmt, const char *types, ...)
 {
 	va_list ap;
 	int rc;
@@ -132,19 +136,19 @@ stmt_start(struct conn *conn, enum stmt stmt, const char *types, ...)
 }
 
 int
-stmt_next(struct conn *conn, enum stmt stmt)
+stmt_next(struct sql_conn *conn, enum stmt stmt)
 {
 	return sqlite3_step(conn->stmts[stmt]);
 }
 
 void
-stmt_end(struct conn *conn, enum stmt stmt)
+stmt_end(struct sql_conn *conn, enum stmt stmt)
 {
 	(void)sqlite3_reset(conn->stmts[stmt]);
 }
 
 int
-stmt_run(struct conn *conn, enum stmt stmt, const char *types, ...)
+stmt_run(struct sql_conn *conn, enum stmt stmt, const char *types, ...)
 {
 	va_list ap;
 	int rc;
@@ -158,7 +162,7 @@ stmt_run(struct conn *conn, enum stmt stmt, const char *types, ...)
 }
 
 int
-stmt_number(struct conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...)
+stmt_number(struct sql_conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...)
 {
 	va_list ap;
 	int rc;
@@ -175,19 +179,19 @@ stmt_number(struct conn *conn, uint64_t *ret, enum stmt stmt, const char *types,
 }
 
 uint64_t
-column_u64(struct conn *conn, enum stmt stmt, int column)
+column_u64(struct sql_conn *conn, enum stmt stmt, int column)
 {
 	return (uint64_t)sqlite3_column_int64(conn->stmts[stmt], column);
 }
 
 bool
-column_null(struct conn *conn, enum stmt stmt, int column)
+column_null(struct sql_conn *conn, enum stmt stmt, int column)
 {
 	return sqlite3_column_type(conn->stmts[stmt], column) == SQLITE_NULL;
 }
 
 slice
-column_slice(struct conn *conn, enum stmt stmt, int column)
+column_slice(struct sql_conn *conn, enum stmt stmt, int column)
 {
 	const char *text;
 

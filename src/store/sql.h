@@ -119,34 +119,34 @@ enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
 enum { SQL_BUSY_MS = 2000 };
 
-struct conn {
+struct sql_conn {
 	sqlite3 *db; /* owned; NULL while closed */
 	sqlite3_stmt *stmts[STMT_MAX];
 	bool counts; /* its statements are the writer's, and counted */
 };
 
 /* An existing file is opened, a missing one made where create says so; on failure with SQLite's or the system's words. */
-int sql_open(struct conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+int sql_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
 /* Also rolls back. */
-void sql_close(struct conn *conn);
+void sql_close(struct sql_conn *conn);
 /* SQL without parameters, several statements. */
-int conn_exec(struct conn *conn, const char *sql);
+int sql_exec(struct sql_conn *conn, const char *sql);
 
 /*
  * Binds and takes the first step: SQLITE_ROW, SQLITE_DONE or an error.  types has a letter for each parameter:
  * 'i' uint64_t, 's' slice as text (absent: NULL), 'b' slice as blob, 'n' NULL.  stmt_end() must follow.
  */
-int stmt_start(struct conn *conn, enum stmt stmt, const char *types, ...);
-int stmt_next(struct conn *conn, enum stmt stmt);
-void stmt_end(struct conn *conn, enum stmt stmt);
+int stmt_start(struct sql_conn *conn, enum stmt stmt, const char *types, ...);
+int stmt_next(struct sql_conn *conn, enum stmt stmt);
+void stmt_end(struct sql_conn *conn, enum stmt stmt);
 /* All of it for a statement that gives no rows: SQLITE_OK or an error. */
-int stmt_run(struct conn *conn, enum stmt stmt, const char *types, ...);
+int stmt_run(struct sql_conn *conn, enum stmt stmt, const char *types, ...);
 /* The first column of the only row as a number; 0 where there is no row. */
-int stmt_number(struct conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...);
+int stmt_number(struct sql_conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...);
 
-uint64_t column_u64(struct conn *conn, enum stmt stmt, int column);
+uint64_t column_u64(struct sql_conn *conn, enum stmt stmt, int column);
 /* Valid until the next step or end; absent where it is NULL. */
-slice column_slice(struct conn *conn, enum stmt stmt, int column);
-bool column_null(struct conn *conn, enum stmt stmt, int column);
+slice column_slice(struct sql_conn *conn, enum stmt stmt, int column);
+bool column_null(struct sql_conn *conn, enum stmt stmt, int column);
 
 #endif

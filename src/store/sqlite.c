@@ -313,7 +313,7 @@ reader_ready(struct sqlite *s, struct sqlite_reader *reader)
 		return false;
 	}
 	reader->generation = generation;
-	if (conn_exec(&reader->conn, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") == SQLITE_OK)
+	if (sql_exec(&reader->conn, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") == SQLITE_OK)
 		return true;
 	sql_close(&reader->conn);
 	return false;
@@ -395,14 +395,15 @@ sqlite_open(const struct driver_options *options, char *ret_error, size_t error_
 	s->base.type = &sqlite_driver;
 	s->options = *options;
 	s->path = mem_dup(slice_str(options->path));
+	s->settle_ms = SETTLE_MS;
 	convs_init(&s->convs);
 	marks_init(&s->marks);
 	(void)pthread_mutex_init(&s->state_lock, NULL);
-	if (writer_open(s, true, ret_error, error_size) != SQLITE_OK) {
+	if (writer_open(s, true, ret_error, error_size) != SQLITE_OK ||
+	    checkpoint_start(s, ret_error, error_size) != SQLITE_OK) {
 		release(s);
 		return NULL;
 	}
-	checkpoint_start(s);
 	return &s->base;
 }
 

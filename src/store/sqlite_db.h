@@ -39,6 +39,7 @@ struct cached_conv {
 };
 
 struct conv_cache {
+	size_t limit;
 	struct map by_cid;
 	struct smap by_pair;
 	struct list used; /* least recently first */
@@ -74,6 +75,7 @@ struct marks {
 enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_WANTED, CHECKPOINT_HELPED };
 
 struct checkpoint {
+	struct sql_conn conn; /* the helper's; open as long as the store, see checkpoint_start() */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
@@ -91,7 +93,7 @@ struct saved_input {
 };
 
 struct sqlite_reader {
-	struct conn conn;
+	struct sql_conn conn;
 	uint64_t generation; /* at which it was opened */
 };
 
@@ -100,11 +102,12 @@ struct sqlite {
 	struct driver_options options;
 	char *path; /* owned */
 
-	struct conn writer; /* closed while it can't be opened */
+	struct sql_conn writer; /* closed while it can't be opened */
 	uint64_t data_version;
 	struct conv_cache convs;
 	struct saved_input saved[512]; /* of the batch under way */
 	uint64_t now_ms;	       /* real time of the batch */
+	uint64_t settle_ms; /* SETTLE_MS */
 	uint64_t next_poll_ms, next_flush_ms, next_open_ms, open_backoff_ms; /* monotonic */
 
 	struct marks marks;
@@ -121,7 +124,7 @@ struct sqlite {
 void convs_init(struct conv_cache *cache);
 void convs_clear(struct conv_cache *cache);
 /* A row of conv with its head; ret->cid 0 where there is none.  Any connection. */
-int conv_load(struct conn *conn, uint64_t cid, struct conv_row *ret);
+int conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret);
 /* Cached or loaded; *ret NULL where there is none.  Valid until the next call. */
 int convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret);
 int convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret);
@@ -129,9 +132,9 @@ int convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **
 int convs_reload(struct sqlite *s, struct cached_conv *conv);
 
 /* rights.c: what is read to decide; any connection */
-int member_load(struct conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
+int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
 /* Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be created. */
-int rights_load(struct conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
+int rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err);
 
 /* append.c, accounts.c: inside the writer's transaction; 0 or an error that ends the transaction */
@@ -162,7 +165,11 @@ void marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read
 void touches_overlay(struct sqlite *s, struct op *op, struct op_session *session);
 
 /* checkpoint.c */
-void checkpoint_start(struct sqlite *s);
+/*
+ * The helper's connection is there from start to end, whatever happens to the others: as long as it is, what
+ * a failed commit left in the log stays unseen, and no closing or opening recovers it.
+ */
+int checkpoint_start(struct sqlite *s, char *ret_error, size_t error_size);
 void checkpoint_stop(struct sqlite *s);
 /* The writer's connection was opened. */
 void checkpoint_attach(struct sqlite *s);
@@ -181,6 +188,6 @@ int writer_look(struct sqlite *s);
 void sqlite_set_why(struct sqlite *s, const char *why);
 
 /* read.c */
-void sqlite_read_op(struct sqlite *s, struct conn *conn, struct op *op);
+void sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op);
 
 #endif
