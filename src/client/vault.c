@@ -342,7 +342,8 @@ vault_default_store(const struct vault *vault)
 int
 vault_token_load(const struct vault *vault, struct buf *ret_token)
 {
-	(void)fchmodat(vault->fd, "token", 0600, 0);
+	if (fchmodat(vault->fd, "token", 0600, 0) < 0)
+		return -errno;
 	return read_line(vault->fd, "token", ret_token);
 }
 
