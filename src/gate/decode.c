@@ -440,9 +440,9 @@ decode_sync(struct decoder *d, struct json params, struct sync_command *ret_sync
 	enum { EPOCH, CURSORS, BACKLOG, PREVIEW, COUNT };
 	static const struct param table[] = {
 	    [EPOCH] = {"epoch", PARAM_BYTES, .max = LIMIT_EPOCH_BYTES},
-	    [CURSORS] = {"cursors", PARAM_CURSORS},
+	    [CURSORS] = {.name = "cursors", .type = PARAM_CURSORS},
 	    [BACKLOG] = {"backlog", PARAM_LIMIT, .max = LIMIT_BACKLOG, .preset = PRESET_BACKLOG},
-	    [PREVIEW] = {"preview", PARAM_BOOL},
+	    [PREVIEW] = {.name = "preview", .type = PARAM_BOOL},
 	    [COUNT] = {0},
 	};
 	struct value v[COUNT];

@@ -80,7 +80,7 @@ static const struct param register_params[] = {
     [REGISTER_PASSWORD] = {"password", PASSWORD, .required = true},
     [REGISTER_DISPLAY] = {"display", PARAM_TEXT, .min = 1, .max = DISPLAY_MAX_CHARS},
     [REGISTER_DEVICE] = {"device", PARAM_TEXT, .max = DEVICE_MAX_CHARS},
-    [REGISTER_SYNC] = {"sync", PARAM_SYNC},
+    [REGISTER_SYNC] = {.name = "sync", .type = PARAM_SYNC},
     {0},
 };
 
@@ -105,7 +105,7 @@ static const struct param login_params[] = {
     [LOGIN_USER] = {"user", PARAM_USER, .required = true},
     [LOGIN_PASSWORD] = {"password", PASSWORD, .required = true},
     [LOGIN_DEVICE] = {"device", PARAM_TEXT, .max = DEVICE_MAX_CHARS},
-    [LOGIN_SYNC] = {"sync", PARAM_SYNC},
+    [LOGIN_SYNC] = {.name = "sync", .type = PARAM_SYNC},
     {0},
 };
 
@@ -127,7 +127,7 @@ run_login(struct call *c)
 enum { RESUME_TOKEN, RESUME_SYNC };
 static const struct param resume_params[] = {
     [RESUME_TOKEN] = {"token", PARAM_BYTES, .required = true, .max = LIMIT_TOKEN_BYTES},
-    [RESUME_SYNC] = {"sync", PARAM_SYNC},
+    [RESUME_SYNC] = {.name = "sync", .type = PARAM_SYNC},
     {0},
 };
 
@@ -158,7 +158,7 @@ run_sync(struct call *c)
 
 enum { LOGOUT_ALL };
 static const struct param logout_params[] = {
-    [LOGOUT_ALL] = {"all", PARAM_BOOL},
+    [LOGOUT_ALL] = {.name = "all", .type = PARAM_BOOL},
     {0},
 };
 
@@ -270,7 +270,7 @@ run_user_find(struct call *c)
 enum { WHO_SCOPE, WHO_AFTER, WHO_LIMIT };
 static const struct param who_params[] = {
     [WHO_SCOPE] = {"scope", PARAM_SCOPE, .required = true},
-    [WHO_AFTER] = {"after", PARAM_USER},
+    [WHO_AFTER] = {.name = "after", .type = PARAM_USER},
     [WHO_LIMIT] = {"limit", PARAM_LIMIT, .min = 1, .max = LIMIT_PAGE, .preset = 100},
     {0},
 };
@@ -297,8 +297,8 @@ enum { SEND_TO, SEND_BODY, SEND_KIND, SEND_DATA, SEND_CMID, SEND_RE };
 static const struct param send_params[] = {
     [SEND_TO] = {"to", PARAM_TARGET, .required = true},
     [SEND_BODY] = {"body", PARAM_BODY, .required = true},
-    [SEND_KIND] = {"kind", PARAM_MESSAGE_KIND},
-    [SEND_DATA] = {"data", PARAM_DATA},
+    [SEND_KIND] = {.name = "kind", .type = PARAM_MESSAGE_KIND},
+    [SEND_DATA] = {.name = "data", .type = PARAM_DATA},
     [SEND_CMID] = {"cmid", PARAM_BYTES, .min = 1, .max = CMID_MAX_BYTES},
     [SEND_RE] = {"re", SOME_SEQ},
     {0},
@@ -382,7 +382,7 @@ enum { SIGNAL_TO, SIGNAL_KIND, SIGNAL_DATA };
 static const struct param signal_params[] = {
     [SIGNAL_TO] = {"to", PARAM_TARGET, .required = true},
     [SIGNAL_KIND] = {"kind", PARAM_SIGNAL_KIND, .required = true},
-    [SIGNAL_DATA] = {"data", PARAM_SIGNAL_DATA},
+    [SIGNAL_DATA] = {.name = "data", .type = PARAM_SIGNAL_DATA},
     {0},
 };
 
