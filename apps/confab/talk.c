@@ -545,8 +545,6 @@ got_line(slice line, void *cookie)
 static bool
 ask_name(struct app *app, struct buf *name)
 {
-	if (app_choose_user(app, name))
-		return true;
 	(void)printf("Nobody is logged in at %s yet.\n", app->server_text);
 	return ask_line("Your name (an existing one, or a new one): ", name) && buf_len(name) > 0;
 }
@@ -560,6 +558,38 @@ yes(const char *question)
 
 	buf_fini(&answer);
 	return is_yes;
+}
+
+static void
+probe_state(struct client *client, enum client_state state, void *cookie)
+{
+	struct app *app = cookie;
+	struct buf why = {0};
+
+	if (state == CLIENT_LOGIN_NEEDED) {
+		app_end(app, EXIT_DONE);
+	} else if (state == CLIENT_WAITING) {
+		show_text(&why, slice_str(client_trouble(client)), SHOW_ONE_LINE);
+		app_say(
+		    "can't connect to %s: %.*s; is confabd running there? Another server is chosen "
+		    "by -s HOST:PORT or CONFAB_SERVER",
+		    app->server_text, SLICE_ARG(buf_slice(&why)));
+		app_end(app, EXIT_CONNECT);
+	}
+	buf_fini(&why);
+}
+
+/* Nobody should type a password only to hear that there is no server. */
+static bool
+server_there(struct app *app)
+{
+	static const struct client_hooks probe = {.state = probe_state};
+	bool there;
+
+	app->done = false;
+	there = app_make_client(app, false, &probe) && app_run(app) == EXIT_DONE;
+	client_destroy(&app->client);
+	return there;
 }
 
 enum { TRY_AGAIN = -1 };
@@ -630,15 +660,17 @@ static bool
 enter(struct app *app)
 {
 	struct buf name = {0}, token = {0};
-	bool fine;
+	bool known, fine;
 
 	if (!ask_possible())
 		return app_open_logged_in(app);
-	fine = ask_name(app, &name) && app_open_vault(app, buf_slice(&name));
+	known = app_choose_user(app, &name);
+	fine = (known || (server_there(app) && ask_name(app, &name))) &&
+	       app_open_vault(app, buf_slice(&name));
 	if (!fine && app->exit_code == EXIT_DONE)
 		app->exit_code = EXIT_LOGIN;
 	if (fine && vault_token_load(app->vault, &token) < 0)
-		fine = log_in(app);
+		fine = (!known || server_there(app)) && log_in(app);
 	ask_forget(&token);
 	buf_fini(&name);
 	return fine;

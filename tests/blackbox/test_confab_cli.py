@@ -657,6 +657,14 @@ def test_the_first_walk(server, machine, person):
     assert marks["read"] >= 1, "what a person sees on a terminal is read"
 
 
+def test_no_server_is_told_before_a_password_is_asked_for(server, machine):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        terminal = Terminal(machine(server), "-s", f"127.0.0.1:{taken.getsockname()[1]}")
+        terminal.end(code=CONNECT)
+    assert "Connection refused; is confabd running there?" in terminal.all and "name" not in terminal.all
+
+
 def test_a_wrong_password_and_another_try(server, machine, alice):
     home = machine(server)
     terminal = Terminal(home, "-u", alice.user)
