@@ -125,7 +125,7 @@ confab_answer(
 	if (method->blocking)
 		s->blocked = false;
 	if (method->need == NEED_NO_SESSION)
-		session_await_login(s); /* who failed gets as long again */
+		session_await(s); /* who failed gets as long again */
 	if (method->ends && answer->kind != ANSWER_FAULT)
 		session_leave(s, WS_CLOSE_ENDED, CLOSE_DONE);
 	session_settle(s);

@@ -20,6 +20,7 @@ enum {
 	WS_CLOSE_NORMAL = 1000,
 	WS_CLOSE_GOING_AWAY = 1001,
 	WS_CLOSE_POLICY = 1008,
+	IDLE_RECONNECT_MS = 1000,
 	SCRATCH_KEEP_BYTES = 512 * 1024, /* a buffer that grew larger is given back */
 };
 
@@ -182,12 +183,14 @@ session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms)
 }
 
 void
-session_await_login(struct session *s)
+session_await(struct session *s)
 {
 	if (s->finishing)
 		return;
 	s->since_ms = now_ms(s);
-	conn_set_deadline(s->conn, s->since_ms + s->gate->config.login_ms);
+	conn_set_deadline(s->conn,
+	    s->since_ms + (s->peer != NULL && peer_logged_in(s->peer) ? s->gate->config.idle_ms
+								     : s->gate->config.login_ms));
 }
 
 /* --- What a connection speaks --- */
@@ -377,7 +380,8 @@ on_deadline(struct conn *conn)
 		/* It is we who do not read. */
 		due = now + config->idle_ms;
 	} else if (now >= due) {
-		session_goaway(s, GOAWAY_IDLE, 0);
+		/* Its machine may only have slept: whoever wakes up may come back. */
+		session_goaway(s, GOAWAY_IDLE, IDLE_RECONNECT_MS);
 		return;
 	}
 	conn_set_deadline(conn, due);
@@ -424,7 +428,7 @@ gate_opened(struct conn *conn)
 	s->phase = options->proxy ? PHASE_PROXY : PHASE_DETECT;
 	conn_set_cookie(conn, s);
 	conn_set_ops(conn, &ops);
-	session_await_login(s);
+	session_await(s);
 	if (options->proxy && !cidr_any(gate->config.proxies, conn_address(conn, &address))) {
 		stat_add(STAT_REFUSED_PROXY, 1);
 		conn_close(conn, CLOSE_PROTOCOL);

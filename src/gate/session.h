@@ -64,8 +64,11 @@ struct gate {
 bool session_may_read(struct session *s);
 /* After anything that may let it read on, or end it.  Does nothing inside its input. */
 void session_settle(struct session *s);
-/* From now on, a login must be answered within the time for it; over HTTP, a request must come. */
-void session_await_login(struct session *s);
+/*
+ * From now on the time runs that its state allows: for a login (over HTTP, for a request), or to be silent
+ * once it is logged in.
+ */
+void session_await(struct session *s);
 /* Confab is spoken from here on: the chat gets a peer. */
 void session_meet(struct session *s, enum phase phase);
 /* Reads no more; ends with that code and reason once all requests in flight are answered. */

@@ -308,7 +308,7 @@ visit(struct session *s, slice in)
 	if (used == 0)
 		return 0;
 	stat_add(STAT_HTTP_REQUESTS, 1);
-	session_await_login(s);
+	session_await(s);
 	if (used < 0) {
 		answer_text(
 		    &v, (unsigned)-used, S("this is not a request that is understood here\n"));
