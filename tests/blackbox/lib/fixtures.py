@@ -30,10 +30,26 @@ def new_name(base="user"):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes longer than some seconds, most of it waiting")
+    config.addinivalue_line("markers", "tsan: also run against a server built with ThreadSanitizer")
+
+
+# What makes all threads of a server work on the same things: `./test tsan` runs these.
+TSAN = {
+    "test_the_same_cmid_on_three_connections_at_once_gives_one_message", "test_two_devices_of_one_user",
+    "test_a_thousand_pipelined_sends_are_answered_in_order", "test_crossing_first_messages_make_one_conversation",
+    "test_sync_racing_with_live_traffic", "test_3_with_all_writing_at_once", "test_4_live_entries_come_in_order_under_load",
+    "test_marks_go_to_the_peer_and_to_the_own_other_connections", "test_presence_across_shards",
+    "test_signals_reach_those_who_are_online", "test_metrics", "test_a_reader_that_lags_a_little_gets_everything",
+    "test_sigterm_drains", "test_sigterm_under_load", "test_signals_under_load_do_no_harm", "test_user_add_passwd_disable",
+    "test_sighup_opens_the_log_anew",
+}
 
 
 def pytest_collection_modifyitems(items):
     """Slow ones spread evenly among the others, as xdist deals the list out in pieces."""
+    for item in items:
+        if getattr(item, "originalname", item.name) in TSAN:
+            item.add_marker("tsan")
     slow = [item for item in items if item.get_closest_marker("slow")]
     rest = [item for item in items if not item.get_closest_marker("slow")]
     places = {id(item): (i + 0.5) / len(group) for group in (slow, rest) for i, item in enumerate(group)}
