@@ -17,7 +17,7 @@
 
 enum {
 	SQLITE_READERS_MAX = 16,
-	LIMIT_CONVS_CACHED = 65536,  /* the least recently used goes */
+	LIMIT_CONVS_CACHED = 131072, /* the least recently used goes */
 	LIMIT_MARKS_PENDING = 65536, /* coalesced marks and touches; more are written at once */
 	LIMIT_MARKS_RECENT = 8192,   /* written ones that are kept for who reads an older snapshot */
 	LIMIT_MARKS_BATCH = 2048,    /* written with one transaction */

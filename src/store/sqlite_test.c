@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What only the SQLite store has: a file, a log, errors of a disk. */
 #include <errno.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -449,6 +450,72 @@ a_full_disk_is_unavailable(void **state)
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 1 && !sent.dup && sent.created);
 }
 
+/* How many messages are acknowledged until one is not; that one must be UNAVAILABLE. */
+static uint64_t
+send_until_refused(struct world *w, uint64_t from)
+{
+	char *body = mem_zalloc(8001);
+	struct sent sent = {0};
+	uint64_t acked = 0;
+
+	memset(body, 'x', 8000);
+	for (int i = 0; i < 1000; i++) {
+		sent = world_send(w, &(struct letter) {.from = from, .to_user = "bob", .body = body});
+		if (sent.fault.err != ERR_OK)
+			break;
+		assert_true(sent.seq == ++acked);
+	}
+	mem_free(body);
+	assert_int_equal(sent.fault.err, ERR_UNAVAILABLE);
+	return acked;
+}
+
+/* A disk of so many bytes, or where that is not allowed a limit to the size of files. */
+static bool
+disk_resize(const char *disk, bool again, rlim_t bytes)
+{
+	struct rlimit limit;
+	char size[40];
+
+	(void)snprintf(size, sizeof(size), "size=%llu", (unsigned long long)bytes);
+	if (mount("tmpfs", disk, "tmpfs", again ? MS_REMOUNT : 0, size) == 0)
+		return true;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	return false;
+}
+
+static void
+a_small_disk_fills_up(void **state)
+{
+	struct world *w = *state;
+	char disk[80];
+	uint64_t ann, acked;
+	struct op *page;
+	bool mounted;
+
+	(void)snprintf(disk, sizeof(disk), "%s/disk", w->directory);
+	assert_int_equal(mkdir(disk, 0700), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	mounted = disk_resize(disk, false, 1 << 20);
+	w->driver->type->close(&w->driver);
+	(void)snprintf(w->path, sizeof(w->path), "%s/store.db", disk);
+	world_reopen(w);
+	ann = world_user(w, "ann");
+	(void)world_user(w, "bob");
+	acked = send_until_refused(w, ann);
+	assert_true(acked > 10 && !writable(w));
+	page = world_page(w, ann, 1, 0, 0, 1, true);
+	assert_true(page->fault.err == ERR_OK && page->page.head == acked);
+	op_destroy(&page);
+	(void)disk_resize(disk, true, mounted ? 16 << 20 : RLIM_INFINITY);
+	wait_writable(w);
+	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).seq == acked + 1);
+	w->driver->type->close(&w->driver);
+	assert_true(!mounted || umount(disk) == 0);
+}
+
 static void
 a_sync_that_fails_once_is_settled(void **state)
 {
@@ -858,6 +925,7 @@ main(void)
 	    T(closing_writes_the_marks),
 	    T(touches_are_written_late),
 	    T(a_full_disk_is_unavailable),
+	    T(a_small_disk_fills_up),
 	    T(a_sync_that_fails_once_is_settled),
 	    T(a_lasting_sync_error_is_an_unknown_outcome),
 	    T(what_was_committed_despite_an_error_is_acked),

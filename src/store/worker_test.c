@@ -219,7 +219,9 @@ crowd_done(void *cookie, struct op *op)
 	struct crowd *crowd = cookie;
 	struct sender *sender = &crowd->senders[op->call];
 
-	if (op->fault.err != ERR_OK || (op->kind == OP_PAGE && op->page.head < sender->last_seq))
+	if (op->fault.err != ERR_OK || (op->kind == OP_SYNC && op->sync.count != 1))
+		sender->failed++;
+	if (op->kind == OP_MARK && op->mark.read == 0)
 		sender->failed++;
 	if (op->kind == OP_APPEND) {
 		/* One sender's messages are stored in the order sent. */
@@ -245,6 +247,23 @@ sender_submit(struct sender *sender, size_t number)
 	store_submit(sender->crowd->store, op);
 }
 
+/* Reads and marks beside the messages. */
+static void
+sender_look(struct sender *sender, enum op_kind kind)
+{
+	struct op *op = op_create(kind);
+	char peer[16];
+
+	op->user = sender->uid;
+	op->call = (uint64_t)(sender - sender->crowd->senders);
+	if (kind == OP_MARK) {
+		(void)snprintf(peer, sizeof(peer), "peer%llu", (unsigned long long)sender->uid);
+		op->mark.target.user = op_copy(op, slice_str(peer));
+		op->mark.read = sender->last_seq;
+	}
+	store_submit(sender->crowd->store, op);
+}
+
 static void *
 sender_main(void *cookie)
 {
@@ -254,6 +273,13 @@ sender_main(void *cookie)
 		while (sem_wait(&sender->may_send) != 0)
 			;
 		sender_submit(sender, i);
+		if (i % 5 != 4 || sender->last_seq == 0)
+			continue;
+		for (enum op_kind kind = OP_MARK; kind <= OP_SYNC; kind += OP_SYNC - OP_MARK) {
+			while (sem_wait(&sender->may_send) != 0)
+				;
+			sender_look(sender, kind);
+		}
 	}
 	for (size_t i = 0; i < IN_FLIGHT; i++)
 		while (sem_wait(&sender->may_send) != 0)
