@@ -159,6 +159,7 @@ class Client:
                 self._arrived(text)
         except Exception as error:  # noqa: BLE001 - told by close()
             self.violations.append(error)
+        await self.wire.close()     # who is hung up on hangs up
         with self.changed:
             self.ended = self.wire.closed()
             self.changed.notify_all()

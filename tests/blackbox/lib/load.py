@@ -62,6 +62,8 @@ class Sender:
                     break
         except (ConnectionError, EOFError, websockets.ConnectionClosed):
             self.ended = True
+        if self.ended:
+            await self.wire.close()
             await self.rest(waiting)
 
     async def rest(self, waiting):
