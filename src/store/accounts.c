@@ -61,7 +61,8 @@ is_online(const struct op *op, uint64_t session)
 	return false;
 }
 
-/* How many sessions he has, and which of those without a connection is unused the longest (0: none). */
+/* How many sessions he has, and which of those without a connection is unused the longest (0:
+ * none). */
 static int
 sessions_count(struct sqlite *s, const struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
 {
@@ -90,7 +91,7 @@ session_make_room(struct sqlite *s, struct op *op)
 	if (rc != SQLITE_OK || count < op->session.sessions_max)
 		return rc;
 	if (oldest == 0) {
-		op->fault = (struct fault) {.err = ERR_LIMIT, .max = op->session.sessions_max};
+		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->session.sessions_max};
 		return SQLITE_OK;
 	}
 	op->session.evicted = oldest;
@@ -111,8 +112,8 @@ user_login(struct sqlite *s, struct op *op)
 		return SQLITE_OK;
 	}
 	if (op->session.oldest_seen != 0)
-		rc = stmt_run(&s->writer, STMT_TOKENS_EXPIRE, "ii", op->session.uid,
-		    op->session.oldest_seen);
+		rc = stmt_run(
+		    &s->writer, STMT_TOKENS_EXPIRE, "ii", op->session.uid, op->session.oldest_seen);
 	if (rc == SQLITE_OK)
 		rc = session_make_room(s, op);
 	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
@@ -148,8 +149,8 @@ password_change(struct sqlite *s, struct op *op)
 		return rc;
 	rc = stmt_run(&s->writer, STMT_USER_SET_HASH, "is", op->user, op->password.new_hash);
 	if (rc == SQLITE_OK)
-		rc = stmt_run(
-		    &s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->password.except);
+		rc =
+		    stmt_run(&s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->password.except);
 	return rc;
 }
 
@@ -162,8 +163,8 @@ profile_set(struct sqlite *s, struct op *op)
 	if (slice_given(op->profile_set.display))
 		text_fold(op->profile_set.display, &folded);
 	rc = stmt_run(&s->writer, STMT_USER_SET_PROFILE,
-	    op->profile_set.accept >= 0 ? "isssi" : "isssn", op->user, op->profile_set.display, folded,
-	    op->profile_set.status, (uint64_t)(op->profile_set.accept == 1));
+	    op->profile_set.accept >= 0 ? "isssi" : "isssn", op->user, op->profile_set.display,
+	    folded, op->profile_set.status, (uint64_t)(op->profile_set.accept == 1));
 	text_fold_free(&folded);
 	if (rc == SQLITE_OK && sqlite3_changes(s->writer.db) == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -173,7 +174,7 @@ profile_set(struct sqlite *s, struct op *op)
 int
 sqlite_account(struct sqlite *s, struct op *op)
 {
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	switch ((enum op_kind)op->kind) {
 	case OP_REGISTER:
 		return user_register(s, op);
@@ -199,7 +200,8 @@ revoke_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	int rc;
 
 	if (op->revoke.session != 0)
-		rc = stmt_number(&s->writer, &left, STMT_TOKEN_OF, "ii", op->revoke.session, op->user);
+		rc = stmt_number(
+		    &s->writer, &left, STMT_TOKEN_OF, "ii", op->revoke.session, op->user);
 	else
 		rc = stmt_number(
 		    &s->writer, &left, STMT_TOKEN_OTHERS, "ii", op->user, op->revoke.except);
@@ -220,10 +222,10 @@ profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	int rc = stmt_start(c, STMT_USER_PROFILE, "i", op->user);
 
 	*ret_there = rc == SQLITE_ROW &&
-	    is_set(op->profile_set.display, column_slice(c, STMT_USER_PROFILE, 0)) &&
-	    is_set(op->profile_set.status, column_slice(c, STMT_USER_PROFILE, 1)) &&
-	    (op->profile_set.accept < 0 ||
-		column_u64(c, STMT_USER_PROFILE, 2) == (uint64_t)op->profile_set.accept);
+		     is_set(op->profile_set.display, column_slice(c, STMT_USER_PROFILE, 0)) &&
+		     is_set(op->profile_set.status, column_slice(c, STMT_USER_PROFILE, 1)) &&
+		     (op->profile_set.accept < 0 ||
+			 column_u64(c, STMT_USER_PROFILE, 2) == (uint64_t)op->profile_set.accept);
 	stmt_end(c, STMT_USER_PROFILE);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
@@ -237,8 +239,8 @@ sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	switch ((enum op_kind)op->kind) {
 	case OP_REGISTER:
 	case OP_LOGIN:
-		rc = stmt_number(&s->writer, &user, STMT_TOKEN_USER, "b",
-		    hash_slice(op->session.token_hash));
+		rc = stmt_number(
+		    &s->writer, &user, STMT_TOKEN_USER, "b", hash_slice(op->session.token_hash));
 		*ret_there = user != 0 && user == op->session.uid;
 		return rc;
 	case OP_PASSWORD:

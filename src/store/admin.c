@@ -11,8 +11,8 @@
 #include "store/fold.h"
 #include "store/schema.h"
 
-static int
-fail(struct admin_error *ret_error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int fail(struct admin_error *ret_error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static int
 fail(struct admin_error *ret_error, const char *format, ...)
@@ -31,7 +31,8 @@ path_of(const char *url, struct admin_error *ret_error)
 {
 	if (slice_starts(slice_str(url), S("sqlite:")))
 		return url + strlen("sqlite:");
-	(void)fail(ret_error, "%s is no store that can be changed from here: only sqlite:PATH is", url);
+	(void)fail(
+	    ret_error, "%s is no store that can be changed from here: only sqlite:PATH is", url);
 	return NULL;
 }
 
@@ -57,15 +58,15 @@ user_insert(struct sql_conn *conn, slice name, slice display, slice password_has
 	if (!slice_given(display))
 		display = name;
 	text_fold(display, &folded);
-	rc = stmt_run(conn, STMT_USER_ADD, "ssssi", name, display, folded, password_hash,
-	    clock_real_ms());
+	rc = stmt_run(
+	    conn, STMT_USER_ADD, "ssssi", name, display, folded, password_hash, clock_real_ms());
 	text_fold_free(&folded);
 	return rc;
 }
 
 int
-admin_user_add(const char *url, slice name, slice display, slice password_hash,
-    struct admin_error *ret_error)
+admin_user_add(
+    const char *url, slice name, slice display, slice password_hash, struct admin_error *ret_error)
 {
 	struct sql_conn conn = {0};
 	int rc, failed = 0;
@@ -85,9 +86,9 @@ admin_user_add(const char *url, slice name, slice display, slice password_hash,
 static int
 user_change(struct sql_conn *conn, uint64_t user, slice password_hash)
 {
-	int rc = slice_given(password_hash) ?
-	    stmt_run(conn, STMT_USER_SET_HASH, "is", user, password_hash) :
-	    stmt_run(conn, STMT_USER_DISABLE, "i", user);
+	int rc = slice_given(password_hash)
+		     ? stmt_run(conn, STMT_USER_SET_HASH, "is", user, password_hash)
+		     : stmt_run(conn, STMT_USER_DISABLE, "i", user);
 
 	if (rc == SQLITE_OK)
 		rc = stmt_run(conn, STMT_TOKENS_DROP_BUT, "ii", user, (uint64_t)0);
@@ -234,5 +235,6 @@ admin_check_store(const char *url, struct admin_error *ret_error)
 {
 	const char *path = path_of(url, ret_error);
 
-	return path != NULL && schema_check(path, ret_error->text, sizeof(ret_error->text)) ? 0 : -1;
+	return path != NULL && schema_check(path, ret_error->text, sizeof(ret_error->text)) ? 0
+											    : -1;
 }

@@ -17,7 +17,7 @@ set_up(void **state)
 {
 	static struct place place;
 
-	place = (struct place) {0};
+	place = (struct place){0};
 	world_init(&place.w, WORLD_SQLITE);
 	(void)snprintf(place.url, sizeof(place.url), "sqlite:%s", place.w.path);
 	(void)snprintf(place.copy, sizeof(place.copy), "%s/copy.db", place.w.directory);
@@ -130,7 +130,7 @@ a_backup_is_another_life(void **state)
 
 	(void)world_user(&p->w, "ann");
 	(void)world_user(&p->w, "bob");
-	assert_true(world_send(&p->w, &(struct letter) {.from = 1, .to_user = "bob"}).seq == 1);
+	assert_true(world_send(&p->w, &(struct letter){.from = 1, .to_user = "bob"}).seq == 1);
 	p->w.driver->type->epoch(p->w.driver, epoch);
 	assert_int_equal(admin_backup(p->url, p->copy, &p->error), 0);
 	assert_int_equal(stat(p->copy, &st), 0);
@@ -146,11 +146,11 @@ a_backup_is_another_life(void **state)
 	world_reopen(&copy);
 	copy.driver->type->epoch(copy.driver, other);
 	assert_string_not_equal(epoch, other);
-	assert_true(world_send(&copy, &(struct letter) {.from = 1, .to_user = "bob"}).seq == 2);
+	assert_true(world_send(&copy, &(struct letter){.from = 1, .to_user = "bob"}).seq == 2);
 	copy.driver->type->close(&copy.driver);
 	p->w.driver->type->epoch(p->w.driver, other);
 	assert_string_equal(epoch, other);
-	assert_true(world_send(&p->w, &(struct letter) {.from = 1, .to_user = "bob"}).seq == 2);
+	assert_true(world_send(&p->w, &(struct letter){.from = 1, .to_user = "bob"}).seq == 2);
 }
 
 static void
@@ -166,7 +166,8 @@ a_backup_leaves_nothing_half_made(void **state)
 	assert_int_equal(admin_backup("sqlite:/nowhere/store.db", p->copy, &p->error), -1);
 	assert_int_equal(access(p->copy, F_OK), -1);
 	assert_int_equal(admin_backup(p->url, p->copy, &p->error), 0);
-	(void)snprintf(command, sizeof(command), "test $(ls %s | grep -c partial) = 0", p->w.directory);
+	(void)snprintf(
+	    command, sizeof(command), "test $(ls %s | grep -c partial) = 0", p->w.directory);
 	assert_int_equal(system(command), 0);
 }
 
@@ -180,7 +181,9 @@ a_check_changes_nothing(void **state)
 	(void)snprintf(p->url, sizeof(p->url), "sqlite:%s", p->copy);
 	assert_int_equal(admin_check_store(p->url, &p->error), 0);
 	(void)snprintf(p->w.path, sizeof(p->w.path), "%s/copy.db", p->w.directory);
-	assert_true(world_ask(&p->w, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'delete'") == 1);
+	assert_true(
+	    world_ask(&p->w,
+		"SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'delete'") == 1);
 	assert_true(world_ask(&p->w, "SELECT epoch IS NULL FROM meta") == 1);
 	world_sql(&p->w, "UPDATE meta SET schema_version = 99");
 	assert_int_equal(admin_check_store(p->url, &p->error), -1);

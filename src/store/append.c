@@ -3,8 +3,8 @@
  * An entry at the end of its conversation:
  *
  *   resolve the target -> rights, if they may have changed -> re -> INSERT at head + 1
- *                               |  refused: a duplicate?          |  constraint: a duplicate? otherwise the
- *                               v                                 v  cached head was old: once more
+ *                               |  refused: a duplicate?          |  constraint: a duplicate?
+ * otherwise the v                                 v  cached head was old: once more
  */
 #include "base/panic.h"
 #include "base/stat.h"
@@ -46,7 +46,7 @@ resolve_person(struct sqlite *s, const struct op *op, struct op_target *target,
 		return SQLITE_OK;
 	}
 	if (target->peer == op->user) {
-		*ret_fault = (struct fault) {.err = ERR_INVALID_PARAMS, .param = "to"};
+		*ret_fault = (struct fault){.err = ERR_INVALID_PARAMS, .param = "to"};
 		return SQLITE_OK;
 	}
 	rc = convs_direct(s, op->user, target->peer, ret_conv);
@@ -79,11 +79,11 @@ sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
 	int rc;
 
 	*ret_conv = NULL;
-	*ret_fault = (struct fault) {0};
+	*ret_fault = (struct fault){0};
 	if (slice_given(target->user))
 		return resolve_person(s, op, target, ret_conv, ret_fault);
-	rc = slice_given(target->handle) ? resolve_handle(s, target, ret_conv) :
-					   convs_get(s, target->cid, ret_conv);
+	rc = slice_given(target->handle) ? resolve_handle(s, target, ret_conv)
+					 : convs_get(s, target->cid, ret_conv);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (*ret_conv == NULL) {
@@ -132,9 +132,11 @@ find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool 
 
 /* --- Rights --- */
 
-/* Whether he may, into ret_fault; reads only where something may have changed since he was found to be allowed. */
+/* Whether he may, into ret_fault; reads only where something may have changed since he was found to
+ * be allowed. */
 static int
-append_rights(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)
+append_rights(
+    struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)
 {
 	const struct conv_row *row = conv != NULL ? &conv->row : NULL;
 	uint64_t re = op->append.entry->re;
@@ -142,14 +144,14 @@ append_rights(struct sqlite *s, struct op *op, const struct cached_conv *conv, s
 	int rc = SQLITE_OK;
 
 	if (row == NULL || op->append.acl_ver == 0 || op->append.acl_ver != row->acl_ver) {
-		rc = rights_load(&s->writer, op->user, op->append.target.peer, row, s->now_ms, &member,
-		    &ret_fault->err);
+		rc = rights_load(&s->writer, op->user, op->append.target.peer, row, s->now_ms,
+		    &member, &ret_fault->err);
 		op->append.min_seq = row != NULL ? member_min_seq(row, &member) : 1;
 	}
 	if (rc != SQLITE_OK || ret_fault->err != ERR_OK || re == 0)
 		return rc;
 	if (row == NULL || re < op->append.min_seq || re > row->head)
-		*ret_fault = (struct fault) {.err = ERR_NOT_FOUND, .param = "re"};
+		*ret_fault = (struct fault){.err = ERR_NOT_FOUND, .param = "re"};
 	return rc;
 }
 
@@ -256,7 +258,8 @@ sqlite_append(struct sqlite *s, struct op *op)
 		return SQLITE_OK;
 	}
 	rc = append_to(s, op, &conv);
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK && (op->append.created || op->append.want_facts))
+	if (rc == SQLITE_OK && op->fault.err == ERR_OK &&
+	    (op->append.created || op->append.want_facts))
 		conv_facts_fill(op, &conv->row, &op->append.facts);
 	return rc;
 }
@@ -266,17 +269,16 @@ sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
 {
 	const struct entry *e = op->append.entry;
 	struct sql_conn *c = &s->writer;
-	int rc = stmt_start(
-	    c, STMT_MSG_BY_SEQ, "ii", op->append.target.cid, op->append.seq);
+	int rc = stmt_start(c, STMT_MSG_BY_SEQ, "ii", op->append.target.cid, op->append.seq);
 
 	*ret_there = false;
 	if (rc == SQLITE_ROW) {
 		slice cmid = column_slice(c, STMT_MSG_BY_SEQ, 2);
 
 		*ret_there = column_u64(c, STMT_MSG_BY_SEQ, 0) == e->sender &&
-		    column_u64(c, STMT_MSG_BY_SEQ, 1) == op->append.ts &&
-		    slice_given(cmid) == slice_given(e->cmid) && slice_eq(cmid, e->cmid) &&
-		    slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body);
+			     column_u64(c, STMT_MSG_BY_SEQ, 1) == op->append.ts &&
+			     slice_given(cmid) == slice_given(e->cmid) && slice_eq(cmid, e->cmid) &&
+			     slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body);
 	}
 	stmt_end(c, STMT_MSG_BY_SEQ);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log (PATH-wal) grows with every commit until all of it was copied into the database and a commit finds
- * that nobody reads it: then it starts anew.  A helper copies nearly all beside the load; the writer copies
- * the little that came meanwhile, while nobody else can add to it.  If readers keep it from starting anew the
- * two try again some pages later, and in the end the writer waits for the readers.
+ * The log (PATH-wal) grows with every commit until all of it was copied into the database and a
+ * commit finds that nobody reads it: then it starts anew.  A helper copies nearly all beside the
+ * load; the writer copies the little that came meanwhile, while nobody else can add to it.  If
+ * readers keep it from starting anew the two try again some pages later, and in the end the writer
+ * waits for the readers.
  */
 #include "base/log.h"
 #include "base/panic.h"
@@ -61,7 +62,7 @@ helper_open(struct sqlite *s, char *ret_error, size_t error_size)
 	if (rc != SQLITE_OK)
 		return rc;
 	rc = sql_exec(conn, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-			     "SELECT schema_version FROM meta;");
+			    "SELECT schema_version FROM meta;");
 	if (rc != SQLITE_OK) {
 		(void)snprintf(ret_error, error_size, "%s can't be read: %s", s->path,
 		    sqlite3_errmsg(conn->db));
@@ -76,8 +77,9 @@ has_moved(struct sql_conn *conn)
 {
 	int moved = 0;
 
-	return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-	    moved != 0;
+	return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==
+		   SQLITE_OK &&
+	       moved != 0;
 }
 
 static void
@@ -163,7 +165,8 @@ finish(struct sqlite *s)
 	    wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-		log_warn("store", "checkpoint_failed", "code=%d why=\"%s\"", rc, sqlite3_errstr(rc));
+		log_warn(
+		    "store", "checkpoint_failed", "code=%d why=\"%s\"", rc, sqlite3_errstr(rc));
 	stat_add(STAT_STORE_CHECKPOINTS, 1);
 	cp->trigger = cp->pages + CHECKPOINT_AGAIN_PAGES;
 }

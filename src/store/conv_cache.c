@@ -6,7 +6,7 @@
 void
 convs_init(struct conv_cache *cache)
 {
-	*cache = (struct conv_cache) {.limit = LIMIT_CONVS_CACHED};
+	*cache = (struct conv_cache){.limit = LIMIT_CONVS_CACHED};
 	list_init(&cache->used);
 }
 
@@ -57,7 +57,7 @@ keep(struct conv_cache *cache, const struct conv_row *row)
 static void
 conv_columns(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 {
-	*ret = (struct conv_row) {
+	*ret = (struct conv_row){
 	    .cid = cid,
 	    .kind = (enum conv_kind)column_u64(conn, STMT_CONV, 0),
 	    .lo = column_u64(conn, STMT_CONV, 1),
@@ -86,7 +86,7 @@ conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 	if (rc == SQLITE_ROW)
 		conv_columns(conn, cid, ret);
 	else
-		*ret = (struct conv_row) {0};
+		*ret = (struct conv_row){0};
 	stmt_end(conn, STMT_CONV);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

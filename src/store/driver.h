@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A driver is one kind of store behind a small table of functions: sqlite, memory, and flaky, which wraps
- * another one and fails on purpose.  worker.c gives it threads; a test may call it directly.  write() and
- * tick() are called by one thread, read() with the number of a reader by one thread each, the rest by any.
- * Operations come back filled in, with op->fault set; they are never completed or freed in here.
+ * A driver is one kind of store behind a small table of functions: sqlite, memory, and flaky, which
+ * wraps another one and fails on purpose.  worker.c gives it threads; a test may call it directly.
+ * write() and tick() are called by one thread, read() with the number of a reader by one thread
+ * each, the rest by any. Operations come back filled in, with op->fault set; they are never
+ * completed or freed in here.
  */
 #ifndef STORE_DRIVER_H
 #define STORE_DRIVER_H
@@ -11,8 +12,8 @@
 #include "chat/op.h"
 
 struct driver_options {
-	const char *path;	/* what stands behind the URL's colon */
-	unsigned readers;	/* read() is called with 0 … readers - 1; at least 1 */
+	const char *path; /* what stands behind the URL's colon */
+	unsigned readers; /* read() is called with 0 … readers - 1; at least 1 */
 	uint64_t (*now_ms)(void *cookie); /* real time; NULL: the clock's */
 	/* In write() or tick(): the store was reopened and lives another life.  May be NULL. */
 	void (*epoch_changed)(void *cookie, slice epoch);
@@ -29,15 +30,18 @@ enum { EPOCH_BYTES = 40 };
 struct store_driver {
 	const char *name;
 	/* NULL with a message for people in ret_error. */
-	struct driver *(*open)(const struct driver_options *options, char *ret_error, size_t error_size);
+	struct driver *(*open)(
+	    const struct driver_options *options, char *ret_error, size_t error_size);
 	/* Writes what is still coalesced. */
 	void (*close)(struct driver **driver);
 	/*
-	 * One transaction for all of them, in this order, each with its own fault.  If the transaction fails
-	 * before COMMIT all are UNAVAILABLE; if its outcome cannot be settled all are UNKNOWN_OUTCOME.
+	 * One transaction for all of them, in this order, each with its own fault.  If the
+	 * transaction fails before COMMIT all are UNAVAILABLE; if its outcome cannot be settled all
+	 * are UNKNOWN_OUTCOME.
 	 */
 	void (*write)(struct driver *driver, struct op **ops, size_t count);
-	/* Does what is due (coalesced marks, checkpoints, probes); in how many ms at most it must be called again. */
+	/* Does what is due (coalesced marks, checkpoints, probes); in how many ms at most it must
+	 * be called again. */
 	uint32_t (*tick)(struct driver *driver);
 	void (*read)(struct driver *driver, unsigned reader, struct op *op);
 	void (*epoch)(struct driver *driver, char ret_epoch[EPOCH_BYTES]);
@@ -51,7 +55,8 @@ extern const struct store_driver sqlite_driver;
 struct store;
 struct store_options;
 
-/* store_open() with a driver that is open already and becomes the store's; options->url is not looked at. */
+/* store_open() with a driver that is open already and becomes the store's; options->url is not
+ * looked at. */
 struct store *store_start(const struct store_options *options, struct driver *driver);
 /* The options' clock, or the real one. */
 uint64_t driver_now_ms(const struct driver_options *options);

@@ -8,8 +8,8 @@
 struct flaky_options {
 	unsigned fail_every; /* every so many transactions; 0: never */
 	/*
-	 * false: the transaction fails before COMMIT, its operations are UNAVAILABLE and nothing is stored.
-	 * true: it is committed, but they are UNKNOWN_OUTCOME.
+	 * false: the transaction fails before COMMIT, its operations are UNAVAILABLE and nothing is
+	 * stored. true: it is committed, but they are UNKNOWN_OUTCOME.
 	 */
 	bool after_commit;
 };

@@ -6,7 +6,8 @@
 #include "base/mem.h"
 
 enum {
-	FOLDING = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE,
+	FOLDING = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
+		  UTF8PROC_IGNORE,
 };
 
 void
@@ -16,8 +17,8 @@ text_fold(slice text, slice *ret_folded)
 	utf8proc_ssize_t len = -1;
 
 	if (text.len > 0)
-		len = utf8proc_map((const utf8proc_uint8_t *)text.ptr, (utf8proc_ssize_t)text.len, &folded,
-		    (utf8proc_option_t)FOLDING);
+		len = utf8proc_map((const utf8proc_uint8_t *)text.ptr, (utf8proc_ssize_t)text.len,
+		    &folded, (utf8proc_option_t)FOLDING);
 	if (len >= 0)
 		text = slice_of((const char *)folded, (size_t)len);
 	ret_folded->ptr = mem_dup(text);

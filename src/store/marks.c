@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Marks and last-seen times are answered at once and written later: one row in memory for each row on disk,
- * however often it changes.  A row waits in `pending` until a transaction took it along, then stays a while in
- * `recent`, for readers whose snapshot is older.  Values only grow, so that the higher of the two is right.
+ * Marks and last-seen times are answered at once and written later: one row in memory for each row
+ * on disk, however often it changes.  A row waits in `pending` until a transaction took it along,
+ * then stays a while in `recent`, for readers whose snapshot is older.  Values only grow, so that
+ * the higher of the two is right.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -12,7 +13,7 @@
 void
 marks_init(struct marks *marks)
 {
-	*marks = (struct marks) {0};
+	*marks = (struct marks){0};
 	(void)pthread_mutex_init(&marks->lock, NULL);
 	list_init(&marks->pending);
 	list_init(&marks->recent);
@@ -107,8 +108,8 @@ row_make_pending(struct marks *marks, struct mark_row *row)
 
 /* The row of a member, from memory if his rights are as they were when it was read. */
 static int
-row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv, struct mark_row **ret_row,
-    enum err *ret_err)
+row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
+    struct mark_row **ret_row, enum err *ret_err)
 {
 	uint64_t key[2] = {op->user, conv->cid};
 	struct member_row member;
@@ -221,8 +222,7 @@ touches_write(struct sqlite *s, bool all)
 		rc = stmt_run(&s->writer, STMT_TOKEN_SEEN, "iis", touch->session, touch->seen,
 		    slice_str(touch->ip));
 		if (rc == SQLITE_OK)
-			rc = stmt_run(
-			    &s->writer, STMT_USER_SEEN, "ii", touch->user, touch->seen);
+			rc = stmt_run(&s->writer, STMT_USER_SEEN, "ii", touch->user, touch->seen);
 		marks->writing_touches++;
 	}
 	return rc;

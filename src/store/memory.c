@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory store: the same answers as sqlite.c, kept in maps, gone when it is closed.  It has no thread
- * of its own; one lock makes it fit for the worker threads.
+ * The memory store: the same answers as sqlite.c, kept in maps, gone when it is closed.  It has no
+ * thread of its own; one lock makes it fit for the worker threads.
  */
 #include "store/memory.h"
 
@@ -170,7 +170,7 @@ mem_conv_add(struct memory *m, const struct conv_row *row, slice title)
 	struct mem_conv *conv = mem_zalloc(sizeof(*conv));
 
 	conv->row = *row;
-	conv->row.handle = (struct short_name) {0};
+	conv->row.handle = (struct short_name){0};
 	conv->row.cid = ++m->last_cid;
 	conv->row.head = row->min_seq - 1;
 	conv->log_base = row->min_seq;
@@ -178,7 +178,7 @@ mem_conv_add(struct memory *m, const struct conv_row *row, slice title)
 	map_put(&m->convs, conv->row.cid, conv);
 	handle_put(m, conv, &row->handle);
 	if (row->kind == CONV_DIRECT) {
-		conv->pair = (struct mem_pair) {row->lo, row->hi};
+		conv->pair = (struct mem_pair){row->lo, row->hi};
 		smap_put(&m->directs, pair_key(&conv->pair), conv);
 	}
 	return conv;
@@ -206,7 +206,7 @@ mem_member_row(const struct mem_conv *conv, uint64_t user)
 {
 	const struct mem_member *member = map_get(&conv->members, user);
 
-	return member != NULL ? member->row : (struct member_row) {0};
+	return member != NULL ? member->row : (struct member_row){0};
 }
 
 struct entry *
@@ -238,7 +238,8 @@ mem_token_drop(struct memory *m, struct mem_token *token)
 /* --- What a target means, and who may write there --- */
 
 static enum err
-resolve_person(struct memory *m, uint64_t asking, struct op_target *target, struct mem_conv **ret_conv)
+resolve_person(
+    struct memory *m, uint64_t asking, struct op_target *target, struct mem_conv **ret_conv)
 {
 	const struct mem_user *user = mem_user_named(m, target->user);
 
@@ -265,8 +266,8 @@ mem_resolve(struct memory *m, const struct op *op, struct op_target *target,
 		*ret_param = err == ERR_INVALID_PARAMS ? "to" : NULL;
 		return err;
 	}
-	*ret_conv = slice_given(target->handle) ? smap_get(&m->handles, target->handle) :
-						  map_get(&m->convs, target->cid);
+	*ret_conv = slice_given(target->handle) ? smap_get(&m->handles, target->handle)
+						: map_get(&m->convs, target->cid);
 	if (*ret_conv == NULL)
 		return ERR_NOT_FOUND;
 	target->cid = (*ret_conv)->row.cid;
@@ -281,19 +282,19 @@ peer_row_of(struct memory *m, uint64_t asking, uint64_t peer)
 	const struct mem_user *user = mem_user_get(m, peer);
 
 	if (user == NULL || user->account == ACCOUNT_DELETED)
-		return (struct peer_row) {0};
-	return (struct peer_row) {
+		return (struct peer_row){0};
+	return (struct peer_row){
 	    .exists = true,
 	    .blocked = mem_contact_state(m, asking, peer) == CONTACT_BLOCKED ||
-		mem_contact_state(m, peer, asking) == CONTACT_BLOCKED,
+		       mem_contact_state(m, peer, asking) == CONTACT_BLOCKED,
 	    .contacts_only = user->contacts_only,
 	    .is_contact = mem_contact_state(m, peer, asking) == CONTACT_BOTH,
 	};
 }
 
 enum err
-mem_rights_send(
-    struct memory *m, const struct op *op, const struct op_target *target, const struct mem_conv *conv)
+mem_rights_send(struct memory *m, const struct op *op, const struct op_target *target,
+    const struct mem_conv *conv)
 {
 	struct member_row member;
 	struct peer_row peer;

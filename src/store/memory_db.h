@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of the memory store, for the files that work on them.  Everything under memory.lock. */
+/* The tables of the memory store, for the files that work on them.  Everything under memory.lock.
+ */
 #ifndef STORE_MEMORY_DB_H
 #define STORE_MEMORY_DB_H
 
@@ -17,7 +18,7 @@ struct mem_user {
 	uint64_t created, seen;
 	enum account account;
 	struct list tokens;
-	struct map members;  /* by cid */
+	struct map members; /* by cid */
 	struct map contacts; /* by peer */
 };
 
@@ -53,12 +54,12 @@ struct mem_sent {
 struct mem_conv {
 	struct conv_row row;
 	struct mem_pair pair; /* key of directs */
-	slice title;	      /* owned */
-	struct entry **log;   /* counted; seq is log_base + index */
+	slice title; /* owned */
+	struct entry **log; /* counted; seq is log_base + index */
 	uint64_t log_base;
 	size_t log_count, log_capacity;
-	struct smap sent;     /* by sender and cmid */
-	struct map members;   /* by user; owned */
+	struct smap sent; /* by sender and cmid */
+	struct map members; /* by user; owned */
 };
 
 struct memory {
@@ -88,13 +89,14 @@ struct entry *mem_entry_at(const struct mem_conv *conv, uint64_t seq);
 enum contact_state mem_contact_state(struct memory *m, uint64_t user, uint64_t peer);
 void mem_token_drop(struct memory *m, struct mem_token *token);
 /*
- * Completes a target for op->user.  ERR_OK with *ret_conv NULL: a person to whom there is no conversation yet.
+ * Completes a target for op->user.  ERR_OK with *ret_conv NULL: a person to whom there is no
+ * conversation yet.
  */
 enum err mem_resolve(struct memory *m, const struct op *op, struct op_target *target,
     struct mem_conv **ret_conv, const char **ret_param);
 /* May op->user write there?  creating: the conversation does not exist yet. */
-enum err mem_rights_send(
-    struct memory *m, const struct op *op, const struct op_target *target, const struct mem_conv *conv);
+enum err mem_rights_send(struct memory *m, const struct op *op, const struct op_target *target,
+    const struct mem_conv *conv);
 
 void mem_append(struct memory *m, struct op *op, uint64_t now_ms);
 void mem_mark(struct memory *m, struct op *op);

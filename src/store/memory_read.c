@@ -12,8 +12,8 @@
 static void
 read_auth(struct memory *m, struct op *op)
 {
-	const struct mem_user *user = slice_given(op->auth.name) ? mem_user_named(m, op->auth.name) :
-								   mem_user_get(m, op->auth.uid);
+	const struct mem_user *user = slice_given(op->auth.name) ? mem_user_named(m, op->auth.name)
+								 : mem_user_get(m, op->auth.uid);
 
 	op->auth.found = user != NULL && user->account == ACCOUNT_ACTIVE;
 	if (!op->auth.found)
@@ -27,11 +27,12 @@ read_auth(struct memory *m, struct op *op)
 static void
 read_resume(struct memory *m, struct op *op)
 {
-	const struct mem_token *token = smap_get(
-	    &m->tokens, slice_of((const char *)op->resume.token_hash, SECRET_HASH_BYTES));
+	const struct mem_token *token =
+	    smap_get(&m->tokens, slice_of((const char *)op->resume.token_hash, SECRET_HASH_BYTES));
 	const struct mem_user *user = token != NULL ? mem_user_get(m, token->user) : NULL;
 
-	if (user == NULL || user->account != ACCOUNT_ACTIVE || token->seen < op->resume.oldest_seen) {
+	if (user == NULL || user->account != ACCOUNT_ACTIVE ||
+	    token->seen < op->resume.oldest_seen) {
 		op_fail(op, ERR_TOKEN_INVALID, NULL);
 		return;
 	}
@@ -57,7 +58,7 @@ read_sessions(struct memory *m, struct op *op)
 	for (struct list *at = user->tokens.next; op->sessions.count < count; at = at->next) {
 		const struct mem_token *token = container_of(at, struct mem_token, of_user);
 
-		op->sessions.items[op->sessions.count++] = (struct op_session) {
+		op->sessions.items[op->sessions.count++] = (struct op_session){
 		    .session = token->session,
 		    .device = op_copy(op, token->device),
 		    .ip = op_copy(op, token->ip),
@@ -97,7 +98,7 @@ read_contacts(struct memory *m, struct op *op)
 static struct op_user
 user_view(struct memory *m, struct op *op, const struct mem_user *user)
 {
-	return (struct op_user) {
+	return (struct op_user){
 	    .uid = user->id,
 	    .name = op_copy(op, user->name),
 	    .display = op_copy(op, user->display),
@@ -105,7 +106,7 @@ user_view(struct memory *m, struct op *op, const struct mem_user *user)
 	    .created = user->created,
 	    .seen = user->seen,
 	    .related = mem_contact_state(m, op->user, user->id) == CONTACT_BOTH ||
-		mem_direct(m, op->user, user->id) != NULL,
+		       mem_direct(m, op->user, user->id) != NULL,
 	};
 }
 
@@ -114,9 +115,9 @@ read_profiles(struct memory *m, struct op *op)
 {
 	op->profiles.items = op_alloc(op, op->profiles.want * sizeof(*op->profiles.items));
 	for (size_t i = 0; i < op->profiles.want; i++) {
-		const struct mem_user *user = op->profiles.names != NULL ?
-		    mem_user_named(m, op->profiles.names[i]) :
-		    mem_user_get(m, op->profiles.uids[i]);
+		const struct mem_user *user = op->profiles.names != NULL
+						  ? mem_user_named(m, op->profiles.names[i])
+						  : mem_user_get(m, op->profiles.uids[i]);
 
 		if (user != NULL && user->account != ACCOUNT_DELETED)
 			op->profiles.items[op->profiles.count++] = user_view(m, op, user);
@@ -175,7 +176,7 @@ read_find(struct memory *m, struct op *op)
 static struct entry *
 entry_copy(struct memory *m, const struct entry *entry, slice body, slice data)
 {
-	struct entry *copy = entry_create(&(struct entry_parts) {
+	struct entry *copy = entry_create(&(struct entry_parts){
 	    .sender = entry->sender,
 	    .re = entry->re,
 	    .kind = entry->kind,
@@ -374,7 +375,7 @@ read_sync(struct memory *m, struct op *op)
 void
 mem_read(struct memory *m, struct op *op)
 {
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	switch ((enum op_kind)op->kind) {
 	case OP_AUTH:
 		read_auth(m, op);

@@ -240,7 +240,8 @@ tokens_make_room(struct memory *m, struct op *op, struct mem_user *user)
 	for (struct mem_token *token = next_token(user, NULL); token != NULL;
 	     token = next_token(user, token)) {
 		count++;
-		if (!is_online(op, token->session) && (oldest == NULL || token->seen < oldest->seen))
+		if (!is_online(op, token->session) &&
+		    (oldest == NULL || token->seen < oldest->seen))
 			oldest = token;
 	}
 	if (count < op->session.sessions_max)
@@ -264,7 +265,7 @@ user_login(struct memory *m, struct op *op, uint64_t now_ms)
 	}
 	tokens_expire(m, user, op->session.oldest_seen);
 	if (!tokens_make_room(m, op, user)) {
-		op->fault = (struct fault) {.err = ERR_LIMIT, .max = op->session.sessions_max};
+		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->session.sessions_max};
 		return;
 	}
 	token_add(m, op, user, now_ms);
@@ -349,7 +350,7 @@ touch(struct memory *m, const struct op *op)
 void
 mem_account(struct memory *m, struct op *op, uint64_t now_ms)
 {
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	switch ((enum op_kind)op->kind) {
 	case OP_REGISTER:
 		user_register(m, op, now_ms);

@@ -36,8 +36,8 @@ read_auth(struct sql_conn *conn, struct op *op)
 {
 	bool by_name = slice_given(op->auth.name);
 	enum stmt stmt = by_name ? STMT_AUTH_NAME : STMT_AUTH_ID;
-	int rc = by_name ? stmt_start(conn, stmt, "s", op->auth.name) :
-			   stmt_start(conn, stmt, "i", op->auth.uid);
+	int rc = by_name ? stmt_start(conn, stmt, "s", op->auth.name)
+			 : stmt_start(conn, stmt, "i", op->auth.uid);
 
 	op->auth.found = rc == SQLITE_ROW;
 	if (op->auth.found) {
@@ -75,9 +75,9 @@ read_sessions(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	int rc = stmt_start(conn, STMT_TOKENS, "ii", op->user, (uint64_t)LIMIT_SESSIONS);
 
 	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_TOKENS)) {
-		op->sessions.items = grown(
-		    op, op->sessions.items, count, &capacity, sizeof(*op->sessions.items));
-		op->sessions.items[count] = (struct op_session) {
+		op->sessions.items =
+		    grown(op, op->sessions.items, count, &capacity, sizeof(*op->sessions.items));
+		op->sessions.items[count] = (struct op_session){
 		    .session = column_u64(conn, STMT_TOKENS, 0),
 		    .device = keep(op, conn, STMT_TOKENS, 1),
 		    .ip = keep(op, conn, STMT_TOKENS, 2),
@@ -125,7 +125,7 @@ read_contacts(struct sql_conn *conn, struct op *op)
 static struct op_user
 user_columns(struct op *op, struct sql_conn *conn, enum stmt stmt)
 {
-	return (struct op_user) {
+	return (struct op_user){
 	    .uid = column_u64(conn, stmt, 0),
 	    .name = keep(op, conn, stmt, 1),
 	    .display = keep(op, conn, stmt, 2),
@@ -143,9 +143,9 @@ read_profiles(struct sql_conn *conn, struct op *op)
 
 	op->profiles.items = op_alloc(op, op->profiles.want * sizeof(*op->profiles.items));
 	for (size_t i = 0; i < op->profiles.want; i++) {
-		int rc = op->profiles.names != NULL ?
-		    stmt_start(conn, stmt, "is", op->user, op->profiles.names[i]) :
-		    stmt_start(conn, stmt, "ii", op->user, op->profiles.uids[i]);
+		int rc = op->profiles.names != NULL
+			     ? stmt_start(conn, stmt, "is", op->user, op->profiles.names[i])
+			     : stmt_start(conn, stmt, "ii", op->user, op->profiles.uids[i]);
 
 		if (rc == SQLITE_ROW)
 			op->profiles.items[op->profiles.count++] = user_columns(op, conn, stmt);
@@ -172,8 +172,7 @@ find_start(struct sql_conn *conn, struct op *op, slice folded, uint64_t limit)
 {
 	if (op->find.exact)
 		return stmt_start(conn, STMT_FIND_EXACT, "is", op->user, folded);
-	return stmt_start(
-	    conn, STMT_FIND, "issi", op->user, folded, prefix_end(op, folded), limit);
+	return stmt_start(conn, STMT_FIND, "issi", op->user, folded, prefix_end(op, folded), limit);
 }
 
 static int
@@ -217,13 +216,14 @@ resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 	return stmt_number(conn, &target->cid, STMT_DIRECT, "ii", lo, hi);
 }
 
-/* Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can be none. */
+/* Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can
+ * be none. */
 static int
 resolve(struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
 	int rc = SQLITE_OK;
 
-	*row = (struct conv_row) {0};
+	*row = (struct conv_row){0};
 	if (slice_given(target->user))
 		rc = resolve_person(conn, op, target);
 	else if (slice_given(target->handle))
@@ -266,7 +266,7 @@ entry_read(struct sql_conn *conn, uint64_t cid, const struct entry_columns *at)
 {
 	bool deleted = column_u64(conn, at->stmt, at->deleted) != 0;
 	slice body = deleted ? SLICE_NONE : column_slice(conn, at->stmt, at->body);
-	struct entry *entry = entry_create(&(struct entry_parts) {
+	struct entry *entry = entry_create(&(struct entry_parts){
 	    .sender = column_u64(conn, at->stmt, at->sender),
 	    .re = column_u64(conn, at->stmt, at->re),
 	    .kind = column_slice(conn, at->stmt, at->kind),
@@ -300,7 +300,7 @@ static bool
 page_take(struct sql_conn *conn, struct op *op, const struct entry_columns *at, size_t *bytes)
 {
 	*bytes += column_slice(conn, at->stmt, at->body).len +
-	    column_slice(conn, at->stmt, at->data).len + ENTRY_OVERHEAD_BYTES;
+		  column_slice(conn, at->stmt, at->data).len + ENTRY_OVERHEAD_BYTES;
 	if (op->page.count > 0 && *bytes > op->page.max_bytes)
 		return false;
 	op->page.items[op->page.count++] = entry_read(conn, op->page.target.cid, at);
@@ -312,8 +312,17 @@ page_rows(struct sql_conn *conn, struct op *op, uint64_t from, uint64_t to)
 {
 	const struct entry_columns at = {
 	    .stmt = op->page.newest ? STMT_PAGE_NEWEST : STMT_PAGE_OLDEST,
-	    .seq = 0, .ts = 1, .sender = 2, .re = 3, .edited = 4, .deleted = 5,
-	    .kind = 6, .from = 7, .cmid = 8, .body = 9, .data = 10,
+	    .seq = 0,
+	    .ts = 1,
+	    .sender = 2,
+	    .re = 3,
+	    .edited = 4,
+	    .deleted = 5,
+	    .kind = 6,
+	    .from = 7,
+	    .cmid = 8,
+	    .body = 9,
+	    .data = 10,
 	};
 	size_t limit = op->page.limit < LIMIT_PAGE_ENTRIES ? op->page.limit : LIMIT_PAGE_ENTRIES;
 	size_t bytes = 0;
@@ -363,20 +372,54 @@ read_page(struct sql_conn *conn, struct op *op)
 /* --- Sync --- */
 
 enum sync_column {
-	SYNC_CID, SYNC_KIND, SYNC_LO, SYNC_HI, SYNC_MIN_SEQ, SYNC_HISTORY, SYNC_HANDLE, SYNC_TITLE,
-	SYNC_LO_NAME, SYNC_HI_NAME, SYNC_LO_DISPLAY, SYNC_HI_DISPLAY,
-	SYNC_ROLE, SYNC_JOIN, SYNC_LEAVE, SYNC_READ, SYNC_DELIVERED, SYNC_MUTED,
-	SYNC_PEER_READ, SYNC_PEER_DELIVERED, SYNC_HEAD, SYNC_TS, SYNC_SENDER, SYNC_RE, SYNC_EDITED,
-	SYNC_DELETED, SYNC_ENTRY_KIND, SYNC_FROM, SYNC_CMID, SYNC_BODY,
+	SYNC_CID,
+	SYNC_KIND,
+	SYNC_LO,
+	SYNC_HI,
+	SYNC_MIN_SEQ,
+	SYNC_HISTORY,
+	SYNC_HANDLE,
+	SYNC_TITLE,
+	SYNC_LO_NAME,
+	SYNC_HI_NAME,
+	SYNC_LO_DISPLAY,
+	SYNC_HI_DISPLAY,
+	SYNC_ROLE,
+	SYNC_JOIN,
+	SYNC_LEAVE,
+	SYNC_READ,
+	SYNC_DELIVERED,
+	SYNC_MUTED,
+	SYNC_PEER_READ,
+	SYNC_PEER_DELIVERED,
+	SYNC_HEAD,
+	SYNC_TS,
+	SYNC_SENDER,
+	SYNC_RE,
+	SYNC_EDITED,
+	SYNC_DELETED,
+	SYNC_ENTRY_KIND,
+	SYNC_FROM,
+	SYNC_CMID,
+	SYNC_BODY,
 };
 
 static struct entry *
 sync_last(struct sql_conn *conn, enum stmt stmt)
 {
 	const struct entry_columns at = {
-	    .stmt = stmt, .seq = SYNC_HEAD, .ts = SYNC_TS, .sender = SYNC_SENDER, .re = SYNC_RE,
-	    .edited = SYNC_EDITED, .deleted = SYNC_DELETED, .kind = SYNC_ENTRY_KIND,
-	    .from = SYNC_FROM, .cmid = SYNC_CMID, .body = SYNC_BODY, .data = -1,
+	    .stmt = stmt,
+	    .seq = SYNC_HEAD,
+	    .ts = SYNC_TS,
+	    .sender = SYNC_SENDER,
+	    .re = SYNC_RE,
+	    .edited = SYNC_EDITED,
+	    .deleted = SYNC_DELETED,
+	    .kind = SYNC_ENTRY_KIND,
+	    .from = SYNC_FROM,
+	    .cmid = SYNC_CMID,
+	    .body = SYNC_BODY,
+	    .data = -1,
 	};
 
 	return entry_read(conn, column_u64(conn, stmt, SYNC_CID), &at);
@@ -406,33 +449,36 @@ sync_seqs(struct sql_conn *conn, enum stmt stmt, struct op_conv *view)
 }
 
 static void
-sync_peer(struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_peer(
+    struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
 	bool is_lo = view->facts.lo == op->user;
 	uint64_t peer = is_lo ? view->facts.hi : view->facts.lo;
 
 	view->peer_name = is_lo ? view->facts.hi_name : view->facts.lo_name;
-	view->title = slice_eq(view->peer_name, S("deleted")) ?
-	    view->peer_name :
-	    keep(op, conn, stmt, is_lo ? SYNC_HI_DISPLAY : SYNC_LO_DISPLAY);
+	view->title = slice_eq(view->peer_name, S("deleted"))
+			  ? view->peer_name
+			  : keep(op, conn, stmt, is_lo ? SYNC_HI_DISPLAY : SYNC_LO_DISPLAY);
 	view->peer_read = column_u64(conn, stmt, SYNC_PEER_READ);
 	view->peer_delivered = column_u64(conn, stmt, SYNC_PEER_DELIVERED);
 	marks_overlay(s, peer, view->cid, &view->peer_read, &view->peer_delivered);
 }
 
 static void
-sync_row(struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_row(
+    struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
-	*view = (struct op_conv) {
+	*view = (struct op_conv){
 	    .cid = column_u64(conn, stmt, SYNC_CID),
-	    .facts = {
-		.kind = (enum conv_kind)column_u64(conn, stmt, SYNC_KIND),
-		.lo = column_u64(conn, stmt, SYNC_LO),
-		.hi = column_u64(conn, stmt, SYNC_HI),
-		.lo_name = keep(op, conn, stmt, SYNC_LO_NAME),
-		.hi_name = keep(op, conn, stmt, SYNC_HI_NAME),
-		.handle = keep(op, conn, stmt, SYNC_HANDLE),
-	    },
+	    .facts =
+		{
+		    .kind = (enum conv_kind)column_u64(conn, stmt, SYNC_KIND),
+		    .lo = column_u64(conn, stmt, SYNC_LO),
+		    .hi = column_u64(conn, stmt, SYNC_HI),
+		    .lo_name = keep(op, conn, stmt, SYNC_LO_NAME),
+		    .hi_name = keep(op, conn, stmt, SYNC_HI_NAME),
+		    .handle = keep(op, conn, stmt, SYNC_HANDLE),
+		},
 	    .ts = column_u64(conn, stmt, SYNC_TS),
 	    .read = column_u64(conn, stmt, SYNC_READ),
 	    .delivered = column_u64(conn, stmt, SYNC_DELIVERED),
@@ -448,7 +494,8 @@ sync_row(struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt,
 		view->last = sync_last(conn, stmt);
 }
 
-/* The named conversations as JSON, for json_each(): those that he left are listed only if they are named. */
+/* The named conversations as JSON, for json_each(): those that he left are listed only if they are
+ * named. */
 static slice
 cursors_json(struct op *op)
 {
@@ -475,8 +522,8 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	rc = stmt_start(conn, stmt, "iisi", op->user, (uint64_t)op->sync.preview, cursors_json(op),
 	    op->sync.only != 0 ? op->sync.only : (uint64_t)LIMIT_SYNC_CONVS);
 	for (; rc == SQLITE_ROW; rc = stmt_next(conn, stmt)) {
-		op->sync.items = grown(
-		    op, op->sync.items, op->sync.count, &capacity, sizeof(*op->sync.items));
+		op->sync.items =
+		    grown(op, op->sync.items, op->sync.count, &capacity, sizeof(*op->sync.items));
 		sync_row(s, conn, op, stmt, &op->sync.items[op->sync.count]);
 		op->sync.count++;
 	}
@@ -530,7 +577,7 @@ sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	bool transaction = needs_transaction((enum op_kind)op->kind);
 	int rc = SQLITE_OK;
 
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	if (transaction)
 		rc = stmt_run(conn, STMT_BEGIN_READ, "");
 	if (rc == SQLITE_OK)
@@ -540,7 +587,7 @@ sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
 		return;
 	stat_add(STAT_STORE_ERRORS, 1);
-	log_warn("store", "read_failed", "op=%s code=%d why=\"%s\"", op_name((enum op_kind)op->kind), rc,
-	    sqlite3_errmsg(conn->db));
+	log_warn("store", "read_failed", "op=%s code=%d why=\"%s\"",
+	    op_name((enum op_kind)op->kind), rc, sqlite3_errmsg(conn->db));
 	op_unavailable(op);
 }

@@ -2,10 +2,11 @@
 /*
  * Opening the writer's connection, and what follows a failed COMMIT.
  *
- * A commit that failed in fsync may stand whole in the log, where this process does not see it but a recovery
- * after a crash would; and what a recovery shows may never have reached the disk.  So before anything is said
- * about it the log is put right (harden): all of it is copied into the database and synced there, which takes
- * what is committed out of doubt, and then begun anew with a commit, which makes what is not committed invalid.
+ * A commit that failed in fsync may stand whole in the log, where this process does not see it but
+ * a recovery after a crash would; and what a recovery shows may never have reached the disk.  So
+ * before anything is said about it the log is put right (harden): all of it is copied into the
+ * database and synced there, which takes what is committed out of doubt, and then begun anew with a
+ * commit, which makes what is not committed invalid.
  */
 #include <errno.h>
 
@@ -41,7 +42,7 @@ meta_load(struct sql_conn *conn, struct meta *ret)
 	int rc = stmt_start(conn, STMT_META, "");
 	slice epoch;
 
-	*ret = (struct meta) {0};
+	*ret = (struct meta){0};
 	if (rc == SQLITE_ROW) {
 		epoch = column_slice(conn, STMT_META, 0);
 		if (epoch.len < sizeof(ret->epoch) && epoch.len > 0)
@@ -98,12 +99,13 @@ commit_small(struct sqlite *s)
 	return stmt_run(&s->writer, STMT_META_OPENED, "s", slice_str(epoch));
 }
 
-/* must_restart: all of the log has to be copied; otherwise readers of other processes may be in the way. */
+/* must_restart: all of the log has to be copied; otherwise readers of other processes may be in the
+ * way. */
 static int
 harden(struct sqlite *s, bool must_restart)
 {
-	int rc = sqlite3_wal_checkpoint_v2(
-	    s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc =
+	    sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
 	if (rc == SQLITE_BUSY && !must_restart)
 		rc = SQLITE_OK;
@@ -230,7 +232,8 @@ all_lost(struct op **ops, size_t count)
 		op_unavailable(ops[i]);
 }
 
-/* Without a witness each is asked for itself; what was refused was so in any case, or can be asked again. */
+/* Without a witness each is asked for itself; what was refused was so in any case, or can be asked
+ * again. */
 static int
 each_for_itself(struct sqlite *s, struct op **ops, size_t count)
 {
@@ -240,7 +243,8 @@ each_for_itself(struct sqlite *s, struct op **ops, size_t count)
 		bool there = false;
 
 		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
-			continue; /* an append that is no witness is a duplicate of one that is stored */
+			continue; /* an append that is no witness is a duplicate of one that is
+				     stored */
 		rc = effect_there(s, ops[i], &there);
 		if (rc == SQLITE_OK && !there)
 			op_unavailable(ops[i]);
@@ -274,7 +278,8 @@ settle_once(struct sqlite *s, struct op **ops, size_t count, int code)
 		return SQLITE_CANTOPEN;
 	if ((rc = ask_witness(s, ops, count, &outcome)) != SQLITE_OK)
 		return rc;
-	/* The record was never whole: nothing can bring it back, and a full disk would not let us harden. */
+	/* The record was never whole: nothing can bring it back, and a full disk would not let us
+	 * harden. */
 	if (outcome == OUTCOME_LOST && sql_error_not_whole(code)) {
 		all_lost(ops, count);
 		return meta_take_over(s);

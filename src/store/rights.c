@@ -4,7 +4,7 @@
 static void
 member_columns(struct sql_conn *conn, struct member_row *ret)
 {
-	*ret = (struct member_row) {
+	*ret = (struct member_row){
 	    .exists = true,
 	    .role = (enum role)column_u64(conn, STMT_MEMBER, 0),
 	    .join_seq = column_u64(conn, STMT_MEMBER, 1),
@@ -25,7 +25,7 @@ member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_ro
 	if (rc == SQLITE_ROW)
 		member_columns(conn, ret);
 	else
-		*ret = (struct member_row) {0};
+		*ret = (struct member_row){0};
 	stmt_end(conn, STMT_MEMBER);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
@@ -35,9 +35,9 @@ peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *
 {
 	int rc = stmt_start(conn, STMT_PEER, "ii", user, peer);
 
-	*ret = (struct peer_row) {0};
+	*ret = (struct peer_row){0};
 	if (rc == SQLITE_ROW)
-		*ret = (struct peer_row) {
+		*ret = (struct peer_row){
 		    .exists = true,
 		    .contacts_only = column_u64(conn, STMT_PEER, 0) != 0,
 		    .blocked = column_u64(conn, STMT_PEER, 1) != 0,
@@ -54,7 +54,7 @@ rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct co
 	struct peer_row row;
 	int rc;
 
-	*ret_member = (struct member_row) {0};
+	*ret_member = (struct member_row){0};
 	if (conv != NULL && conv->kind == CONV_GROUP) {
 		rc = member_load(conn, user, conv->cid, ret_member);
 		*ret_err = rights_group(conv, ret_member, now_ms);

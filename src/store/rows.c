@@ -57,7 +57,7 @@ conv_other(const struct conv_row *conv, uint64_t user)
 void
 conv_facts_fill(struct op *op, const struct conv_row *conv, struct conv_facts *ret_facts)
 {
-	*ret_facts = (struct conv_facts) {
+	*ret_facts = (struct conv_facts){
 	    .kind = conv->kind,
 	    .lo = conv->lo,
 	    .hi = conv->hi,
@@ -126,7 +126,8 @@ rights_group(const struct conv_row *conv, const struct member_row *member, uint6
 }
 
 enum err
-rights_see(const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member)
+rights_see(
+    const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member)
 {
 	enum standing standing;
 
@@ -168,7 +169,7 @@ append_found(struct op *op, const struct entry *found)
 		op_fail(op, ERR_CONFLICT, NULL);
 		return;
 	}
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	op->append.dup = true;
 	op->append.created = false;
 	op->append.seq = op->append.entry->seq = found->seq;
@@ -179,7 +180,7 @@ append_found(struct op *op, const struct entry *found)
 void
 append_done(struct op *op, const struct conv_row *conv, uint64_t seq, uint64_t ts)
 {
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	op->append.dup = false;
 	op->append.acl_ver = conv->acl_ver;
 	op->append.seq = op->append.entry->seq = seq;
@@ -214,13 +215,13 @@ text_cut(slice s, size_t max)
 void
 op_fail(struct op *op, enum err err, const char *param)
 {
-	op->fault = (struct fault) {.err = err, .param = param};
+	op->fault = (struct fault){.err = err, .param = param};
 }
 
 void
 op_unavailable(struct op *op)
 {
-	op->fault = (struct fault) {.err = ERR_UNAVAILABLE, .retry_after_ms = RETRY_AFTER_MS};
+	op->fault = (struct fault){.err = ERR_UNAVAILABLE, .retry_after_ms = RETRY_AFTER_MS};
 }
 
 bool

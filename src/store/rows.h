@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the drivers know about a conversation and its people when they decide, and the decisions: pure
- * functions, the same for every driver.
+ * What the drivers know about a conversation and its people when they decide, and the decisions:
+ * pure functions, the same for every driver.
  */
 #ifndef STORE_ROWS_H
 #define STORE_ROWS_H
@@ -9,7 +9,13 @@
 #include "chat/op.h"
 
 enum account { ACCOUNT_ACTIVE, ACCOUNT_DISABLED, ACCOUNT_DELETED };
-enum contact_state { CONTACT_NONE, CONTACT_REQUESTED, CONTACT_INCOMING, CONTACT_BOTH, CONTACT_BLOCKED };
+enum contact_state {
+	CONTACT_NONE,
+	CONTACT_REQUESTED,
+	CONTACT_INCOMING,
+	CONTACT_BOTH,
+	CONTACT_BLOCKED
+};
 
 enum {
 	LIMIT_SYNC_CONVS = 10000, /* conversations in one answer; older ones are left out */
@@ -71,12 +77,14 @@ uint64_t member_head(const struct conv_row *conv, const struct member_row *membe
 /* May he write to this person?  creating: by the first message. */
 enum err rights_direct(const struct peer_row *peer, bool creating);
 /* May he write to this group now? */
-enum err rights_group(const struct conv_row *conv, const struct member_row *member, uint64_t now_ms);
+enum err rights_group(
+    const struct conv_row *conv, const struct member_row *member, uint64_t now_ms);
 /* May he read (and, with be_member, mark) this conversation? */
 enum err rights_see(
     const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member);
 
-/* Grows the marks of row as the operation asks, to head at most; fills op's out and says what changed. */
+/* Grows the marks of row as the operation asks, to head at most; fills op's out and says what
+ * changed. */
 bool marks_grow(struct op *op, uint64_t head, uint64_t *read, uint64_t *delivered);
 /* Settles an append by what its cmid found: dup, or CONFLICT. */
 void append_found(struct op *op, const struct entry *found);

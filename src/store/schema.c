@@ -6,17 +6,17 @@
 /*
  * steps[i] leads from version i to i + 1; a step that was released never changes.
  *
- * msg is append-only, and its id is nobody's cursor.  cmid leads the index that finds duplicates, so that
- * clients with time-ordered cmids touch few of its pages.  There is no UPDATE per message: the head of a
- * conversation is its newest row.
- *   user.disabled: 0 active, 1 disabled, 2 deleted      user.accept: 0 all, 1 contacts
- *   conv.kind: 1 direct, 2 group                        conv.post, conv.invite: 0 all, 1 admins
- *   member.role: 1 member, 2 admin, 3 owner             member.leave_seq: NULL while he is in, 0 if he never was
- *   contact.state: 1 requested, 2 incoming, 3 contact, 4 blocked
+ * msg is append-only, and its id is nobody's cursor.  cmid leads the index that finds duplicates,
+ * so that clients with time-ordered cmids touch few of its pages.  There is no UPDATE per message:
+ * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
+ * user.accept: 0 all, 1 contacts conv.kind: 1 direct, 2 group                        conv.post,
+ * conv.invite: 0 all, 1 admins member.role: 1 member, 2 admin, 3 owner member.leave_seq: NULL while
+ * he is in, 0 if he never was contact.state: 1 requested, 2 incoming, 3 contact, 4 blocked
  */
 static const char *const steps[] = {
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), schema_version INTEGER NOT NULL,"
-    " epoch TEXT, admin_revision INTEGER NOT NULL DEFAULT 0, opened INTEGER NOT NULL DEFAULT 0) STRICT;"
+    " epoch TEXT, admin_revision INTEGER NOT NULL DEFAULT 0, opened INTEGER NOT NULL DEFAULT 0) "
+    "STRICT;"
     "CREATE TABLE user (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
     " display TEXT NOT NULL, folded TEXT NOT NULL, status TEXT NOT NULL DEFAULT '',"
     " password_hash TEXT NOT NULL, accept INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL,"
@@ -28,12 +28,14 @@ static const char *const steps[] = {
     " invite INTEGER NOT NULL DEFAULT 0, min_seq INTEGER NOT NULL DEFAULT 1,"
     " acl_ver INTEGER NOT NULL DEFAULT 1, created INTEGER NOT NULL DEFAULT 0) STRICT;"
     "CREATE TABLE msg (id INTEGER PRIMARY KEY, cid INTEGER NOT NULL, seq INTEGER NOT NULL,"
-    " sender INTEGER NOT NULL, cmid TEXT, ts INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT, body TEXT,"
+    " sender INTEGER NOT NULL, cmid TEXT, ts INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT, body "
+    "TEXT,"
     " re INTEGER NOT NULL DEFAULT 0, edited INTEGER NOT NULL DEFAULT 0,"
     " deleted INTEGER NOT NULL DEFAULT 0) STRICT;"
     "CREATE UNIQUE INDEX msg_seq ON msg (cid, seq);"
     "CREATE UNIQUE INDEX msg_cmid ON msg (cmid, cid, sender) WHERE cmid IS NOT NULL;"
-    "CREATE TABLE member (user INTEGER NOT NULL, cid INTEGER NOT NULL, role INTEGER NOT NULL DEFAULT 1,"
+    "CREATE TABLE member (user INTEGER NOT NULL, cid INTEGER NOT NULL, role INTEGER NOT NULL "
+    "DEFAULT 1,"
     " join_seq INTEGER NOT NULL DEFAULT 1, leave_seq INTEGER, read_seq INTEGER NOT NULL DEFAULT 0,"
     " delivered_seq INTEGER NOT NULL DEFAULT 0, muted_until INTEGER NOT NULL DEFAULT 0,"
     " banned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (user, cid)) STRICT, WITHOUT ROWID;"
@@ -42,7 +44,8 @@ static const char *const steps[] = {
     " PRIMARY KEY (lo, hi)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE contact (user INTEGER NOT NULL, peer INTEGER NOT NULL, state INTEGER NOT NULL,"
     " note TEXT, PRIMARY KEY (user, peer)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE token (hash BLOB PRIMARY KEY, session INTEGER NOT NULL UNIQUE, user INTEGER NOT NULL,"
+    "CREATE TABLE token (hash BLOB PRIMARY KEY, session INTEGER NOT NULL UNIQUE, user INTEGER NOT "
+    "NULL,"
     " device TEXT, ip TEXT, created INTEGER NOT NULL, seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX token_user ON token (user, seen);"
     "INSERT INTO meta (id, schema_version) VALUES (1, 1);"
@@ -97,7 +100,8 @@ migrate_from(struct sql_conn *conn, int64_t version)
 		rc = sql_exec(conn, steps[version]);
 	if (rc != SQLITE_OK)
 		return rc;
-	(void)snprintf(set, sizeof(set), "UPDATE meta SET schema_version = %d WHERE id = 1", SCHEMA_VERSION);
+	(void)snprintf(
+	    set, sizeof(set), "UPDATE meta SET schema_version = %d WHERE id = 1", SCHEMA_VERSION);
 	return sql_exec(conn, set);
 }
 
@@ -105,15 +109,17 @@ static bool
 version_fits(const char *path, int64_t version, bool create, char *ret_error, size_t error_size)
 {
 	if (version < 0 || (version == 0 && !create))
-		(void)snprintf(ret_error, error_size,
-		    "%s is not a store of confab: give another path", path);
+		(void)snprintf(
+		    ret_error, error_size, "%s is not a store of confab: give another path", path);
 	else if (version > SCHEMA_VERSION)
 		(void)snprintf(ret_error, error_size,
-		    "%s was written by a newer confabd (schema %lld, this one knows %d): run that one, or restore a backup",
+		    "%s was written by a newer confabd (schema %lld, this one knows %d): run that "
+		    "one, or restore a backup",
 		    path, (long long)version, SCHEMA_VERSION);
 	else if (version < SCHEMA_VERSION && !create)
 		(void)snprintf(ret_error, error_size,
-		    "%s has the schema of an older confabd: start this one once to bring it up to date",
+		    "%s has the schema of an older confabd: start this one once to bring it up to "
+		    "date",
 		    path);
 	else
 		return true;
@@ -139,37 +145,41 @@ migrate(struct sql_conn *conn, const char *path, bool create, char *ret_error, s
 		rc = sql_exec(conn, "COMMIT");
 	if (rc == SQLITE_OK)
 		return true;
-	(void)snprintf(ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn->db));
+	(void)snprintf(
+	    ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn->db));
 	if (sqlite3_get_autocommit(conn->db) == 0)
 		(void)sql_exec(conn, "ROLLBACK");
 	return false;
 }
 
 /*
- * An error here is mostly a directory in which the log (PATH-wal) can't be made, or a file that is no database.
- * secure_delete: what was deleted is overwritten.
+ * An error here is mostly a directory in which the log (PATH-wal) can't be made, or a file that is
+ * no database. secure_delete: what was deleted is overwritten.
  */
 static bool
 configure(struct sql_conn *conn, const char *path, char *ret_error, size_t error_size)
 {
 	int rc = sql_exec(conn,
 	    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
-	    "PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;");
+	    "PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = "
+	    "MEMORY;");
 
 	if (rc == SQLITE_OK)
 		return true;
 	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY)
 		(void)snprintf(ret_error, error_size,
-		    "%s-wal can't be made: the user that runs confabd must be allowed to write the directory",
+		    "%s-wal can't be made: the user that runs confabd must be allowed to write the "
+		    "directory",
 		    path);
 	else
-		(void)snprintf(ret_error, error_size, "%s can't be used: %s", path,
-		    sqlite3_errmsg(conn->db));
+		(void)snprintf(
+		    ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn->db));
 	return false;
 }
 
 bool
-schema_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+schema_open(
+    struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
 {
 	if (sql_open(conn, path, create, ret_error, error_size) != SQLITE_OK)
 		return false;

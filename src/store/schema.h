@@ -8,8 +8,9 @@
 enum { SCHEMA_VERSION = 1 };
 
 /*
- * Opens the file with all that every connection needs (WAL, FULL).  Makes it and migrates it if create; a newer
- * schema, or a file of another program, is refused.  False with a message for people.
+ * Opens the file with all that every connection needs (WAL, FULL).  Makes it and migrates it if
+ * create; a newer schema, or a file of another program, is refused.  False with a message for
+ * people.
  */
 bool schema_open(
     struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);

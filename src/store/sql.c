@@ -38,7 +38,8 @@ sql_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, 
 
 	if (rc == SQLITE_OK && sqlite3_db_readonly(conn->db, "main") == 1) {
 		(void)snprintf(ret_error, error_size,
-		    "%s is read-only: the user that runs confabd must be allowed to write it", path);
+		    "%s is read-only: the user that runs confabd must be allowed to write it",
+		    path);
 		rc = SQLITE_READONLY;
 	} else if (rc != SQLITE_OK) {
 		say_cannot_open(path, rc, conn->db != NULL ? sqlite3_system_errno(conn->db) : 0,
@@ -198,6 +199,6 @@ column_slice(struct sql_conn *conn, enum stmt stmt, int column)
 	if (column_null(conn, stmt, column))
 		return SLICE_NONE;
 	text = (const char *)sqlite3_column_blob(conn->stmts[stmt], column);
-	return slice_of(text != NULL ? text : "",
-	    (size_t)sqlite3_column_bytes(conn->stmts[stmt], column));
+	return slice_of(
+	    text != NULL ? text : "", (size_t)sqlite3_column_bytes(conn->stmts[stmt], column));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to SQLite with its statements: every statement that the store runs stands in the table below,
- * is prepared at its first use and kept.  Only bound parameters.  A connection is used by one thread at a time.
- * Functions return SQLite's extended result codes; 0 is SQLITE_OK.
+ * A connection to SQLite with its statements: every statement that the store runs stands in the
+ * table below, is prepared at its first use and kept.  Only bound parameters.  A connection is used
+ * by one thread at a time. Functions return SQLite's extended result codes; 0 is SQLITE_OK.
  */
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
@@ -11,6 +11,7 @@
 
 #include "base/slice.h"
 
+/* clang-format off */
 #define SQL_NAME(alias) "CASE WHEN " alias ".disabled = 2 THEN 'deleted' ELSE " alias ".name END"
 #define SQL_ENTRY                                                                                      \
 	"SELECT m.seq, m.ts, m.sender, m.re, m.edited, m.deleted, m.kind, "                            \
@@ -114,6 +115,8 @@
 	X(TOKENS_DROP_BUT, "DELETE FROM token WHERE user = ?1 AND session <> ?2")                      \
 	X(TOKENS_EXPIRE, "DELETE FROM token WHERE user = ?1 AND seen < ?2")
 
+/* clang-format on */
+
 #define STATEMENT_AS_ENUM(name, text) STMT_##name,
 enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
@@ -125,16 +128,19 @@ struct sql_conn {
 	bool counts; /* its statements are the writer's, and counted */
 };
 
-/* An existing file is opened, a missing one made where create says so; on failure with SQLite's or the system's words. */
-int sql_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+/* An existing file is opened, a missing one made where create says so; on failure with SQLite's or
+ * the system's words. */
+int sql_open(
+    struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
 /* Also rolls back. */
 void sql_close(struct sql_conn *conn);
 /* SQL without parameters, several statements. */
 int sql_exec(struct sql_conn *conn, const char *sql);
 
 /*
- * Binds and takes the first step: SQLITE_ROW, SQLITE_DONE or an error.  types has a letter for each parameter:
- * 'i' uint64_t, 's' slice as text (absent: NULL), 'b' slice as blob, 'n' NULL.  stmt_end() must follow.
+ * Binds and takes the first step: SQLITE_ROW, SQLITE_DONE or an error.  types has a letter for each
+ * parameter: 'i' uint64_t, 's' slice as text (absent: NULL), 'b' slice as blob, 'n' NULL.
+ * stmt_end() must follow.
  */
 int stmt_start(struct sql_conn *conn, enum stmt stmt, const char *types, ...);
 int stmt_next(struct sql_conn *conn, enum stmt stmt);

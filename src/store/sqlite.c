@@ -2,10 +2,10 @@
 /*
  * The SQLite store.  write() is one transaction:
  *
- *   BEGIN IMMEDIATE -> did another process write? -> each operation -> marks that are old enough -> COMMIT
- *        |                                               |                                           |
- *        +--- error: ROLLBACK; by its class once more, ---+                              error: recover.c
- *             one by one (a bug), or all are UNAVAILABLE
+ *   BEGIN IMMEDIATE -> did another process write? -> each operation -> marks that are old enough ->
+ * COMMIT |                                               | |
+ *        +--- error: ROLLBACK; by its class once more, ---+                              error:
+ * recover.c one by one (a bug), or all are UNAVAILABLE
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -107,8 +107,8 @@ run_all(struct sqlite *s, struct op **ops, size_t count, bool marks)
 	if (rc == SQLITE_OK)
 		rc = marks_write(s, marks || any_login(ops, count));
 	for (size_t i = 0; rc == SQLITE_OK && i < count; i++)
-		rc = ops[i]->kind == OP_APPEND ? sqlite_append(s, ops[i]) :
-						 sqlite_account(s, ops[i]);
+		rc = ops[i]->kind == OP_APPEND ? sqlite_append(s, ops[i])
+					       : sqlite_account(s, ops[i]);
 	return rc;
 }
 
@@ -166,7 +166,8 @@ transact(struct sqlite *s, struct op **ops, size_t count, bool marks)
 	inputs_save(s, ops, count);
 	for (int tries = 0; outcome == ATTEMPT_RETRY && tries < TRIES_MAX; tries++) {
 		inputs_restore(s, ops, count);
-		outcome = s->writer.db != NULL ? attempt(s, ops, count, marks, &code) : ATTEMPT_UNAVAILABLE;
+		outcome = s->writer.db != NULL ? attempt(s, ops, count, marks, &code)
+					       : ATTEMPT_UNAVAILABLE;
 	}
 	if (outcome == ATTEMPT_BUG)
 		inputs_restore(s, ops, count);
@@ -215,7 +216,7 @@ run_later(struct sqlite *s, struct op *op)
 {
 	int rc = SQLITE_OK;
 
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	if (op->kind == OP_TOUCH)
 		sqlite_touch(s, op);
 	else if (s->writer.db == NULL)
@@ -247,7 +248,8 @@ sqlite_write(struct driver *driver, struct op **ops, size_t count)
 			run_later(s, ops[i]);
 }
 
-/* What is to be done without an operation: see whether others wrote, and whether it can be written again. */
+/* What is to be done without an operation: see whether others wrote, and whether it can be written
+ * again. */
 static void
 look_around(struct sqlite *s)
 {
@@ -313,7 +315,9 @@ reader_ready(struct sqlite *s, struct sqlite_reader *reader)
 		return false;
 	}
 	reader->generation = generation;
-	if (sql_exec(&reader->conn, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") == SQLITE_OK)
+	if (sql_exec(&reader->conn,
+		"PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") ==
+	    SQLITE_OK)
 		return true;
 	sql_close(&reader->conn);
 	return false;

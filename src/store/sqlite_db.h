@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of the SQLite store, for the files that work on it.  What is the writer's is touched by the
- * thread that calls write() and tick() alone; marks, state and checkpoint have a lock of their own each, none
- * of which is held while another is taken.
+ * The state of the SQLite store, for the files that work on it.  What is the writer's is touched by
+ * the thread that calls write() and tick() alone; marks, state and checkpoint have a lock of their
+ * own each, none of which is held while another is taken.
  */
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
@@ -19,15 +19,17 @@ enum {
 	SQLITE_READERS_MAX = 16,
 	LIMIT_CONVS_CACHED = 131072, /* the least recently used goes */
 	LIMIT_MARKS_PENDING = 65536, /* coalesced marks and touches; more are written at once */
-	LIMIT_MARKS_RECENT = 8192,   /* written ones that are kept for who reads an older snapshot */
-	LIMIT_MARKS_BATCH = 2048,    /* written with one transaction */
-	MARKS_RIDE_MS = 1000,	     /* as old as this they ride with the next transaction */
-	MARKS_ALONE_MS = 2000,	     /* as old as this they get one of their own */
-	CHECKPOINT_PAGES = 4000,     /* of the log */
-	CHECKPOINT_AGAIN_PAGES = 1000, /* further ones, if a reader kept the log from starting anew */
+	LIMIT_MARKS_RECENT = 8192, /* written ones that are kept for who reads an older snapshot */
+	LIMIT_MARKS_BATCH = 2048, /* written with one transaction */
+	MARKS_RIDE_MS = 1000, /* as old as this they ride with the next transaction */
+	MARKS_ALONE_MS = 2000, /* as old as this they get one of their own */
+	CHECKPOINT_PAGES = 4000, /* of the log */
+	CHECKPOINT_AGAIN_PAGES =
+	    1000, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
-	POLL_MS = 1000,		     /* how often an idle writer looks whether others wrote, or whether it can write again */
-	SETTLE_MS = 5000,	     /* how long a batch of unknown outcome is looked into */
+	POLL_MS = 1000, /* how often an idle writer looks whether others wrote, or whether it can
+			   write again */
+	SETTLE_MS = 5000, /* how long a batch of unknown outcome is looked into */
 };
 
 /* --- Cached conversations: the writer's --- */
@@ -49,7 +51,7 @@ struct conv_cache {
 
 struct mark_row {
 	struct list link; /* of pending or recent */
-	uint64_t key[2];  /* user, cid */
+	uint64_t key[2]; /* user, cid */
 	uint64_t read, delivered, acl_ver, dirty_ms;
 	bool pending;
 };
@@ -61,13 +63,14 @@ struct touch_row {
 };
 
 struct marks {
-	pthread_mutex_t lock;	     /* readers look up, the writer changes; the writer reads without it */
-	struct smap rows;	     /* mark_row by key */
+	pthread_mutex_t lock; /* readers look up, the writer changes; the writer reads without it */
+	struct smap rows; /* mark_row by key */
 	struct list pending, recent; /* oldest first */
 	size_t pending_count, recent_count;
-	struct map touches;	     /* touch_row by session */
-	struct list touched;	     /* oldest first */
-	size_t writing_rows, writing_touches; /* the first ones, which the transaction under way holds */
+	struct map touches; /* touch_row by session */
+	struct list touched; /* oldest first */
+	size_t writing_rows,
+	    writing_touches; /* the first ones, which the transaction under way holds */
 };
 
 /* --- Checkpoints --- */
@@ -82,7 +85,7 @@ struct checkpoint {
 	enum checkpoint_state state;
 	bool stopping;
 	/* The writer's: */
-	int pages;   /* in the log after the last commit */
+	int pages; /* in the log after the last commit */
 	int trigger; /* at how many it is wanted */
 };
 
@@ -106,7 +109,7 @@ struct sqlite {
 	uint64_t data_version;
 	struct conv_cache convs;
 	struct saved_input saved[512]; /* of the batch under way */
-	uint64_t now_ms;	       /* real time of the batch */
+	uint64_t now_ms; /* real time of the batch */
 	uint64_t settle_ms; /* SETTLE_MS */
 	uint64_t next_poll_ms, next_flush_ms, next_open_ms, open_backoff_ms; /* monotonic */
 
@@ -117,7 +120,7 @@ struct sqlite {
 	pthread_mutex_t state_lock;
 	char epoch[EPOCH_BYTES];
 	uint64_t admin_revision, generation; /* generation: how often the writer was opened */
-	const char *why;		     /* not writable; NULL: it is */
+	const char *why; /* not writable; NULL: it is */
 };
 
 /* conv_cache.c */
@@ -133,7 +136,8 @@ int convs_reload(struct sqlite *s, struct cached_conv *conv);
 
 /* rights.c: what is read to decide; any connection */
 int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
-/* Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be created. */
+/* Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be
+ * created. */
 int rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err);
 
@@ -161,13 +165,14 @@ uint64_t marks_due_ms(const struct sqlite *s);
 /* Another process wrote: forgets what is only kept. */
 void marks_forget_recent(struct sqlite *s);
 /* Any thread: raises what was read by what is not written yet. */
-void marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered);
+void marks_overlay(
+    struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered);
 void touches_overlay(struct sqlite *s, struct op *op, struct op_session *session);
 
 /* checkpoint.c */
 /*
- * The helper's connection is there from start to end, whatever happens to the others: as long as it is, what
- * a failed commit left in the log stays unseen, and no closing or opening recovers it.
+ * The helper's connection is there from start to end, whatever happens to the others: as long as it
+ * is, what a failed commit left in the log stays unseen, and no closing or opening recovers it.
  */
 int checkpoint_start(struct sqlite *s, char *ret_error, size_t error_size);
 void checkpoint_stop(struct sqlite *s);

@@ -78,7 +78,7 @@ wait_writable(struct world *w)
 static struct driver *
 try_open(const char *path, char *why, size_t size)
 {
-	return sqlite_driver.open(&(struct driver_options) {.path = path, .readers = 1}, why, size);
+	return sqlite_driver.open(&(struct driver_options){.path = path, .readers = 1}, why, size);
 }
 
 static void
@@ -210,10 +210,11 @@ what_is_stored_outlives_the_process(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	world_reopen(w);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"}).dup);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid});
+	assert_true(
+	    world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"}).dup);
+	sent = world_send(w, &(struct letter){.from = ann, .to = sent.cid});
 	assert_true(sent.seq == 2 && world_user(w, "eve") == 3);
 }
 
@@ -227,10 +228,12 @@ what_another_process_wrote_is_noticed(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
-	world_sql(w, "INSERT INTO msg (cid, seq, sender, ts, kind, body) VALUES (%llu, 2, 1, 9000000, 'text', 'x')",
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	world_sql(w,
+	    "INSERT INTO msg (cid, seq, sender, ts, kind, body) VALUES (%llu, 2, 1, 9000000, "
+	    "'text', 'x')",
 	    (unsigned long long)sent.cid);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid});
+	sent = world_send(w, &(struct letter){.from = ann, .to = sent.cid});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 3 && sent.ts == 9000000);
 
 	revision = w->driver->type->admin_revision(w->driver);
@@ -249,11 +252,11 @@ a_stale_head_is_read_again(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	(void)world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	assert_int_equal(convs_get(inside(w), sent.cid, &conv), SQLITE_OK);
 	conv->row.head = 0;
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid, .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 3);
 }
 
@@ -270,7 +273,7 @@ the_cache_of_conversations_is_bounded(void **state)
 	for (uint64_t round = 1; round <= 3; round++) {
 		for (size_t i = 0; i < LEN(names); i++) {
 			struct sent sent =
-			    world_send(w, &(struct letter) {.from = ann, .to_user = names[i]});
+			    world_send(w, &(struct letter){.from = ann, .to_user = names[i]});
 
 			assert_true(sent.fault.err == ERR_OK && sent.seq == round);
 			assert_true(inside(w)->convs.by_cid.count <= 2);
@@ -287,12 +290,12 @@ a_message_costs_few_statements(void **state)
 	struct op *ops[16];
 
 	(void)world_user(w, "bob");
-	cid = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).cid;
+	cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
 	for (int i = 0; i < 16; i++) {
 		char cmid[20];
 
 		(void)snprintf(cmid, sizeof(cmid), "c%d", i);
-		ops[i] = letter_op(&(struct letter) {
+		ops[i] = letter_op(&(struct letter){
 		    .from = ann, .to = cid, .cmid = cmid, .acl_ver = 1, .min_seq = 1});
 	}
 	before = counter(STAT_STORE_STATEMENTS);
@@ -345,7 +348,7 @@ three_messages(struct world *w, uint64_t ann)
 	uint64_t cid = 0;
 
 	for (int i = 0; i < 3; i++)
-		cid = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).cid;
+		cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
 	return cid;
 }
 
@@ -364,7 +367,7 @@ marks_are_written_once_and_late(void **state)
 	assert_true(w->driver->type->tick(w->driver) > 0);
 	assert_true(stored_mark(w, bob, cid) == 0);
 	age_marks(w, MARKS_RIDE_MS);
-	(void)world_send(w, &(struct letter) {.from = ann, .to = cid});
+	(void)world_send(w, &(struct letter){.from = ann, .to = cid});
 	assert_true(stored_mark(w, bob, cid) == 3);
 
 	mark(w, bob, cid, 4);
@@ -423,8 +426,8 @@ rows_after_crash(struct world *w)
 	struct world copy = *w;
 
 	(void)snprintf(copy.path, sizeof(copy.path), "%s/crash.db", w->directory);
-	(void)snprintf(command, sizeof(command), "rm -f %s* && cp %s %s && cp %s-wal %s-wal", copy.path,
-	    w->path, copy.path, w->path, copy.path);
+	(void)snprintf(command, sizeof(command), "rm -f %s* && cp %s %s && cp %s-wal %s-wal",
+	    copy.path, w->path, copy.path, w->path, copy.path);
 	assert_int_equal(system(command), 0);
 	return world_ask(&copy, "SELECT count(*) FROM msg");
 }
@@ -438,15 +441,15 @@ a_full_disk_is_unavailable(void **state)
 
 	(void)world_user(w, "bob");
 	atomic_store(&test_vfs.write_wal, 1000000);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_UNAVAILABLE && sent.fault.retry_after_ms > 0);
 	assert_false(writable(w));
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_int_equal(sent.fault.err, ERR_UNAVAILABLE);
 	assert_int_equal(rows_after_crash(w), 0);
 	test_vfs_heal();
 	wait_writable(w);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 1 && !sent.dup && sent.created);
 }
 
@@ -460,7 +463,8 @@ send_until_refused(struct world *w, uint64_t from)
 
 	memset(body, 'x', 8000);
 	for (int i = 0; i < 1000; i++) {
-		sent = world_send(w, &(struct letter) {.from = from, .to_user = "bob", .body = body});
+		sent =
+		    world_send(w, &(struct letter){.from = from, .to_user = "bob", .body = body});
 		if (sent.fault.err != ERR_OK)
 			break;
 		assert_true(sent.seq == ++acked);
@@ -511,7 +515,8 @@ a_small_disk_fills_up(void **state)
 	op_destroy(&page);
 	(void)disk_resize(disk, true, mounted ? 16 << 20 : RLIM_INFINITY);
 	wait_writable(w);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).seq == acked + 1);
+	assert_true(
+	    world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).seq == acked + 1);
 	w->driver->type->close(&w->driver);
 	assert_true(!mounted || umount(disk) == 0);
 }
@@ -524,16 +529,16 @@ a_sync_that_fails_once_is_settled(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	(void)world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	unknown = counter(STAT_STORE_UNKNOWN);
 	atomic_store(&test_vfs.sync_wal, 1);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_int_equal(sent.fault.err, ERR_UNAVAILABLE);
 	assert_true(counter(STAT_STORE_UNKNOWN) == unknown + 1);
 	assert_true(writable(w));
 	/* It said that nothing was stored: then a recovery must not bring it back. */
 	assert_int_equal(rows_after_crash(w), 1);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 2 && !sent.dup);
 	assert_int_equal(rows_after_crash(w), 2);
 }
@@ -547,22 +552,22 @@ a_lasting_sync_error_is_an_unknown_outcome(void **state)
 	struct op *op;
 
 	(void)world_user(w, "bob");
-	(void)world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	inside(w)->settle_ms = 200;
 	atomic_store(&test_vfs.sync_any, 1000000);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_int_equal(sent.fault.err, ERR_UNKNOWN_OUTCOME);
 	assert_false(writable(w));
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c2"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c2"});
 	assert_int_equal(sent.fault.err, ERR_UNAVAILABLE);
 	op = world_page(w, ann, sent.cid != 0 ? sent.cid : 1, 0, 0, 10, true);
 	assert_true(op->fault.err == ERR_OK && op->page.head == 1);
 	op_destroy(&op);
 	test_vfs_heal();
 	wait_writable(w);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 2);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_true(sent.dup && sent.seq == 2);
 }
 
@@ -591,18 +596,19 @@ what_was_committed_despite_an_error_is_acked(void **state)
 	struct op *ops[3];
 
 	(void)world_user(w, "bob");
-	ops[0] = letter_op(&(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
-	ops[1] = letter_op(&(struct letter) {.from = ann, .to_user = "bob"});
-	ops[2] = letter_op(&(struct letter) {.from = ann, .to_user = "nobody"});
+	ops[0] = letter_op(&(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
+	ops[1] = letter_op(&(struct letter){.from = ann, .to_user = "bob"});
+	ops[2] = letter_op(&(struct letter){.from = ann, .to_user = "nobody"});
 	fail_after_commit(w);
 	w->driver->type->write(w->driver, ops, LEN(ops));
-	assert_true(ops[0]->fault.err == ERR_OK && ops[0]->append.seq == 1 && ops[0]->append.created);
+	assert_true(
+	    ops[0]->fault.err == ERR_OK && ops[0]->append.seq == 1 && ops[0]->append.created);
 	assert_true(ops[1]->fault.err == ERR_OK && ops[1]->append.seq == 2);
 	assert_int_equal(ops[2]->fault.err, ERR_NOT_FOUND);
 	assert_true(writable(w));
 	for (size_t i = 0; i < LEN(ops); i++)
 		op_destroy(&ops[i]);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).seq == 3);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).seq == 3);
 	assert_int_equal(rows_after_crash(w), 3);
 }
 
@@ -618,14 +624,16 @@ account_op(enum op_kind kind, uint64_t ann)
 		op->session.name = S("joe");
 		op->session.password_hash = S("hash");
 		op->session.session = session;
-		secret_hash(slice_of((const char *)&session, sizeof(session)), op->session.token_hash);
+		secret_hash(
+		    slice_of((const char *)&session, sizeof(session)), op->session.token_hash);
 		break;
 	case OP_LOGIN:
 		op->session.uid = ann;
 		op->session.password_hash = S("hash");
 		op->session.sessions_max = 10;
 		op->session.session = session;
-		secret_hash(slice_of((const char *)&session, sizeof(session)), op->session.token_hash);
+		secret_hash(
+		    slice_of((const char *)&session, sizeof(session)), op->session.token_hash);
 		break;
 	case OP_REVOKE:
 		op->revoke.session = 1;
@@ -657,7 +665,7 @@ every_kind_of_write_is_settled(void **state)
 		atomic_store(&test_vfs.sync_wal, 1);
 		world_write(w, op);
 		assert_int_equal(op->fault.err, ERR_UNAVAILABLE);
-		op->fault = (struct fault) {0};
+		op->fault = (struct fault){0};
 		fail_after_commit(w);
 		world_write(w, op);
 		assert_int_equal(op->fault.err, ERR_OK);
@@ -665,9 +673,14 @@ every_kind_of_write_is_settled(void **state)
 	}
 	joe = world_ask(w, "SELECT id FROM user WHERE name = 'joe'");
 	assert_true(joe > ann);
-	assert_true(world_ask(w, "SELECT count(*) FROM token WHERE user = %llu", (unsigned long long)joe) == 1);
-	assert_true(world_ask(w, "SELECT count(*) FROM token WHERE user = %llu", (unsigned long long)ann) == 0);
-	assert_true(world_ask(w, "SELECT count(*) FROM user WHERE password_hash = 'fresh' AND status = 'here'") == 1);
+	assert_true(world_ask(w, "SELECT count(*) FROM token WHERE user = %llu",
+			(unsigned long long)joe) == 1);
+	assert_true(world_ask(w, "SELECT count(*) FROM token WHERE user = %llu",
+			(unsigned long long)ann) == 0);
+	assert_true(
+	    world_ask(
+		w, "SELECT count(*) FROM user WHERE password_hash = 'fresh' AND status = 'here'") ==
+	    1);
 }
 
 static void
@@ -678,10 +691,10 @@ one_impossible_operation_does_not_hurt_the_others(void **state)
 	struct op *ops[3];
 
 	(void)world_user(w, "bob");
-	ops[0] = letter_op(&(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1"});
+	ops[0] = letter_op(&(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	ops[1] = account_op(OP_REGISTER, 0);
 	ops[1]->session.session = 1; /* taken: no operation of ours can ask for that */
-	ops[2] = letter_op(&(struct letter) {.from = ann, .to_user = "bob", .cmid = "c2"});
+	ops[2] = letter_op(&(struct letter){.from = ann, .to_user = "bob", .cmid = "c2"});
 	w->driver->type->write(w->driver, ops, LEN(ops));
 	assert_true(ops[0]->fault.err == ERR_OK && ops[0]->append.seq == 1 && !ops[0]->append.dup);
 	assert_int_equal(ops[1]->fault.err, ERR_INTERNAL);
@@ -751,7 +764,7 @@ big_batch(struct world *w, uint64_t ann, char *body)
 	struct op *ops[64];
 
 	for (size_t i = 0; i < LEN(ops); i++)
-		ops[i] = letter_op(&(struct letter) {.from = ann, .to_user = "bob", .body = body});
+		ops[i] = letter_op(&(struct letter){.from = ann, .to_user = "bob", .body = body});
 	w->driver->type->write(w->driver, ops, LEN(ops));
 	for (size_t i = 0; i < LEN(ops); i++) {
 		assert_int_equal(ops[i]->fault.err, ERR_OK);
@@ -763,7 +776,8 @@ static void
 the_log_is_begun_anew_under_load(void **state)
 {
 	struct world *w = *state;
-	uint64_t ann = world_user(w, "ann"), largest = 0, checkpoints = counter(STAT_STORE_CHECKPOINTS);
+	uint64_t ann = world_user(w, "ann"), largest = 0,
+		 checkpoints = counter(STAT_STORE_CHECKPOINTS);
 	char wal[120], *body = mem_zalloc(16001);
 
 	(void)world_user(w, "bob");
@@ -805,7 +819,7 @@ death_op(uint32_t sender, uint32_t number)
 
 	(void)snprintf(cmid, sizeof(cmid), "%u-%u", sender, number);
 	(void)snprintf(name, sizeof(name), "u%u", sender + 1);
-	op = letter_op(&(struct letter) {.from = 1, .to_user = name, .cmid = cmid, .body = cmid});
+	op = letter_op(&(struct letter){.from = 1, .to_user = name, .cmid = cmid, .body = cmid});
 	op->append.target.user = op_copy(op, op->append.target.user);
 	op->call = (uint64_t)sender << 32 | number;
 	return op;
@@ -816,8 +830,10 @@ static void
 death_done(void *cookie, struct op *op)
 {
 	struct death *death = cookie;
-	struct ack ack = {.cid = op->append.target.cid, .seq = op->append.seq,
-	    .sender = (uint32_t)(op->call >> 32), .number = (uint32_t)op->call};
+	struct ack ack = {.cid = op->append.target.cid,
+	    .seq = op->append.seq,
+	    .sender = (uint32_t)(op->call >> 32),
+	    .number = (uint32_t)op->call};
 
 	if (op->kind != OP_APPEND || op->fault.err != ERR_OK ||
 	    write(death->out, &ack, sizeof(ack)) != (ssize_t)sizeof(ack))
@@ -834,8 +850,9 @@ death_child(struct world *w, uint32_t first, int out)
 	sigset_t none;
 
 	(void)snprintf(url, sizeof(url), "sqlite:%s", w->path);
-	death.store = store_open(
-	    &(struct store_options) {.url = url, .done = death_done, .cookie = &death}, why, sizeof(why));
+	death.store =
+	    store_open(&(struct store_options){.url = url, .done = death_done, .cookie = &death},
+		why, sizeof(why));
 	if (death.store == NULL)
 		_exit(4);
 	for (uint32_t sender = 0; sender < DEATH_SENDERS; sender++)
@@ -851,9 +868,10 @@ check_acks(struct world *w, const struct ack *acks, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		assert_true(world_ask(w,
-		    "SELECT count(*) FROM msg WHERE cid = %llu AND seq = %llu AND cmid = '%u-%u'",
-		    (unsigned long long)acks[i].cid, (unsigned long long)acks[i].seq, acks[i].sender,
-		    acks[i].number) == 1);
+				"SELECT count(*) FROM msg WHERE cid = %llu AND seq = %llu AND cmid "
+				"= '%u-%u'",
+				(unsigned long long)acks[i].cid, (unsigned long long)acks[i].seq,
+				acks[i].sender, acks[i].number) == 1);
 }
 
 static void
@@ -883,7 +901,9 @@ one_death(struct world *w, uint32_t first, unsigned acks_wanted)
 	mem_free(acks);
 	assert_true(world_ask(w, "SELECT count(*) FROM (SELECT cid FROM msg GROUP BY cid "
 				 "HAVING max(seq) <> count(*) OR min(seq) <> 1)") == 0);
-	assert_true(world_ask(w, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
+	assert_true(
+	    world_ask(w,
+		"SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
 }
 
 static void
@@ -903,7 +923,8 @@ death_under_load_loses_nothing(void **state)
 	world_reopen(w);
 	w->driver->type->epoch(w->driver, after);
 	assert_string_equal(before, after);
-	assert_int_equal(world_send(w, &(struct letter) {.from = 1, .to_user = "u1"}).fault.err, ERR_OK);
+	assert_int_equal(
+	    world_send(w, &(struct letter){.from = 1, .to_user = "u1"}).fault.err, ERR_OK);
 }
 
 int

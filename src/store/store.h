@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log on disk behind worker threads: operations (chat/op.h) are submitted from any thread and come back
- * through done() from a worker's.  One writer commits all that queued meanwhile in one transaction (group
- * commit clocks itself: no linger timer); readers work apart on snapshots.  What was answered without error
- * is committed; what failed before COMMIT is UNAVAILABLE and not there; an error at COMMIT is settled by
- * reopening and looking the batch up, and is UNKNOWN_OUTCOME where even that fails.
+ * The log on disk behind worker threads: operations (chat/op.h) are submitted from any thread and
+ * come back through done() from a worker's.  One writer commits all that queued meanwhile in one
+ * transaction (group commit clocks itself: no linger timer); readers work apart on snapshots.  What
+ * was answered without error is committed; what failed before COMMIT is UNAVAILABLE and not there;
+ * an error at COMMIT is settled by reopening and looking the batch up, and is UNKNOWN_OUTCOME where
+ * even that fails.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -16,13 +17,13 @@ struct store_driver;
 
 enum {
 	LIMIT_STORE_WRITES = 65536, /* operations that wait for the writer; more are BUSY */
-	LIMIT_STORE_READS = 16384,  /* the same for the readers */
-	LIMIT_STORE_BATCH = 512,    /* operations in one transaction */
+	LIMIT_STORE_READS = 16384, /* the same for the readers */
+	LIMIT_STORE_BATCH = 512, /* operations in one transaction */
 };
 
 struct store_options {
-	const char *url;	 /* "sqlite:PATH", "memory:" */
-	unsigned readers;	 /* reader threads; 0: two */
+	const char *url; /* "sqlite:PATH", "memory:" */
+	unsigned readers; /* reader threads; 0: two */
 	/* On a worker's thread; the operation is the receiver's. */
 	void (*done)(void *cookie, struct op *op);
 	/* On a worker's thread: the store was reopened and lives another life. */
@@ -38,9 +39,11 @@ void store_close(struct store **store);
 void store_submit(struct store *store, struct op *op);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */
 void store_epoch(struct store *store, char ret_epoch[40]);
-/* True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any thread. */
+/* True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any
+ * thread. */
 bool store_writable(struct store *store, const char **ret_why);
-/* A number that changes whenever another process changed accounts (user passwd, user disable).  Any thread. */
+/* A number that changes whenever another process changed accounts (user passwd, user disable).  Any
+ * thread. */
 uint64_t store_admin_revision(struct store *store);
 
 #endif

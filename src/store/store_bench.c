@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a message costs in the store alone: store_bench URL [messages [conversations [batch]]] appends 200-byte
- * messages with time-ordered cmids, batch by batch, and prints one line of JSON.
+ * What a message costs in the store alone: store_bench URL [messages [conversations [batch]]]
+ * appends 200-byte messages with time-ordered cmids, batch by batch, and prints one line of JSON.
  */
 #include <sys/resource.h>
 #include <unistd.h>
@@ -26,7 +26,7 @@ cpu_seconds(void)
 
 	(void)getrusage(RUSAGE_SELF, &usage);
 	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 /* A number from 1 … conversations; xorshift (Marsaglia 2003), so that runs are alike. */
@@ -87,7 +87,7 @@ message_op(struct bench *b, uint64_t conv, uint64_t number)
 		op->append.acl_ver = 1;
 		op->append.min_seq = 1;
 	}
-	op->append.entry = entry_create(&(struct entry_parts) {
+	op->append.entry = entry_create(&(struct entry_parts){
 	    .sender = 1,
 	    .kind = S("text"),
 	    .from = S("user1"),

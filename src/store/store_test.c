@@ -23,7 +23,7 @@ tear_down(void **state)
 	return 0;
 }
 
-#define assert_slice(actual, expected)                                                                 \
+#define assert_slice(actual, expected)                                                             \
 	assert_true(slice_eq((actual), slice_str(expected)) && slice_given(actual))
 #define assert_none(actual) assert_false(slice_given(actual))
 
@@ -345,7 +345,7 @@ a_new_password_ends_the_other_sessions(void **state)
 	world_write(w, op);
 	assert_int_equal(op->fault.err, ERR_BAD_CREDENTIALS);
 	op->password.old_hash = S("hash");
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 	assert_int_equal(run_and_drop(w, op), ERR_OK);
 	assert_int_equal(resume(w, 1, 0, &uid), ERR_TOKEN_INVALID);
 	assert_int_equal(resume(w, 500, 0, &uid), ERR_OK);
@@ -390,7 +390,7 @@ profiles_are_set_and_read(void **state)
 	assert_true(op->profiles.items[1].uid == bob && !op->profiles.items[1].related);
 	op_destroy(&op);
 
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).created);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).created);
 	op = op_create(OP_PROFILES);
 	op->user = ann;
 	op->profiles.uids = uids;
@@ -416,8 +416,8 @@ check_found(struct world *w, const char *query, uint32_t limit, bool exact, cons
 	world_read(w, op);
 	assert_int_equal(op->fault.err, ERR_OK);
 	for (size_t i = 0; i < op->find.count; i++)
-		len += (size_t)snprintf(found + len, sizeof(found) - len, "%.*s ",
-		    SLICE_ARG(op->find.items[i].name));
+		len += (size_t)snprintf(
+		    found + len, sizeof(found) - len, "%.*s ", SLICE_ARG(op->find.items[i].name));
 	assert_string_equal(found, names);
 	op_destroy(&op);
 }
@@ -472,7 +472,7 @@ the_first_message_creates_the_conversation(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
-	struct op *op = letter_op(&(struct letter) {.from = bob, .to_user = "ann"});
+	struct op *op = letter_op(&(struct letter){.from = bob, .to_user = "ann"});
 	struct sent first, second;
 
 	world_write(w, op);
@@ -484,17 +484,18 @@ the_first_message_creates_the_conversation(void **state)
 	assert_none(op->append.facts.handle);
 	assert_true(op->append.target.peer == ann && op->append.min_seq == 1);
 	first = letter_result(op);
-	assert_true(first.seq == 1 && first.cid != 0 && first.ts == w->now_ms && first.acl_ver != 0);
+	assert_true(
+	    first.seq == 1 && first.cid != 0 && first.ts == w->now_ms && first.acl_ver != 0);
 	assert_true(op->append.entry->cid == first.cid && op->append.entry->seq == 1 &&
-	    op->append.entry->ts == first.ts);
+		    op->append.entry->ts == first.ts);
 	op_destroy(&op);
 
-	second = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	second = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	assert_true(second.fault.err == ERR_OK && !second.created);
 	assert_true(second.cid == first.cid && second.seq == 2);
-	second = world_send(w, &(struct letter) {.from = ann, .to = first.cid});
+	second = world_send(w, &(struct letter){.from = ann, .to = first.cid});
 	assert_true(second.fault.err == ERR_OK && second.seq == 3);
-	second = world_send(w, &(struct letter) {.from = ann, .to = first.cid, .to_user = "bob"});
+	second = world_send(w, &(struct letter){.from = ann, .to = first.cid, .to_user = "bob"});
 	assert_true(second.fault.err == ERR_OK && second.seq == 4);
 }
 
@@ -506,12 +507,12 @@ facts_come_when_wanted(void **state)
 	struct op *op;
 
 	(void)world_user(w, "bob");
-	(void)world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
-	op = letter_op(&(struct letter) {.from = ann, .to_user = "bob"});
+	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	op = letter_op(&(struct letter){.from = ann, .to_user = "bob"});
 	world_write(w, op);
 	assert_int_equal(op->append.facts.kind, 0);
 	op_destroy(&op);
-	op = letter_op(&(struct letter) {.from = ann, .to_user = "bob"});
+	op = letter_op(&(struct letter){.from = ann, .to_user = "bob"});
 	op->append.want_facts = true;
 	world_write(w, op);
 	assert_slice(op->append.facts.hi_name, "bob");
@@ -526,14 +527,14 @@ a_wrong_guess_is_not_believed(void **state)
 	struct sent to_bob, to_eve, sent;
 
 	bob = world_user(w, "bob");
-	to_bob = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
-	to_eve = world_send(w, &(struct letter) {.from = ann, .to_user = "eve"});
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .to = to_eve.cid});
+	to_bob = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	to_eve = world_send(w, &(struct letter){.from = ann, .to_user = "eve"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .to = to_eve.cid});
 	assert_true(sent.fault.err == ERR_OK && sent.cid == to_bob.cid && sent.seq == 2);
-	sent = world_send(w, &(struct letter) {.from = bob, .to_user = "eve", .to = to_eve.cid});
+	sent = world_send(w, &(struct letter){.from = bob, .to_user = "eve", .to = to_eve.cid});
 	assert_true(sent.fault.err == ERR_OK && sent.cid != to_eve.cid && sent.created);
-	sent = world_send(
-	    w, &(struct letter) {.from = bob, .to_user = "eve", .peer = eve, .to = 4711});
+	sent =
+	    world_send(w, &(struct letter){.from = bob, .to_user = "eve", .peer = eve, .to = 4711});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 2);
 }
 
@@ -542,37 +543,40 @@ who_may_not_write_is_told_why(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), eve = world_user(w, "eve");
-	struct sent sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	struct sent sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	uint64_t cid = sent.cid;
 
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "ann"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "ann"});
 	assert_true(sent.fault.err == ERR_INVALID_PARAMS && strcmp(sent.fault.param, "to") == 0);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "nobody"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "nobody"});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = 4711});
+	sent = world_send(w, &(struct letter){.from = ann, .to = 4711});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = eve, .to = cid});
+	sent = world_send(w, &(struct letter){.from = eve, .to = cid});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_handle = "ops"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_handle = "ops"});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
 
 	world_contact(w, bob, ann, CONTACT_BLOCKED);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid}).fault.err, ERR_BLOCKED);
-	assert_int_equal(world_send(w, &(struct letter) {.from = bob, .to = cid}).fault.err, ERR_BLOCKED);
+	assert_int_equal(
+	    world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_BLOCKED);
+	assert_int_equal(
+	    world_send(w, &(struct letter){.from = bob, .to = cid}).fault.err, ERR_BLOCKED);
 	world_contact(w, bob, ann, CONTACT_NONE);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid}).fault.err, ERR_OK);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_OK);
 
 	profile(w, eve, NULL, NULL, 1);
 	profile(w, bob, NULL, NULL, 1);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "eve"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "eve"});
 	assert_int_equal(sent.fault.err, ERR_FORBIDDEN);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid}).fault.err, ERR_OK);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_OK);
 	world_contact(w, eve, ann, CONTACT_BOTH);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "eve"}).created);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to_user = "eve"}).created);
 
 	world_account(w, bob, ACCOUNT_DELETED);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid}).fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	assert_int_equal(
+	    world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_NOT_FOUND);
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
 }
 
@@ -593,24 +597,42 @@ the_same_cmid_is_one_message(void **state)
 	assert_true(again.fault.err == ERR_OK && again.dup && !again.created);
 	assert_true(again.cid == cid && again.seq == first.seq && again.ts == first.ts);
 
-	assert_int_equal(world_send(w,
-	    &(struct letter) {.from = ann, .to = cid, .cmid = "c1", .body = "ho", .data = "{\"a\":1}"}).fault.err,
+	assert_int_equal(
+	    world_send(w,
+		&(struct letter){
+		    .from = ann, .to = cid, .cmid = "c1", .body = "ho", .data = "{\"a\":1}"})
+		.fault.err,
 	    ERR_CONFLICT);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid, .cmid = "c1", .body = "hi"}).fault.err,
+	assert_int_equal(
+	    world_send(w, &(struct letter){.from = ann, .to = cid, .cmid = "c1", .body = "hi"})
+		.fault.err,
 	    ERR_CONFLICT);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid, .cmid = "c1", .body = "hi",
-	    .data = "{\"a\":1}", .kind = "x-a"}).fault.err, ERR_CONFLICT);
-	assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid, .cmid = "c1", .body = "hi",
-	    .data = "{\"a\":1}", .re = 1}).fault.err, ERR_CONFLICT);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann,
+					   .to = cid,
+					   .cmid = "c1",
+					   .body = "hi",
+					   .data = "{\"a\":1}",
+					   .kind = "x-a"})
+			     .fault.err,
+	    ERR_CONFLICT);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann,
+					   .to = cid,
+					   .cmid = "c1",
+					   .body = "hi",
+					   .data = "{\"a\":1}",
+					   .re = 1})
+			     .fault.err,
+	    ERR_CONFLICT);
 
 	/* Another sender's, another conversation's and no cmid are others. */
-	again = world_send(w, &(struct letter) {.from = bob, .to = cid, .cmid = "c1", .body = "hi"});
+	again = world_send(w, &(struct letter){.from = bob, .to = cid, .cmid = "c1", .body = "hi"});
 	assert_true(again.fault.err == ERR_OK && !again.dup && again.seq == 2);
 	(void)world_user(w, "eve");
-	again = world_send(w, &(struct letter) {.from = ann, .to_user = "eve", .cmid = "c1", .body = "hi"});
+	again = world_send(
+	    w, &(struct letter){.from = ann, .to_user = "eve", .cmid = "c1", .body = "hi"});
 	assert_true(again.fault.err == ERR_OK && !again.dup && again.created);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to = cid}).seq == 3);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to = cid}).seq == 4);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to = cid}).seq == 3);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to = cid}).seq == 4);
 	assert_true(world_send(w, &letter).seq == 1);
 }
 
@@ -622,14 +644,18 @@ an_edited_message_is_no_conflict(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .cmid = "c1", .body = "a"});
-	(void)world_send(w, &(struct letter) {.from = ann, .to = sent.cid, .cmid = "c2", .body = "a"});
-	(void)world_send(w, &(struct letter) {.from = ann, .to = sent.cid});
+	sent = world_send(
+	    w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1", .body = "a"});
+	(void)world_send(
+	    w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c2", .body = "a"});
+	(void)world_send(w, &(struct letter){.from = ann, .to = sent.cid});
 	world_change(w, sent.cid, 1, 3, 0);
 	world_change(w, sent.cid, 2, 0, 3);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid, .cmid = "c1", .body = "b"});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c1", .body = "b"});
 	assert_true(sent.fault.err == ERR_OK && sent.dup && sent.seq == 1);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid, .cmid = "c2", .body = "b"});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c2", .body = "b"});
 	assert_true(sent.fault.err == ERR_OK && sent.dup && sent.seq == 2);
 }
 
@@ -655,16 +681,17 @@ what_would_be_refused_may_be_a_duplicate(void **state)
 	(void)world_user(w, "eve");
 	letter.to_user = "eve";
 	assert_int_equal(world_send(w, &letter).fault.err, ERR_RATE_LIMITED);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "eve"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "eve"});
 	assert_true(sent.created && sent.seq == 1);
 
 	/* He has lost the right since. */
 	world_contact(w, bob, ann, CONTACT_BLOCKED);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = first.cid, .cmid = "c1"});
+	sent = world_send(w, &(struct letter){.from = ann, .to = first.cid, .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.dup && sent.seq == first.seq);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = first.cid, .cmid = "c1", .body = "other"});
+	sent = world_send(
+	    w, &(struct letter){.from = ann, .to = first.cid, .cmid = "c1", .body = "other"});
 	assert_int_equal(sent.fault.err, ERR_CONFLICT);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = first.cid, .cmid = "c9"});
+	sent = world_send(w, &(struct letter){.from = ann, .to = first.cid, .cmid = "c9"});
 	assert_int_equal(sent.fault.err, ERR_BLOCKED);
 }
 
@@ -678,11 +705,13 @@ duplicates_in_one_batch_are_found(void **state)
 
 	(void)world_user(w, "bob");
 	for (size_t i = 0; i < LEN(ops); i++)
-		ops[i] = letter_op(&(struct letter) {
-		    .from = ann, .to_user = "bob", .cmid = i == 3 ? "c2" : "c1", .body = i == 2 ? "x" : "y"});
+		ops[i] = letter_op(&(struct letter){.from = ann,
+		    .to_user = "bob",
+		    .cmid = i == 3 ? "c2" : "c1",
+		    .body = i == 2 ? "x" : "y"});
 	while (err == ERR_UNAVAILABLE) {
 		for (size_t i = 0; i < LEN(ops); i++)
-			ops[i]->fault = (struct fault) {0};
+			ops[i]->fault = (struct fault){0};
 		w->driver->type->write(w->driver, ops, LEN(ops));
 		err = ops[0]->fault.err;
 	}
@@ -701,14 +730,16 @@ duplicates_in_one_batch_are_found(void **state)
 static struct conv_row
 group_row(void)
 {
-	return (struct conv_row) {.kind = CONV_GROUP, .acl_ver = 1, .min_seq = 1};
+	return (struct conv_row){.kind = CONV_GROUP, .acl_ver = 1, .min_seq = 1};
 }
 
 static struct member_row
 member_since(uint64_t join_seq)
 {
-	return (struct member_row) {
-	    .exists = true, .role = ROLE_MEMBER, .join_seq = join_seq, .read = join_seq - 1,
+	return (struct member_row){.exists = true,
+	    .role = ROLE_MEMBER,
+	    .join_seq = join_seq,
+	    .read = join_seq - 1,
 	    .delivered = join_seq - 1};
 }
 
@@ -732,14 +763,23 @@ who_may_write_to_a_group(void **state)
 	    {.exists = true, .left = true, .leave_seq = 3, .err = ERR_NOT_MEMBER},
 	    {.exists = true, .left = true, .leave_seq = 3, .open = true, .err = ERR_NOT_MEMBER},
 	    {.exists = true, .left = true, .leave_seq = 0, .banned = true, .err = ERR_NOT_FOUND},
-	    {.exists = true, .left = true, .leave_seq = 0, .banned = true, .open = true, .err = ERR_NOT_MEMBER},
+	    {.exists = true,
+		.left = true,
+		.leave_seq = 0,
+		.banned = true,
+		.open = true,
+		.err = ERR_NOT_MEMBER},
 	};
 	uint64_t ann = world_user(w, "ann");
 
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct conv_row group = group_row();
-		struct member_row member = {.exists = true, .role = rows[i].role, .join_seq = 1,
-		    .left = rows[i].left, .leave_seq = rows[i].leave_seq, .banned = rows[i].banned,
+		struct member_row member = {.exists = true,
+		    .role = rows[i].role,
+		    .join_seq = 1,
+		    .left = rows[i].left,
+		    .leave_seq = rows[i].leave_seq,
+		    .banned = rows[i].banned,
 		    .muted_until = rows[i].muted_for != 0 ? w->now_ms + rows[i].muted_for : 0};
 		uint64_t cid;
 		struct op *check = op_create(OP_CHECK);
@@ -753,7 +793,7 @@ who_may_write_to_a_group(void **state)
 		check->user = ann;
 		check->check.target.cid = cid;
 		world_read(w, check);
-		sent = world_send(w, &(struct letter) {.from = ann, .to = cid});
+		sent = world_send(w, &(struct letter){.from = ann, .to = cid});
 		if (check->fault.err != rows[i].err || sent.fault.err != rows[i].err)
 			fail_msg("row %zu: check %d send %d", i, check->fault.err, sent.fault.err);
 		assert_true(sent.fault.err != ERR_OK || check->check.acl_ver == sent.acl_ver);
@@ -772,20 +812,20 @@ rights_are_read_when_their_version_changed(void **state)
 	uint64_t cid = world_group(w, &group, "Group");
 
 	world_member(w, cid, ann, &member);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = cid});
+	sent = world_send(w, &(struct letter){.from = ann, .to = cid});
 	assert_true(sent.fault.err == ERR_OK && sent.acl_ver == 1);
 	/* A mute without a new version is not looked at: whoever takes something away makes one. */
 	member.muted_until = w->now_ms + 1000;
 	world_member(w, cid, ann, &member);
-	sent = world_send(w, &(struct letter) {.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
+	sent = world_send(w, &(struct letter){.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
 	assert_int_equal(sent.fault.err, ERR_OK);
 	group.cid = cid;
 	group.acl_ver = 2;
 	(void)world_group(w, &group, "Group");
-	sent = world_send(w, &(struct letter) {.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
+	sent = world_send(w, &(struct letter){.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
 	assert_int_equal(sent.fault.err, ERR_FORBIDDEN);
 	w->now_ms += 2000;
-	sent = world_send(w, &(struct letter) {.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
+	sent = world_send(w, &(struct letter){.from = ann, .to = cid, .acl_ver = 1, .min_seq = 1});
 	assert_true(sent.fault.err == ERR_OK && sent.acl_ver == 2);
 }
 
@@ -805,10 +845,10 @@ a_group_is_found_by_its_handle(void **state)
 	dev = world_group(w, &group, "Developers");
 	world_member(w, ops, ann, &member);
 	world_member(w, dev, ann, &member);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_handle = "ops"}).cid == ops);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_handle = "ops", .to = dev});
+	assert_true(world_send(w, &(struct letter){.from = ann, .to_handle = "ops"}).cid == ops);
+	sent = world_send(w, &(struct letter){.from = ann, .to_handle = "ops", .to = dev});
 	assert_true(sent.cid == ops && sent.seq == 2);
-	op = letter_op(&(struct letter) {.from = ann, .to_handle = "dev", .to = dev});
+	op = letter_op(&(struct letter){.from = ann, .to_handle = "dev", .to = dev});
 	op->append.want_facts = true;
 	world_write(w, op);
 	assert_true(op->append.target.cid == dev && op->append.facts.kind == CONV_GROUP);
@@ -819,9 +859,9 @@ a_group_is_found_by_its_handle(void **state)
 	group.cid = dev;
 	group.handle = short_name_of(S("programmers"));
 	(void)world_group(w, &group, "Developers");
-	sent = world_send(w, &(struct letter) {.from = ann, .to_handle = "dev", .to = dev});
+	sent = world_send(w, &(struct letter){.from = ann, .to_handle = "dev", .to = dev});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_handle = "programmers"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_handle = "programmers"});
 	assert_true(sent.cid == dev && sent.seq == 2);
 }
 
@@ -837,20 +877,21 @@ an_answer_names_what_its_author_may_see(void **state)
 	cid = world_group(w, &group, "Group");
 	world_member(w, cid, ann, &member);
 	for (int i = 0; i < 5; i++)
-		(void)world_send(w, &(struct letter) {.from = ann, .to = cid});
+		(void)world_send(w, &(struct letter){.from = ann, .to = cid});
 	member = member_since(4);
 	world_member(w, cid, bob, &member);
-	sent = world_send(w, &(struct letter) {.from = bob, .to = cid, .re = 3});
+	sent = world_send(w, &(struct letter){.from = bob, .to = cid, .re = 3});
 	assert_true(sent.fault.err == ERR_NOT_FOUND && strcmp(sent.fault.param, "re") == 0);
-	sent = world_send(w, &(struct letter) {.from = bob, .to = cid, .re = 6});
+	sent = world_send(w, &(struct letter){.from = bob, .to = cid, .re = 6});
 	assert_true(sent.fault.err == ERR_NOT_FOUND && strcmp(sent.fault.param, "re") == 0);
-	sent = world_send(w, &(struct letter) {.from = bob, .to = cid, .re = 4});
+	sent = world_send(w, &(struct letter){.from = bob, .to = cid, .re = 4});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 6 && sent.min_seq == 4);
-	sent = world_send(w, &(struct letter) {.from = bob, .to = cid, .re = 3, .acl_ver = 1, .min_seq = 4});
+	sent = world_send(
+	    w, &(struct letter){.from = bob, .to = cid, .re = 3, .acl_ver = 1, .min_seq = 4});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .re = 1});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .re = 1});
 	assert_int_equal(sent.fault.err, ERR_NOT_FOUND);
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).created);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).created);
 }
 
 static void
@@ -861,13 +902,13 @@ time_never_goes_back(void **state)
 	struct sent sent;
 
 	(void)world_user(w, "bob");
-	sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"});
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	ts = sent.ts;
 	w->now_ms -= 5000;
-	sent = world_send(w, &(struct letter) {.from = ann, .to = sent.cid});
+	sent = world_send(w, &(struct letter){.from = ann, .to = sent.cid});
 	assert_true(sent.seq == 2 && sent.ts == ts);
 	w->now_ms += 6000;
-	assert_true(world_send(w, &(struct letter) {.from = ann, .to = sent.cid}).ts == ts + 1000);
+	assert_true(world_send(w, &(struct letter){.from = ann, .to = sent.cid}).ts == ts + 1000);
 }
 
 /* --- Pages --- */
@@ -895,7 +936,8 @@ ten_messages(struct world *w, uint64_t ann)
 		char body[20];
 
 		(void)snprintf(body, sizeof(body), "message %d", i + 1);
-		cid = world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .body = body}).cid;
+		cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .body = body})
+			  .cid;
 	}
 	return cid;
 }
@@ -908,19 +950,19 @@ pages_lie_between(void **state)
 
 	(void)world_user(w, "bob");
 	cid = ten_messages(w, ann);
-	check_page(w, ann, cid, (uint64_t[]) {0, 0, 50}, true, 1, 10, false);
-	check_page(w, ann, cid, (uint64_t[]) {0, 0, 3}, true, 8, 10, true);
-	check_page(w, ann, cid, (uint64_t[]) {0, 0, 3}, false, 1, 3, true);
-	check_page(w, ann, cid, (uint64_t[]) {4, 0, 3}, false, 5, 7, true);
-	check_page(w, ann, cid, (uint64_t[]) {7, 0, 3}, false, 8, 10, false);
-	check_page(w, ann, cid, (uint64_t[]) {0, 5, 3}, true, 2, 4, true);
-	check_page(w, ann, cid, (uint64_t[]) {2, 6, 10}, true, 3, 5, false);
-	check_page(w, ann, cid, (uint64_t[]) {2, 6, 2}, false, 3, 4, true);
-	check_page(w, ann, cid, (uint64_t[]) {10, 0, 10}, false, 1, 0, false);
-	check_page(w, ann, cid, (uint64_t[]) {0, 1, 10}, true, 1, 0, false);
-	check_page(w, ann, cid, (uint64_t[]) {99, 0, 10}, false, 1, 0, false);
-	check_page(w, ann, cid, (uint64_t[]) {0, 99, 2}, true, 9, 10, true);
-	check_page(w, 0, cid, (uint64_t[]) {3, 0, 2}, false, 4, 5, true);
+	check_page(w, ann, cid, (uint64_t[]){0, 0, 50}, true, 1, 10, false);
+	check_page(w, ann, cid, (uint64_t[]){0, 0, 3}, true, 8, 10, true);
+	check_page(w, ann, cid, (uint64_t[]){0, 0, 3}, false, 1, 3, true);
+	check_page(w, ann, cid, (uint64_t[]){4, 0, 3}, false, 5, 7, true);
+	check_page(w, ann, cid, (uint64_t[]){7, 0, 3}, false, 8, 10, false);
+	check_page(w, ann, cid, (uint64_t[]){0, 5, 3}, true, 2, 4, true);
+	check_page(w, ann, cid, (uint64_t[]){2, 6, 10}, true, 3, 5, false);
+	check_page(w, ann, cid, (uint64_t[]){2, 6, 2}, false, 3, 4, true);
+	check_page(w, ann, cid, (uint64_t[]){10, 0, 10}, false, 1, 0, false);
+	check_page(w, ann, cid, (uint64_t[]){0, 1, 10}, true, 1, 0, false);
+	check_page(w, ann, cid, (uint64_t[]){99, 0, 10}, false, 1, 0, false);
+	check_page(w, ann, cid, (uint64_t[]){0, 99, 2}, true, 9, 10, true);
+	check_page(w, 0, cid, (uint64_t[]){3, 0, 2}, false, 4, 5, true);
 }
 
 static void
@@ -936,7 +978,8 @@ a_page_holds_so_many_bytes_but_always_one(void **state)
 		op = op_create(OP_PAGE);
 		op->page.target.cid = cid;
 		op->page.limit = 10;
-		op->page.max_bytes = 2 * ENTRY_OVERHEAD_BYTES + 18; /* bodies of 9, the last of 10 */
+		op->page.max_bytes =
+		    2 * ENTRY_OVERHEAD_BYTES + 18; /* bodies of 9, the last of 10 */
 		op->page.newest = newest;
 		world_read(w, op);
 		assert_true(op->page.count == (newest ? 1 : 2) && op->page.more);
@@ -958,12 +1001,16 @@ entries_come_back_as_they_went(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
-	struct sent sent = world_send(w, &(struct letter) {.from = ann, .to_user = "bob",
-	    .cmid = "c1", .body = "", .data = "{\"k\":\"\\u0000\"}", .kind = "x-note"});
+	struct sent sent = world_send(w, &(struct letter){.from = ann,
+					     .to_user = "bob",
+					     .cmid = "c1",
+					     .body = "",
+					     .data = "{\"k\":\"\\u0000\"}",
+					     .kind = "x-note"});
 	const struct entry *e;
 	struct op *op;
 
-	(void)world_send(w, &(struct letter) {.from = bob, .to = sent.cid, .re = 1, .body = "ü€😀"});
+	(void)world_send(w, &(struct letter){.from = bob, .to = sent.cid, .re = 1, .body = "ü€😀"});
 	op = op_create(OP_PAGE);
 	op->user = bob;
 	op->page.target.cid = sent.cid;
@@ -1010,7 +1057,8 @@ what_was_deleted_has_no_body(void **state)
 }
 
 static void
-check_seen(struct world *w, uint64_t user, uint64_t cid, enum err err, uint64_t min_seq, uint64_t head)
+check_seen(
+    struct world *w, uint64_t user, uint64_t cid, enum err err, uint64_t min_seq, uint64_t head)
 {
 	struct op *op = world_page(w, user, cid, 0, 0, 100, true);
 
@@ -1040,7 +1088,8 @@ who_may_read_and_how_far(void **state)
 	cid = group.cid = world_group(w, &group, "Group");
 	world_member(w, cid, ann, &member);
 	for (int i = 0; i < 9; i++)
-		assert_int_equal(world_send(w, &(struct letter) {.from = ann, .to = cid}).fault.err, ERR_OK);
+		assert_int_equal(
+		    world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_OK);
 	check_seen(w, 0, cid, ERR_OK, 1, 9);
 	check_seen(w, bob, cid, ERR_NOT_FOUND, 0, 0);
 	member = member_since(4);
@@ -1075,7 +1124,8 @@ mark(struct world *w, uint64_t user, uint64_t cid, uint64_t read, uint64_t deliv
 	op->mark.read = read;
 	op->mark.delivered = delivered;
 	world_write(w, op);
-	marked = (struct marked) {op->fault.err, op->mark.read, op->mark.delivered, op->mark.changed};
+	marked =
+	    (struct marked){op->fault.err, op->mark.read, op->mark.delivered, op->mark.changed};
 	op_destroy(&op);
 	return marked;
 }
@@ -1126,7 +1176,7 @@ who_may_mark(void **state)
 	assert_int_equal(mark(w, ann, 4711, 1, 0).err, ERR_NOT_FOUND);
 	cid = world_group(w, &group, "Group");
 	world_member(w, cid, ann, &member);
-	(void)world_send(w, &(struct letter) {.from = ann, .to = cid});
+	(void)world_send(w, &(struct letter){.from = ann, .to = cid});
 	check_marked(mark(w, ann, cid, 1, 0), 1, 1, true);
 	assert_int_equal(mark(w, bob, cid, 1, 0).err, ERR_NOT_FOUND);
 	member.left = true;
@@ -1163,7 +1213,7 @@ sync_lists_the_newest_first(void **state)
 
 	with_bob = ten_messages(w, ann);
 	w->now_ms += 1000;
-	with_eve = world_send(w, &(struct letter) {.from = eve, .to_user = "ann", .body = "hi"}).cid;
+	with_eve = world_send(w, &(struct letter){.from = eve, .to_user = "ann", .body = "hi"}).cid;
 	profile(w, bob, "Bob B.", NULL, -1);
 	check_marked(mark(w, ann, with_bob, 7, 8), 7, 8, true);
 	check_marked(mark(w, bob, with_bob, 3, 4), 3, 4, true);
@@ -1206,7 +1256,9 @@ sync_previews_the_last_entry(void **state)
 	memset(body, 'a', sizeof(body));
 	memcpy(body + 255, "ü", 2);
 	body[sizeof(body) - 1] = '\0';
-	(void)world_send(w, &(struct letter) {.from = ann, .to_user = "bob", .body = body, .data = "{}", .cmid = "c1"});
+	(void)world_send(
+	    w, &(struct letter){
+		   .from = ann, .to_user = "bob", .body = body, .data = "{}", .cmid = "c1"});
 	op = sync_of(w, ann, NULL, 0, true);
 	assert_int_equal(op->sync.count, 1);
 	assert_non_null(last = op->sync.items[0].last);
@@ -1230,12 +1282,12 @@ sync_lists_who_left_what_he_names(void **state)
 
 	group.handle = short_name_of(S("ops"));
 	cid = world_group(w, &group, "Operators");
-	group.handle = (struct short_name) {0};
+	group.handle = (struct short_name){0};
 	other = world_group(w, &group, "Other");
 	world_member(w, cid, ann, &member);
 	world_member(w, other, ann, &member);
 	for (int i = 0; i < 5; i++)
-		(void)world_send(w, &(struct letter) {.from = ann, .to = cid});
+		(void)world_send(w, &(struct letter){.from = ann, .to = cid});
 	member.left = true;
 	member.leave_seq = 0;
 	member.banned = true;
@@ -1245,7 +1297,8 @@ sync_lists_who_left_what_he_names(void **state)
 	world_member(w, cid, bob, &member);
 	op = sync_of(w, bob, NULL, 0, true);
 	assert_int_equal(op->sync.count, 1);
-	assert_true(op->sync.items[0].facts.kind == CONV_GROUP && op->sync.items[0].muted_until == 4711);
+	assert_true(
+	    op->sync.items[0].facts.kind == CONV_GROUP && op->sync.items[0].muted_until == 4711);
 	assert_slice(op->sync.items[0].facts.handle, "ops");
 	assert_slice(op->sync.items[0].title, "Operators");
 	assert_true(op->sync.items[0].min_seq == 2 && op->sync.items[0].head == 5);
@@ -1291,11 +1344,13 @@ check_says_what_a_message_would_meet(void **state)
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), cid;
 	struct op *op = check_to(w, ann, "bob");
 
-	assert_true(op->fault.err == ERR_OK && op->check.target.cid == 0 && op->check.target.peer == bob);
+	assert_true(
+	    op->fault.err == ERR_OK && op->check.target.cid == 0 && op->check.target.peer == bob);
 	op_destroy(&op);
-	cid = world_send(w, &(struct letter) {.from = ann, .to_user = "bob"}).cid;
+	cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
 	op = check_to(w, ann, "bob");
-	assert_true(op->fault.err == ERR_OK && op->check.target.cid == cid && op->check.acl_ver == 1);
+	assert_true(
+	    op->fault.err == ERR_OK && op->check.target.cid == cid && op->check.acl_ver == 1);
 	op_destroy(&op);
 	op = check_to(w, ann, "ann");
 	assert_true(op->fault.err == ERR_INVALID_PARAMS && strcmp(op->fault.param, "to") == 0);

@@ -30,13 +30,13 @@ open_driver(struct world *w)
 	if (w->driver == NULL)
 		fail_msg("%s", why);
 	if (w->kind == WORLD_FLAKY)
-		w->driver = flaky_wrap(w->inner, &(struct flaky_options) {.fail_every = 3});
+		w->driver = flaky_wrap(w->inner, &(struct flaky_options){.fail_every = 3});
 }
 
 void
 world_init(struct world *w, enum world_kind kind)
 {
-	*w = (struct world) {.kind = kind, .now_ms = 1000000};
+	*w = (struct world){.kind = kind, .now_ms = 1000000};
 	(void)snprintf(w->directory, sizeof(w->directory), "/tmp/confab-store-XXXXXX");
 	assert_non_null(mkdtemp(w->directory));
 	(void)snprintf(w->path, sizeof(w->path), "%s/store.db", w->directory);
@@ -96,7 +96,8 @@ world_user(struct world *w, const char *name)
 	op->session.name = slice_str(name);
 	op->session.password_hash = S("hash");
 	op->session.session = ++w->session;
-	secret_hash(slice_of((const char *)&w->session, sizeof(w->session)), op->session.token_hash);
+	secret_hash(
+	    slice_of((const char *)&w->session, sizeof(w->session)), op->session.token_hash);
 	world_write(w, op);
 	assert_int_equal(op->fault.err, ERR_OK);
 	uid = op->session.uid;
@@ -117,7 +118,7 @@ letter_op(const struct letter *letter)
 
 	op->user = letter->from;
 	op->fault.err = letter->refused;
-	op->append.target = (struct op_target) {
+	op->append.target = (struct op_target){
 	    .cid = letter->to,
 	    .user = slice_str(letter->to_user),
 	    .handle = slice_str(letter->to_handle),
@@ -125,7 +126,7 @@ letter_op(const struct letter *letter)
 	};
 	op->append.acl_ver = letter->acl_ver;
 	op->append.min_seq = letter->min_seq;
-	op->append.entry = entry_create(&(struct entry_parts) {
+	op->append.entry = entry_create(&(struct entry_parts){
 	    .sender = letter->from,
 	    .re = letter->re,
 	    .kind = text_or(letter->kind, "text"),
@@ -140,7 +141,7 @@ letter_op(const struct letter *letter)
 struct sent
 letter_result(const struct op *op)
 {
-	return (struct sent) {
+	return (struct sent){
 	    .fault = op->fault,
 	    .cid = op->append.target.cid,
 	    .seq = op->append.seq,
@@ -259,7 +260,8 @@ world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_r
 		(void)snprintf(leave, sizeof(leave), "%llu", (unsigned long long)row->leave_seq);
 	world_sql(w,
 	    "INSERT OR REPLACE INTO member (user, cid, role, join_seq, leave_seq, read_seq, "
-	    "delivered_seq, muted_until, banned) VALUES (%llu, %llu, %d, %llu, %s, %llu, %llu, %llu, %d)",
+	    "delivered_seq, muted_until, banned) VALUES (%llu, %llu, %d, %llu, %s, %llu, %llu, "
+	    "%llu, %d)",
 	    (unsigned long long)user, (unsigned long long)cid, (int)row->role,
 	    (unsigned long long)row->join_seq, leave, (unsigned long long)row->read,
 	    (unsigned long long)row->delivered, (unsigned long long)row->muted_until, row->banned);
@@ -271,7 +273,8 @@ world_contact(struct world *w, uint64_t user, uint64_t peer, enum contact_state 
 	if (w->kind == WORLD_MEMORY)
 		memory_put_contact(w->driver, user, peer, state);
 	else
-		world_sql(w, "INSERT OR REPLACE INTO contact (user, peer, state) VALUES (%llu, %llu, %d)",
+		world_sql(w,
+		    "INSERT OR REPLACE INTO contact (user, peer, state) VALUES (%llu, %llu, %d)",
 		    (unsigned long long)user, (unsigned long long)peer, (int)state);
 }
 
@@ -291,7 +294,8 @@ world_change(struct world *w, uint64_t cid, uint64_t seq, uint64_t edited, uint6
 	if (w->kind == WORLD_MEMORY)
 		memory_put_change(w->driver, cid, seq, edited, deleted);
 	else
-		world_sql(w, "UPDATE msg SET edited = %llu, deleted = %llu WHERE cid = %llu AND seq = %llu",
+		world_sql(w,
+		    "UPDATE msg SET edited = %llu, deleted = %llu WHERE cid = %llu AND seq = %llu",
 		    (unsigned long long)edited, (unsigned long long)deleted,
 		    (unsigned long long)cid, (unsigned long long)seq);
 }

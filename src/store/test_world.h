@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For the tests of the store: a driver of any kind in a directory of its own, and operations in one line. */
+/* For the tests of the store: a driver of any kind in a directory of its own, and operations in one
+ * line. */
 #ifndef STORE_TEST_WORLD_H
 #define STORE_TEST_WORLD_H
 
@@ -30,7 +31,7 @@ struct sent {
 
 /* What a test sends; what is left out is none. */
 struct letter {
-	uint64_t from, to, re;	/* to: a cid */
+	uint64_t from, to, re; /* to: a cid */
 	const char *to_user, *to_handle, *body, *data, *cmid, *kind;
 	uint64_t acl_ver, min_seq, peer;
 	enum err refused;

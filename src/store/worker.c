@@ -2,12 +2,14 @@
 /*
  * The threads of the store and the queues before them:
  *
- *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write -> done()
- *                -> queue of reads  -> a reader: one at a time                -> driver read  -> done()
+ *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write ->
+ * done()
+ *                -> queue of reads  -> a reader: one at a time                -> driver read  ->
+ * done()
  *                -> refused (a queue was full, fault BUSY)  -> a reader       -> done()
  *
- * While the writer commits, the next batch collects: the busier, the larger.  Locks: one per queue, held for
- * a few instructions, never two at once.
+ * While the writer commits, the next batch collects: the busier, the larger.  Locks: one per queue,
+ * held for a few instructions, never two at once.
  */
 #include "store/store.h"
 
@@ -35,7 +37,7 @@ struct queue {
 	pthread_cond_t wake;
 	struct op_list ops;
 	struct op_list refused; /* of the readers' queue only */
-	unsigned waiting;	/* threads that sleep */
+	unsigned waiting; /* threads that sleep */
 	bool stopping;
 };
 
@@ -142,11 +144,12 @@ deadline_after(uint32_t ms)
 {
 	uint64_t ns = clock_mono_ns() + (uint64_t)ms * 1000000u;
 
-	return (struct timespec) {
+	return (struct timespec){
 	    .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 }
 
-/* The next batch: what waits, at most LIMIT_STORE_BATCH.  0 after wait_ms or, with *ret_stop, at the end. */
+/* The next batch: what waits, at most LIMIT_STORE_BATCH.  0 after wait_ms or, with *ret_stop, at
+ * the end. */
 static size_t
 batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_stop)
 {
@@ -239,13 +242,14 @@ reader_main(void *cookie)
 	return NULL;
 }
 
-/* A full queue refuses; a reader says so, because done() is never called inside the submitter's call. */
+/* A full queue refuses; a reader says so, because done() is never called inside the submitter's
+ * call. */
 static void
 submit_refused(struct store *store, struct op *op)
 {
 	struct queue *queue = &store->reads;
 
-	op->fault = (struct fault) {.err = ERR_BUSY, .retry_after_ms = BUSY_RETRY_MS};
+	op->fault = (struct fault){.err = ERR_BUSY, .retry_after_ms = BUSY_RETRY_MS};
 	stat_add(STAT_STORE_BUSY, 1);
 	(void)pthread_mutex_lock(&queue->lock);
 	list_add(&queue->refused, op);
@@ -302,7 +306,7 @@ store_start(const struct store_options *options, struct driver *driver)
 	queue_init(&store->reads);
 	thread_start(&store->writer, writer_main, store);
 	for (unsigned i = 0; i < store->reader_count; i++) {
-		store->readers[i] = (struct reader) {.store = store, .index = i};
+		store->readers[i] = (struct reader){.store = store, .index = i};
 		thread_start(&store->readers[i].thread, reader_main, &store->readers[i]);
 	}
 	return store;

@@ -35,7 +35,7 @@ gated_write(struct driver *driver, struct op **ops, size_t count)
 	if (count > g->largest)
 		g->largest = count;
 	for (size_t i = 0; i < count; i++)
-		ops[i]->fault = (struct fault) {0};
+		ops[i]->fault = (struct fault){0};
 }
 
 static void
@@ -47,7 +47,7 @@ gated_read(struct driver *driver, unsigned reader, struct op *op)
 	while (sem_wait(&g->may_read) != 0)
 		;
 	(void)sem_post(&g->may_read);
-	op->fault = (struct fault) {0};
+	op->fault = (struct fault){0};
 }
 
 static uint32_t
@@ -68,7 +68,7 @@ static const struct store_driver gated_driver = {
 static void
 gated_init(struct gated *g)
 {
-	*g = (struct gated) {.base = {.type = &gated_driver}};
+	*g = (struct gated){.base = {.type = &gated_driver}};
 	assert_int_equal(sem_init(&g->may_write, 0, 0), 0);
 	assert_int_equal(sem_init(&g->may_read, 0, 0), 0);
 }
@@ -104,7 +104,7 @@ tally_done(void *cookie, struct op *op)
 static void
 tally_init(struct tally *t)
 {
-	*t = (struct tally) {.submitter = pthread_self()};
+	*t = (struct tally){.submitter = pthread_self()};
 	assert_int_equal(sem_init(&t->done, 0, 0), 0);
 }
 
@@ -129,8 +129,9 @@ a_full_queue_is_busy(void **state)
 	(void)state;
 	gated_init(&gated);
 	tally_init(&tally);
-	store = store_start(
-	    &(struct store_options) {.readers = 1, .done = tally_done, .cookie = &tally}, &gated.base);
+	store =
+	    store_start(&(struct store_options){.readers = 1, .done = tally_done, .cookie = &tally},
+		&gated.base);
 	for (size_t i = 0; i < writes; i++)
 		store_submit(store, op_create(OP_TOUCH));
 	/* The writer may have taken a batch of any size before it stood still. */
@@ -162,7 +163,8 @@ what_waits_goes_in_one_batch_in_order(void **state)
 	(void)state;
 	gated_init(&gated);
 	tally_init(&tally);
-	store = store_start(&(struct store_options) {.done = tally_done, .cookie = &tally}, &gated.base);
+	store =
+	    store_start(&(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
 	for (uint64_t call = 1; call <= 400; call++) {
 		struct op *op = op_create(OP_TOUCH);
 
@@ -188,7 +190,8 @@ closing_finishes_what_was_submitted(void **state)
 	tally_init(&tally);
 	(void)sem_post(&gated.may_write);
 	(void)sem_post(&gated.may_read);
-	store = store_start(&(struct store_options) {.done = tally_done, .cookie = &tally}, &gated.base);
+	store =
+	    store_start(&(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
 	for (int i = 0; i < 1000; i++) {
 		store_submit(store, op_create(OP_TOUCH));
 		store_submit(store, op_create(OP_AUTH));
@@ -241,7 +244,7 @@ sender_submit(struct sender *sender, size_t number)
 
 	(void)snprintf(cmid, sizeof(cmid), "%zu", number);
 	(void)snprintf(peer, sizeof(peer), "peer%llu", (unsigned long long)sender->uid);
-	op = letter_op(&(struct letter) {.from = sender->uid, .to_user = peer, .cmid = cmid});
+	op = letter_op(&(struct letter){.from = sender->uid, .to_user = peer, .cmid = cmid});
 	op->append.target.user = op_copy(op, op->append.target.user);
 	op->call = (uint64_t)(sender - sender->crowd->senders);
 	store_submit(sender->crowd->store, op);
@@ -315,20 +318,22 @@ run_crowd(enum world_kind kind, double *ret_mean)
 	crowd_start(crowd, &w);
 	stats_sum(&before);
 	crowd->store =
-	    store_start(&(struct store_options) {.done = crowd_done, .cookie = crowd}, w.driver);
+	    store_start(&(struct store_options){.done = crowd_done, .cookie = crowd}, w.driver);
 	for (size_t i = 0; i < SENDERS; i++)
 		assert_int_equal(pthread_create(&crowd->senders[i].thread, NULL, sender_main,
-				     &crowd->senders[i]), 0);
+				     &crowd->senders[i]),
+		    0);
 	for (size_t i = 0; i < SENDERS; i++)
 		assert_int_equal(pthread_join(crowd->senders[i].thread, NULL), 0);
 	store_close(&crowd->store);
 	stats_sum(&after);
 	for (size_t i = 0; i < SENDERS; i++)
 		assert_true(crowd->senders[i].last_seq == EACH && crowd->senders[i].failed == 0);
-	assert_true(after.counters[STAT_STORE_APPENDS] - before.counters[STAT_STORE_APPENDS] == SENDERS * EACH);
+	assert_true(after.counters[STAT_STORE_APPENDS] - before.counters[STAT_STORE_APPENDS] ==
+		    SENDERS * EACH);
 	assert_true(after.gauges[GAUGE_STORE_QUEUE] == 0 && after.gauges[GAUGE_READ_QUEUE] == 0);
-	*ret_mean = (double)(SENDERS * EACH) /
-	    (double)(after.counters[STAT_STORE_BATCHES] - before.counters[STAT_STORE_BATCHES]);
+	*ret_mean = (double)(SENDERS * EACH) / (double)(after.counters[STAT_STORE_BATCHES] -
+							before.counters[STAT_STORE_BATCHES]);
 	w.driver = NULL; /* it was the store's */
 	world_fini(&w);
 	mem_free(crowd);
