@@ -61,21 +61,28 @@ is_online(const struct op *op, uint64_t session)
 	return false;
 }
 
-/* How many sessions he has, and which of those without a connection is unused the longest (0:
- * none). */
+/*
+ * How many sessions he has, and which of those without a connection is unused the longest (0:
+ * none). What was seen lately may not be written yet.
+ */
 static int
-sessions_count(struct sqlite *s, const struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
+sessions_count(struct sqlite *s, struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
 {
 	struct sql_conn *c = &s->writer;
+	uint64_t oldest_seen = UINT64_MAX;
 	int rc = stmt_start(c, STMT_TOKENS, "ii", op->session.uid, (uint64_t)LIMIT_SESSIONS);
 
 	*ret_count = *ret_oldest = 0;
 	for (; rc == SQLITE_ROW; rc = stmt_next(c, STMT_TOKENS)) {
-		uint64_t session = column_u64(c, STMT_TOKENS, 0);
+		struct op_session session = {.session = column_u64(c, STMT_TOKENS, 0),
+		    .seen = column_u64(c, STMT_TOKENS, 4)};
 
 		(*ret_count)++;
-		if (*ret_oldest == 0 && !is_online(op, session))
-			*ret_oldest = session;
+		touches_overlay(s, op, op->session.uid, &session);
+		if (session.seen >= oldest_seen || is_online(op, session.session))
+			continue;
+		*ret_oldest = session.session;
+		oldest_seen = session.seen;
 	}
 	stmt_end(c, STMT_TOKENS);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;

@@ -44,7 +44,7 @@ row_drop(struct marks *marks, struct mark_row *row)
 static void
 touch_drop(struct marks *marks, struct touch_row *touch)
 {
-	(void)map_remove(&marks->touches, touch->session);
+	(void)smap_remove(&marks->touches, row_key(touch->key));
 	list_remove(&touch->link);
 	mem_free(touch->ip);
 	mem_free(touch);
@@ -60,7 +60,7 @@ marks_fini(struct marks *marks)
 	while (!list_empty(&marks->touched))
 		touch_drop(marks, container_of(marks->touched.next, struct touch_row, link));
 	smap_fini(&marks->rows);
-	map_fini(&marks->touches);
+	smap_fini(&marks->touches);
 	(void)pthread_mutex_destroy(&marks->lock);
 }
 
@@ -158,15 +158,15 @@ void
 sqlite_touch(struct sqlite *s, const struct op *op)
 {
 	struct marks *marks = &s->marks;
+	uint64_t key[2] = {op->touch.session, op->touch.user};
 	struct touch_row *touch;
 
 	(void)pthread_mutex_lock(&marks->lock);
-	if ((touch = map_get(&marks->touches, op->touch.session)) == NULL) {
+	if ((touch = smap_get(&marks->touches, row_key(key))) == NULL) {
 		touch = mem_zalloc(sizeof(*touch));
-		touch->session = op->touch.session;
-		touch->user = op->touch.user;
+		memcpy(touch->key, key, sizeof(key));
 		touch->dirty_ms = clock_mono_ms();
-		map_put(&marks->touches, touch->session, touch);
+		smap_put(&marks->touches, row_key(touch->key), touch);
 		list_push_back(&marks->touched, &touch->link);
 	}
 	if (op->touch.seen > touch->seen)
@@ -219,10 +219,10 @@ touches_write(struct sqlite *s, bool all)
 
 		if (!old_enough(touch->dirty_ms, all))
 			break;
-		rc = stmt_run(&s->writer, STMT_TOKEN_SEEN, "iis", touch->session, touch->seen,
+		rc = stmt_run(&s->writer, STMT_TOKEN_SEEN, "iis", touch->key[0], touch->seen,
 		    slice_str(touch->ip));
 		if (rc == SQLITE_OK)
-			rc = stmt_run(&s->writer, STMT_USER_SEEN, "ii", touch->user, touch->seen);
+			rc = stmt_run(&s->writer, STMT_USER_SEEN, "ii", touch->key[1], touch->seen);
 		marks->writing_touches++;
 	}
 	return rc;
@@ -299,12 +299,13 @@ marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uin
 }
 
 void
-touches_overlay(struct sqlite *s, struct op *op, struct op_session *session)
+touches_overlay(struct sqlite *s, struct op *op, uint64_t user, struct op_session *session)
 {
+	uint64_t key[2] = {session->session, user};
 	const struct touch_row *touch;
 
 	(void)pthread_mutex_lock(&s->marks.lock);
-	touch = map_get(&s->marks.touches, session->session);
+	touch = smap_get(&s->marks.touches, row_key(key));
 	if (touch != NULL && touch->seen > session->seen)
 		session->seen = touch->seen;
 	if (touch != NULL && touch->ip != NULL)

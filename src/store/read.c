@@ -84,7 +84,7 @@ read_sessions(struct sqlite *s, struct sql_conn *conn, struct op *op)
 		    .created = column_u64(conn, STMT_TOKENS, 3),
 		    .seen = column_u64(conn, STMT_TOKENS, 4),
 		};
-		touches_overlay(s, op, &op->sessions.items[count]);
+		touches_overlay(s, op, op->user, &op->sessions.items[count]);
 		op->sessions.count = ++count;
 	}
 	stmt_end(conn, STMT_TOKENS);

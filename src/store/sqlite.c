@@ -86,15 +86,6 @@ attempt_failed(struct sqlite *s, int code)
 	return attempts[sql_error_class(code, PHASE_BEFORE_COMMIT)];
 }
 
-static bool
-any_login(struct op *const *ops, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (ops[i]->kind == OP_LOGIN)
-			return true;
-	return false;
-}
-
 /* marks: those of any age, not only those that are due to ride. */
 static int
 run_all(struct sqlite *s, struct op **ops, size_t count, bool marks)
@@ -103,9 +94,8 @@ run_all(struct sqlite *s, struct op **ops, size_t count, bool marks)
 
 	if (rc == SQLITE_OK)
 		rc = writer_look(s);
-	/* A login may end the session that is unused the longest: it must see who was seen. */
 	if (rc == SQLITE_OK)
-		rc = marks_write(s, marks || any_login(ops, count));
+		rc = marks_write(s, marks);
 	for (size_t i = 0; rc == SQLITE_OK && i < count; i++)
 		rc = ops[i]->kind == OP_APPEND ? sqlite_append(s, ops[i])
 					       : sqlite_account(s, ops[i]);

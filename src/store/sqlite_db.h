@@ -58,7 +58,8 @@ struct mark_row {
 
 struct touch_row {
 	struct list link;
-	uint64_t session, user, seen, dirty_ms;
+	uint64_t key[2]; /* session (0: only the user was seen), user */
+	uint64_t seen, dirty_ms;
 	char *ip; /* owned; NULL: stays */
 };
 
@@ -67,7 +68,7 @@ struct marks {
 	struct smap rows; /* mark_row by key */
 	struct list pending, recent; /* oldest first */
 	size_t pending_count, recent_count;
-	struct map touches; /* touch_row by session */
+	struct smap touches; /* touch_row by key */
 	struct list touched; /* oldest first */
 	size_t writing_rows,
 	    writing_touches; /* the first ones, which the transaction under way holds */
@@ -167,7 +168,8 @@ void marks_forget_recent(struct sqlite *s);
 /* Any thread: raises what was read by what is not written yet. */
 void marks_overlay(
     struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered);
-void touches_overlay(struct sqlite *s, struct op *op, struct op_session *session);
+/* The same for a session's last use, and its address. */
+void touches_overlay(struct sqlite *s, struct op *op, uint64_t user, struct op_session *session);
 
 /* checkpoint.c */
 /*

@@ -409,10 +409,15 @@ touches_are_written_late(void **state)
 		world_write(w, op);
 		op_destroy(&op);
 	}
+	op = op_create(OP_TOUCH); /* without a session: the user alone */
+	op->touch.user = ann;
+	op->touch.seen = w->now_ms + 4;
+	world_write(w, op);
+	op_destroy(&op);
 	age_marks(w, MARKS_ALONE_MS);
 	(void)w->driver->type->tick(w->driver);
 	assert_true(world_ask(w, "SELECT seen FROM token WHERE ip = '10.0.0.2'") == w->now_ms + 3);
-	assert_true(world_ask(w, "SELECT seen FROM user") == w->now_ms + 3);
+	assert_true(world_ask(w, "SELECT seen FROM user") == w->now_ms + 4);
 	assert_true(inside(w)->marks.touches.count == 0);
 }
 
