@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from lib.client import Client
 from lib.fixtures import PASSWORD, new_name
 from lib.server import wait_for
 
@@ -206,6 +205,18 @@ def test_resume_with_a_wrong_token(dial, token):
     client.call("ping")
 
 
+def test_resume_costs_no_hashing(confabd, dial):
+    server = confabd()
+    first = dial(server)
+    mine = first.call("register", user=new_name(), password=PASSWORD)
+    before = server.metrics()
+    for _ in range(20):
+        dial(server).call("resume", token=mine["token"])
+    after = server.metrics()
+    assert after.total("confab_hash_seconds_count") == before.total("confab_hash_seconds_count") >= 1
+    assert after.total("confab_logins_total", method="token") - before.total("confab_logins_total", method="token") == 20
+
+
 def test_resume_with_wrong_params(dial):
     client = dial()
     assert client.fails("invalid_params", "resume")["param"] == "token"
@@ -237,6 +248,8 @@ def test_a_token_expires_30_days_after_its_last_use(confabd, dial):
     server.start()
     dial(server).fails("token_invalid", "resume", token=old["token"])
     assert dial(server).call("resume", token=young["token"])["session"] == young["session"]
+    wait_for(lambda: server.sql("SELECT max(seen) FROM token")[0][0] > (time.time() - 3600) * 1000, 10,
+             "its use to be written down")
     client = dial(server)
     login(client, names[0])
 
@@ -451,14 +464,16 @@ def test_several_connections_of_one_session(user, again):
         assert client.message()["body"] == "to those left"
 
 
-def test_a_login_is_undisturbed_by_a_storm_of_others(server, user):
-    """More logins at once than the hashing pool has threads: each is answered, busy at worst."""
-    alice = user("alice")
-    clients = [Client(server.port, "tcp") for _ in range(60)]
-    ids = [c.post("login", user=alice.name, password="wrong " + PASSWORD) for c in clients]
-    for client, number in zip(clients, ids):
-        error = client.frame(number)["error"]["data"]
-        assert error["name"] in ("bad_credentials", "busy")
-        assert error["name"] != "busy" or error["retry_after_ms"] > 0
-        client.close()
-    alice.call("ping")
+def test_a_storm_of_logins_is_shed(confabd, connect):
+    """More logins at once than may wait for hashing: busy, with a time; resumes and sends go on beside them."""
+    server = confabd(config={"hash_threads": 1, "hash_queue": 2, "password_mem_kib": 8192})
+    alice = connect(server)
+    alice.login_as(alice.call("register", user="alice", password=PASSWORD))
+    clients = [connect(server, ("tcp", "ws")[i % 2]) for i in range(30)]
+    ids = [c.post("login", user="alice", password="wrong " + PASSWORD) for c in clients]
+    connect(server).call("resume", token=alice.token, timeout=5)
+    errors = [c.frame(i)["error"]["data"] for c, i in zip(clients, ids)]
+    names = {e["name"] for e in errors}
+    assert names == {"bad_credentials", "busy"}
+    assert all(e["retry"] is True and e["retry_after_ms"] > 0 for e in errors if e["name"] == "busy")
+    assert connect(server).call("login", user="alice", password=PASSWORD)["user"] == "alice"

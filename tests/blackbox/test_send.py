@@ -326,6 +326,18 @@ def test_accept_contacts_keeps_strangers_from_beginning(pair, user):
     user("dora").send("@" + bob.name, "open again")
 
 
+def test_conversations_of_a_user_are_limited(confabd, user):
+    server = confabd(config={"limit_conversations": 3})
+    alice = user("alice", server=server)
+    others = [user(f"peer{i}", server=server) for i in range(5)]
+    for other in others[:3]:
+        alice.send("@" + other.name, "x")
+    assert alice.fails("limit", "send", to="@" + others[3].name, body="x")["max"] == 3
+    alice.send("@" + others[0].name, "those that exist go on")
+    others[3].send("@" + others[4].name, "x")
+    assert len(alice.call("who", scope="all")["users"]) == 6
+
+
 UGLY = ["é è ü ß", "e\u0301", "שלום עולם", "مرحبا", "日本語テキスト", "🎈👩‍👩‍👧‍👦🏳️‍🌈", "\U0010ffff\U00010000", "\ufffe\uffff\ufdd0",
         '"quoted" \\back\\ /slash/', "\b\f\n\r\t", "\u0001\u001f\u007f\u0080\u009f", "\u2028\u2029", "\ufeff bom", "a" * 5000,
         "\u202ertl\u202c", "null", "{}", '{"jsonrpc":"2.0"}', "<script>&amp;</script>", "%s%n%d", "\\u0041", "\\", '"']

@@ -1,5 +1,7 @@
 """Faults of the store: before COMMIT, at COMMIT, and a disk that does not answer.  Never a false ack."""
 
+import contextlib
+import sqlite3
 import subprocess
 import time
 
@@ -9,6 +11,7 @@ from inject import fill, injected, injections, small_disk
 from lib.client import Client, RpcError, on_loop
 from lib.fixtures import PASSWORD
 from lib.load import Load, Sender
+from lib.raw import Plain
 from lib.server import wait_for
 
 TRANSPORTS = ("tcp", "ws")
@@ -305,7 +308,115 @@ def test_register_with_an_unknown_outcome(confabd):
         one.close()
 
 
-# --- A disk that does not answer ---
+# --- A slow disk, and one that does not answer ---
+
+@pytest.mark.slow
+def test_statements_per_message_on_a_slow_disk(confabd):
+    """20 ms a sync: what queues meanwhile is one batch of 16 and more, with at most 2 statements a message."""
+    server = confabd()
+    town = Town(server)
+    senders = [Sender(server.port, TRANSPORTS[i % 2], town.tokens["alice"], "@bob", window=16, prefix=f"l{i:02}") for i in range(16)]
+    with injected(server, "fdatasync,fsync", "delay_enter=20000", path=str(server.db) + "-wal"):
+        load = Load(senders).start()
+        load.wait_answered(1000)
+        before = server.metrics()
+        load.wait_answered(load.answered + 4000)
+        after = server.metrics()
+        load.stop()
+
+    def grew(name):
+        return after.total(name) - before.total(name)
+
+    rows = grew("confab_store_batch_operations_total") / grew("confab_store_batches_total")
+    statements = grew("confab_store_statements_total") / grew("confab_store_appends_total")
+    print(f"{rows:.1f} rows a batch, {statements:.2f} statements a message")
+    assert rows >= 16 and statements <= 2
+    settle_load(server, town, senders)
+
+
+@pytest.mark.slow
+def test_the_log_file_is_begun_anew_under_load(confabd):
+    """40 MB of messages without a pause: checkpoints keep the write-ahead log small."""
+    server = confabd()
+    town = Town(server)
+    wal = server.db.with_name(server.db.name + "-wal")
+    senders = [Sender(server.port, TRANSPORTS[i % 2], town.tokens["alice"], "@bob", window=32, prefix=f"l{i}", limit=4000,
+                      body="x" * 1500) for i in range(6)]
+    load = Load(senders).start()
+    largest = 0
+    while not load.task.done():
+        largest = max(largest, wal.stat().st_size)
+        time.sleep(0.02)
+    load.wait()
+    assert load.answered == 24_000
+    print(f"{largest / 1e6:.1f} MB of log at most, {server.db.stat().st_size / 1e6:.1f} MB of database")
+    assert largest < 64_000_000
+    assert server.metrics().total("confab_store_checkpoints_total") >= 1
+    settle_load(server, town, senders)
+
+
+def test_another_program_holds_the_lock(confabd):
+    """A person with sqlite3 in a transaction: nothing is lost, nothing waits longer than 10 s."""
+    server = confabd()
+    town = Town(server)
+    with contextlib.closing(sqlite3.connect(server.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        name = town.try_send("c-locked")
+        assert time.monotonic() - start < 10
+        assert name in ("unavailable", "busy"), name
+        assert town.client.call("history", cid=town.cid)["head"] == 1
+        other.execute("ROLLBACK")
+    town.settle()
+    town.judge()
+    town.client.close()
+
+
+def test_another_epoch_under_the_running_server(confabd):
+    """A connection lives in one epoch: when the store begins another life, all of them go."""
+    server = confabd()
+    town = Town(server)
+    listeners = [town.enter("bob", t, sync=True) for t in TRANSPORTS]
+    epoch = town.client.epoch
+    with contextlib.closing(sqlite3.connect(server.db, timeout=20)) as other:
+        with other:
+            other.execute("UPDATE meta SET epoch = 'anotherlifeofthestore'")
+    for client in (*listeners, town.client):
+        assert client.gone_away("epoch", timeout=15)["reconnect_ms"] > 0
+        client.close()
+    town.again()
+    assert town.client.epoch == "anotherlifeofthestore"
+    assert town.client.call("sync", epoch=epoch, cursors={str(town.cid): 1})["reset"] is True
+    assert town.try_send("c-next") is None
+    town.judge()
+    town.client.close()
+
+
+def test_why_it_is_not_ready_is_for_monitors(confabd):
+    server = confabd(listen=["127.0.0.1:0", "127.0.0.1:0,proxy"], config={"monitors": "198.51.100.7"}, started=False)
+    with small_disk(server.data, "12m"):
+        server.start()
+        town = Town(server)
+        fill(server.data)
+        broken_writes(town, 20)
+        wait_for(lambda: not_ready(server), 10, "readyz to say no")
+        bodies = {}
+        for source in ("203.0.113.7", "198.51.100.7"):
+            with Plain(server.port_of(1), first=f"PROXY TCP4 {source} 192.0.2.1 5000 7000\r\n".encode()) as one:
+                one.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert one.read_head()[0] == 503
+                while one.read_some():
+                    pass
+                bodies[source] = one.buffer.decode()
+        reason = server.http("/readyz")[2]
+        assert bodies["198.51.100.7"] == reason and len(bodies["203.0.113.7"]) < len(reason)
+        (server.data / "ballast").unlink()
+        town.settle()
+        town.client.close()
+        server.stop()
+
+
+# --- One that does not answer ---
 
 @pytest.mark.slow
 def test_a_disk_that_hangs(confabd):
