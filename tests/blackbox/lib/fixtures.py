@@ -10,8 +10,6 @@ user      user("alice") -> a Client of a new user, logged in and synced
 
 import itertools
 import os
-import pathlib
-import shutil
 
 import pytest
 
@@ -165,12 +163,3 @@ def again(dial):
         return fresh
 
     return resume
-
-
-@pytest.fixture(scope="session")
-def node_modules():
-    """The npm clients of package-lock.json, installed once."""
-    here = pathlib.Path(__file__).resolve().parents[1]
-    assert shutil.which("node"), "node is not installed"
-    assert (here / "node_modules/ws").is_dir(), f"run `npm ci` in {here} first"
-    return here
