@@ -49,6 +49,7 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 		/* Kept as an entry, and encoded once or twice. */
 		page->bytes += sizeof(*entry) + 3 * (entry->body.len + entry->data.len + 150);
 	}
+	page->asked = op->page.after + 1;
 	page->first = page->entries[0]->seq;
 	page->last = page->entries[page->count - 1]->seq;
 	page->as_of = op->page.head;
@@ -61,11 +62,11 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 }
 
 /*
- * The page that holds seq, or NULL and where a page should be read from: the aligned place, or right behind a
- * page that was cut short by its size.
+ * The page that holds seq and was read when the log was at `fresh` or further; or NULL and where a page should
+ * be read from: the aligned place, or right behind a page that was cut short by its size.
  */
 static struct page *
-page_find(struct topic *topic, uint64_t seq, uint64_t *ret_from)
+page_find(struct topic *topic, uint64_t seq, uint64_t fresh, uint64_t *ret_from)
 {
 	uint64_t from = (seq - 1) / LIMIT_PAGE_ENTRIES * LIMIT_PAGE_ENTRIES + 1;
 	struct list *link = topic->pages.next;
@@ -74,7 +75,7 @@ page_find(struct topic *topic, uint64_t seq, uint64_t *ret_from)
 		struct page *page = container_of(link, struct page, of_topic);
 
 		link = link->next;
-		if (page->as_of < topic->fresh || page->first > from || page->last < from)
+		if (page->as_of < fresh || page->asked > from || page->last < from)
 			continue;
 		if (page->last >= seq)
 			return page;
@@ -91,7 +92,7 @@ page_read(struct shard *shard, struct topic *topic, uint64_t from)
 {
 	struct op *op;
 
-	if (topic->reading)
+	if (topic->reading || topic->retry_ms > shard->mono_ms)
 		return true;
 	if (shard->page_reads >= LIMIT_PAGE_READS)
 		return false;
@@ -149,6 +150,20 @@ enum fed {
 	FED_FULL,    /* the peer's queue is full */
 };
 
+/* The log does not go back as far as that any more. */
+static void
+feed_gap(struct peer *peer, const struct topic *topic, struct stream *stream, uint64_t first)
+{
+	struct event event = {.kind = EVENT_GAP};
+
+	event.gap.cid = topic->cid;
+	event.gap.from = (stream->cursor & ~STREAM_BEHIND) + 1;
+	event.gap.to = first - 1;
+	(void)peer_event(peer, &event, true);
+	stat_add(STAT_GAPS, 1);
+	stream->cursor = (first - 1) | STREAM_BEHIND;
+}
+
 /* Hands on what one page has for one stream, at most *budget bytes (but one entry). */
 static enum fed
 feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_t *budget)
@@ -164,8 +179,12 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 		stream_caught_up(topic, peer, stream);
 		return FED_ALL;
 	}
-	if ((page = page_find(topic, next, &from)) == NULL)
+	if ((page = page_find(topic, next, peer->subs[stream->sub].fresh, &from)) == NULL)
 		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
+	if (next < page->first) {
+		feed_gap(peer, topic, stream, page->first);
+		return FED_SOME;
+	}
 	run = page_run(shard, page, peer->form);
 	ends = page->ends[peer->form];
 	start = i = next - page->first;
@@ -211,10 +230,11 @@ feed_peer(struct peer *peer)
 		if (fed == FED_SOME)
 			return true;
 		starved = starved || fed == FED_STARVED;
-		if (fed == FED_ALL && topic->ended)
-			topic_leave(peer, at);
-		else
-			peer->feed_at = at + 1;
+		if (fed == FED_ALL && topic->ended) {
+			topic_leave(peer, at); /* another one is at its place now */
+			continue;
+		}
+		peer->feed_at = at + 1;
 		tried++;
 	}
 	return starved;
@@ -268,6 +288,15 @@ feed_page_done(struct shard *shard, struct op *op)
 	}
 	op_destroy(&op);
 	topic_release(shard, topic);
+}
+
+void
+feed_forget(struct shard *shard)
+{
+	pages_shrink(shard, 0);
+	for (uint32_t i = 0; i < shard->topic_capacity; i++)
+		if (shard->topics[i] != NULL)
+			shard->topics[i]->head = 0;
 }
 
 void

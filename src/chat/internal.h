@@ -81,6 +81,7 @@ enum peer_state {
 struct sub {
 	uint32_t topic;		/* index in shard->topics */
 	uint32_t at;		/* index in topic->streams */
+	uint64_t fresh;		/* pages read before the log was here are too old for it */
 };
 
 /* What a peer that sends needs beyond the rest: there only while sends are in flight (send.c). */
@@ -126,7 +127,9 @@ peer_name(const struct peer *peer)
 }
 /* Whether it may use methods that need a session; otherwise the call is answered. */
 bool peer_check(struct call *call);
-/* The session was ended elsewhere. */
+/* The session is no more: nothing is handed on, and every request refused. */
+void peer_end(struct peer *peer);
+/* The same, and the client is told. */
 void peer_kill(struct peer *peer, enum goaway reason);
 /* A login or sync came to nothing: the peer is as before it; one that logged in to sync is logged out. */
 void peer_retreat(struct peer *peer);
@@ -166,6 +169,8 @@ struct shard {
 	struct revoked revoked[LIMIT_REVOKED];
 	unsigned revoked_at;
 	struct mail *local_first, **local_last; /* mail to itself */
+	struct op *failed;	/* questions to be put again at the next tick; linked by mail.next */
+	uint64_t check_ms;	/* not 0: the sessions are looked at again then */
 	struct map gathers;	/* people.c */
 	uint64_t next_gather;
 };
@@ -173,5 +178,7 @@ struct shard {
 unsigned shard_of(const struct shard *shard, uint64_t id);
 void shard_post(struct shard *shard, unsigned to, struct mail *mail);
 void shard_submit(struct shard *shard, struct op *op);
+/* The store could not say: at the next tick the question is put again. */
+void shard_retry(struct shard *shard, struct op *op);
 
 #endif

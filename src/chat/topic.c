@@ -59,7 +59,7 @@ topic_create(struct shard *shard, const struct op_conv *conv)
 	topic->magic = TOPIC_MAGIC;
 	topic->slot = topic_slot(shard);
 	topic->cid = conv->cid;
-	topic->head = topic->fresh = conv->head;
+	topic->head = conv->head;
 	topic->facts = facts_copy(&conv->facts, &topic->text);
 	topic->ended = conv->role == ROLE_NONE;
 	list_init(&topic->pages);
@@ -135,17 +135,16 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
 
 	if (topic == NULL)
 		topic = topic_create(shard, conv);
-	/* The reader saw the log later than this shard heard of it; what was read before is too old for him. */
+	/* The reader saw the log later than this shard heard of it. */
 	if (conv->head > topic->head)
 		topic->head = conv->head;
-	if (conv->head > topic->fresh)
-		topic->fresh = conv->head;
 	topic->streams = grown(topic->streams, topic->stream_count, &topic->stream_capacity,
 	    sizeof(*topic->streams), 2);
 	peer->subs = grown(peer->subs, peer->sub_count, &peer->sub_capacity, sizeof(*peer->subs), 1);
 	stream = &topic->streams[topic->stream_count];
 	*stream = (struct stream) { .peer = (uint32_t)peer->id, .sub = peer->sub_count, .cursor = cursor };
-	peer->subs[peer->sub_count] = (struct sub) { .topic = topic->slot, .at = topic->stream_count };
+	peer->subs[peer->sub_count] = (struct sub) {
+	    .topic = topic->slot, .at = topic->stream_count, .fresh = conv->head };
 	topic->stream_count++;
 	peer->sub_count++;
 	topic->forms[peer->form]++;
@@ -283,10 +282,11 @@ topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, s
 		topic_publish_run(shard, topic, entries + start, i - start);
 		start = i;
 	}
-	if (head <= topic->head)
+	if (head > topic->head)
+		topic->head = head;
+	else if (count > 0)
 		return;
-	/* The log went on without our hearing of it: whoever is live here is behind. */
-	topic->head = head;
+	/* The log went on without our hearing of it: whoever is live and has not seen that is behind. */
 	for (uint32_t i = 0; i < topic->stream_count; i++)
 		if (topic->streams[i].cursor < head)
 			stream_behind(shard, topic, &topic->streams[i]);

@@ -21,7 +21,8 @@ struct stream {
 struct page {
 	struct list of_topic, by_use; /* in topic->pages, shard->pages */
 	struct topic *topic;	/* borrowed */
-	uint64_t first, last, as_of;
+	uint64_t asked, first, last; /* asked: nothing lies between this and first */
+	uint64_t as_of;		/* the log's head when it was read */
 	uint64_t used_ms;
 	size_t bytes;
 	size_t count;
@@ -35,7 +36,6 @@ struct topic {
 	uint32_t slot;		/* in shard->topics */
 	uint64_t cid;
 	uint64_t head;		/* the highest seq known to be committed */
-	uint64_t fresh;		/* pages read before the log was here are not to be used */
 	struct conv_facts facts; /* slices into text */
 	char *text;		/* owned */
 	struct stream *streams;	/* owned */
@@ -68,6 +68,8 @@ bool feed_turn(struct shard *shard);
 void feed_peer_soon(struct peer *peer);
 void feed_page_done(struct shard *shard, struct op *op);
 void feed_tick(struct shard *shard);
+/* The log is another one: what was known of the old one is void. */
+void feed_forget(struct shard *shard);
 void page_destroy(struct shard *shard, struct page *page);
 
 #endif
