@@ -3,7 +3,7 @@
  * Calls: requests that wait for an answer.  Operations and mail name them by number, so that an answer that
  * comes after its time, or after its connection, finds nothing and is skipped.
  */
-#include "chat/internal.h"
+#include "chat/mail.h"
 
 struct call *
 call_begin(struct peer *peer, const struct call_tag *tag, bool writes)
@@ -90,6 +90,7 @@ calls_tick(struct shard *shard)
 		stat_add(STAT_CALL_TIMEOUTS, 1);
 		if (call->id == call->peer->entering)
 			peer_retreat(call->peer);
+		send_forget(call->peer, call->id);
 		call_fault(call, (struct fault) {
 		    .err = call->writes ? ERR_UNKNOWN_OUTCOME : ERR_UNAVAILABLE,
 		    .retry_after_ms = 1000 });

@@ -20,6 +20,7 @@ struct home_conv {
 	uint64_t used_ms;
 	uint32_t in_flight;
 	bool announced;		  /* a direct conversation's two users were told of it */
+	bool look, looking;	  /* the store is to be asked for the head, is being asked */
 	struct conv_facts facts;  /* kind 0: not known yet */
 	char *text;		  /* owned */
 	struct author *authors;	  /* owned; who was last found to be allowed to send */
@@ -68,20 +69,66 @@ home_convs_destroy(struct shard *shard)
 	map_fini(&shard->home_convs);
 }
 
+static bool
+home_unused(const struct home_conv *home)
+{
+	return home->listeners == 0 && home->in_flight == 0 && home->count == 0;
+}
+
+static void
+home_forget(struct shard *shard, struct home_conv *home)
+{
+	(void)map_remove(&shard->home_convs, home->cid);
+	home_conv_destroy(home);
+}
+
+/*
+ * An entry of unknown outcome may be in the log, and nobody else would tell those who listen: the store is
+ * asked how far the log is.
+ */
+static void
+home_look(struct shard *shard, struct home_conv *home)
+{
+	struct op *op;
+
+	home->look = true;
+	if (home->looking)
+		return;
+	home->look = false;
+	home->looking = true;
+	op = op_create(OP_PAGE);
+	op->page.target.cid = home->cid;
+	op->page.newest = true;
+	op->page.limit = 1;
+	op->page.want_facts = true;
+	shard_submit(shard, op);
+}
+
 void
 home_convs_tick(struct shard *shard)
 {
-	struct home_conv *home, *idle[64];
+	struct home_conv *home, *idle[1024];
 	size_t count = 0;
 
-	for (size_t at = 0; count < LEN(idle) && (home = map_next(&shard->home_convs, &at)) != NULL;)
-		if (home->listeners == 0 && home->in_flight == 0 && home->count == 0 &&
+	for (size_t at = 0; (home = map_next(&shard->home_convs, &at)) != NULL;) {
+		if (home->look)
+			home_look(shard, home);
+		if (count < LEN(idle) && home_unused(home) &&
 		    shard->mono_ms - home->used_ms > LIMIT_HOME_IDLE_MS)
 			idle[count++] = home;
-	while (count > 0) {
-		home = idle[--count];
-		(void)map_remove(&shard->home_convs, home->cid);
-		home_conv_destroy(home);
+	}
+	while (count > 0)
+		home_forget(shard, idle[--count]);
+}
+
+void
+home_convs_forget(struct shard *shard)
+{
+	struct home_conv *home;
+
+	for (size_t at = 0; (home = map_next(&shard->home_convs, &at)) != NULL;) {
+		home->head = 0;
+		home->author_count = 0;
 	}
 }
 
@@ -157,49 +204,135 @@ home_announce(struct shard *shard, struct home_conv *home)
 }
 
 static void
-home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct conv_facts *facts)
+home_learn(struct shard *shard, struct home_conv *home, const struct conv_facts *facts)
 {
-	struct home_conv *home = home_conv(shard, cid);
-
 	if (home->facts.kind == 0 && facts->kind != 0)
 		home->facts = facts_copy(facts, &home->text);
 	home_announce(shard, home);
+}
+
+static void
+home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct conv_facts *facts)
+{
+	struct home_conv *home = home_conv(shard, cid);
+	size_t at;
+
+	home_learn(shard, home, facts);
 	if (home->count == home->capacity) {
 		home->capacity = home->capacity > 0 ? home->capacity * 2 : 4;
 		home->entries = mem_resize(home->entries, home->capacity, sizeof(*home->entries));
 	}
-	home->entries[home->count++] = entry_ref(entry);
+	/* What was stored without this home may be heard of late: the entries are kept in order. */
+	for (at = home->count++; at > 0 && home->entries[at - 1]->seq > entry->seq; at--)
+		home->entries[at] = home->entries[at - 1];
+	home->entries[at] = entry_ref(entry);
 	home_dirty(shard, home);
 }
 
-/* A duplicate whose first commit was never heard of here: the log is further than its listeners know. */
+/*
+ * A duplicate whose first commit was perhaps never heard of here: the log may be further than its listeners
+ * know, and the conversation new to its users.
+ */
 static void
-home_heard(struct shard *shard, uint64_t cid, uint64_t seq)
+home_heard(struct shard *shard, uint64_t cid, uint64_t seq, const struct conv_facts *facts)
 {
 	struct home_conv *home = map_get(&shard->home_convs, cid);
 
-	if (home == NULL || seq <= home->head)
+	if (home == NULL && facts->kind == 0)
+		return;
+	home = home_conv(shard, cid);
+	home_learn(shard, home, facts);
+	if (seq <= home->head)
 		return;
 	home->head = seq;
 	home_dirty(shard, home);
 }
 
-static void
-commit_send(struct shard *shard, unsigned to, struct op *op)
+static struct conv_mail *
+committed_mail(uint64_t cid, uint64_t head, const struct conv_facts *facts)
 {
 	struct conv_mail *mail = mem_zalloc(sizeof(*mail) + sizeof(struct entry *));
 
 	mail->mail.kind = MAIL_COMMITTED;
-	mail->cid = op->append.target.cid;
-	mail->head = op->append.seq;
-	if (op->append.facts.kind != 0)
-		mail->facts = facts_copy(&op->append.facts, &mail->text);
+	mail->cid = cid;
+	mail->head = head;
+	if (facts->kind != 0)
+		mail->facts = facts_copy(facts, &mail->text);
+	return mail;
+}
+
+/* To the home, from a shard that is not it or does not know. */
+static void
+commit_send(struct shard *shard, unsigned to, struct op *op)
+{
+	struct conv_mail *mail =
+	    committed_mail(op->append.target.cid, op->append.seq, &op->append.facts);
+
 	if (!op->append.dup) {
 		mail->entries[0] = entry_ref(op->append.entry);
 		mail->count = 1;
 	}
 	shard_post(shard, to, &mail->mail);
 }
+
+/* The same for what went past the home, by a name: its place in the log is looked up first. */
+static void
+place_look(struct shard *shard, uint64_t user, const struct op_target *target)
+{
+	struct op *op = op_create(OP_PAGE);
+
+	op->user = user;
+	op->page.target.user = op_copy(op, target->user);
+	op->page.target.handle = op_copy(op, target->handle);
+	op->page.newest = true;
+	op->page.limit = 1;
+	op->page.want_facts = true;
+	shard_submit(shard, op);
+}
+
+void
+home_look_again(struct shard *shard, struct op *op)
+{
+	place_look(shard, op->user, &op->page.target);
+}
+
+static void
+place_looked(struct shard *shard, struct op *op)
+{
+	uint64_t cid = op->page.target.cid;
+
+	if (op->fault.err == ERR_UNAVAILABLE || op->fault.err == ERR_BUSY) {
+		shard_retry(shard, op);
+		return;
+	}
+	if (op->fault.err == ERR_OK)
+		shard_post(shard, shard_of(shard, cid),
+		    &committed_mail(cid, op->page.head, &op->page.facts)->mail);
+	op_destroy(&op);
+}
+
+void
+home_looked(struct shard *shard, struct op *op)
+{
+	struct home_conv *home;
+
+	if (op->user != 0) {
+		place_looked(shard, op);
+		return;
+	}
+	home = map_get(&shard->home_convs, op->page.target.cid);
+	if (home != NULL && home->looking) {
+		home->looking = false;
+		if (op->fault.err != ERR_OK)
+			home->look = true; /* at the next tick */
+		else
+			home_heard(shard, home->cid, op->page.head, &op->page.facts);
+		if (op->fault.err == ERR_OK && home->look)
+			home_look(shard, home);
+	}
+	op_destroy(&op);
+}
+
 
 void
 home_committed(struct shard *shard, struct conv_mail *mail)
@@ -208,10 +341,24 @@ home_committed(struct shard *shard, struct conv_mail *mail)
 		home_commit(shard, mail->cid, mail->entries[0], &mail->facts);
 		entry_unref(mail->entries[0]);
 	} else {
-		home_heard(shard, mail->cid, mail->head);
+		home_heard(shard, mail->cid, mail->head, &mail->facts);
 	}
 	mem_free(mail->text);
 	mem_free(mail);
+}
+
+static void
+home_returned(struct shard *shard, struct home_conv *home, const struct op *op)
+{
+	assert(home->in_flight > 0);
+	home->in_flight--;
+	home->used_ms = shard->mono_ms;
+	if (op->fault.err == ERR_OK && op->append.target.cid == home->cid)
+		author_learn(home, op);
+	else if (op->fault.err == ERR_UNKNOWN_OUTCOME)
+		home_look(shard, home);
+	else if (home->facts.kind == 0 && home_unused(home))
+		home_forget(shard, home); /* anybody can name conversations that are not there */
 }
 
 /*
@@ -224,20 +371,17 @@ home_append_done(struct shard *shard, struct op *op)
 	uint64_t cid = op->append.target.cid;
 	struct home_conv *submitted = op->context != 0 ? map_get(&shard->home_convs, op->context) : NULL;
 
-	if (submitted != NULL) {
-		assert(submitted->in_flight > 0);
-		submitted->in_flight--;
-		submitted->used_ms = shard->mono_ms;
-		if (op->fault.err == ERR_OK && cid == submitted->cid)
-			author_learn(submitted, op);
-	}
+	if (submitted != NULL)
+		home_returned(shard, submitted, op);
+	else if (op->fault.err == ERR_UNKNOWN_OUTCOME)
+		place_look(shard, op->user, &op->append.target);
 	if (op->fault.err == ERR_OK) {
 		unsigned at = shard_of(shard, cid);
 
 		if (at != shard->config.index)
 			commit_send(shard, at, op);
 		else if (op->append.dup)
-			home_heard(shard, cid, op->append.seq);
+			home_heard(shard, cid, op->append.seq, &op->append.facts);
 		else
 			home_commit(shard, cid, op->append.entry, &op->append.facts);
 		stat_add(op->append.dup ? STAT_DUPS : STAT_SENDS, 1);

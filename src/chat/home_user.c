@@ -119,11 +119,13 @@ user_attach(struct shard *shard, struct user_mail *mail)
 	shard_post(shard, mail->from, &mail->mail);
 }
 
+/* session 0: any; a connection whose login was given up may be here twice for a moment. */
 static struct attached *
-attached_find(struct home_user *home, unsigned shard, uint64_t peer)
+attached_find(struct home_user *home, unsigned shard, uint64_t peer, uint64_t session)
 {
 	for (uint32_t i = 0; home != NULL && i < home->count; i++)
-		if (home->attached[i].peer == peer && home->attached[i].shard == shard)
+		if (home->attached[i].peer == peer && home->attached[i].shard == shard &&
+		    (session == 0 || home->attached[i].session == session))
 			return &home->attached[i];
 	return NULL;
 }
@@ -144,7 +146,7 @@ void
 user_detach(struct shard *shard, struct user_mail *mail)
 {
 	struct home_user *home = map_get(&shard->home_users, mail->user);
-	struct attached *gone = attached_find(home, mail->from, mail->peer);
+	struct attached *gone = attached_find(home, mail->from, mail->peer, mail->session);
 
 	if (gone != NULL) {
 		home->synced -= gone->synced;
@@ -162,7 +164,7 @@ void
 user_synced(struct shard *shard, struct user_mail *mail)
 {
 	struct home_user *home = map_get(&shard->home_users, mail->user);
-	struct attached *attached = attached_find(home, mail->from, mail->peer);
+	struct attached *attached = attached_find(home, mail->from, mail->peer, mail->session);
 
 	if (attached != NULL && !attached->synced) {
 		attached->synced = true;
@@ -244,6 +246,7 @@ kill_on(struct shard *shard, const struct home_user *home, unsigned to, const st
 	struct peers_mail *kill = mem_zalloc(sizeof(*kill) + home->count * sizeof(uint64_t));
 
 	kill->mail.kind = MAIL_KILL;
+	kill->user = mail->user;
 	for (uint32_t i = 0; i < home->count; i++) {
 		const struct attached *a = &home->attached[i];
 
@@ -271,6 +274,26 @@ user_revoke(struct shard *shard, struct user_mail *mail)
 	user_mail_destroy(mail);
 }
 
+void
+user_verify(struct shard *shard, struct user_mail *mail)
+{
+	const struct home_user *home = map_get(&shard->home_users, mail->user);
+	struct op *op;
+	uint64_t *sessions;
+
+	if (home != NULL) {
+		op = op_create(OP_LIVE);
+		sessions = op_alloc(op, home->count * sizeof(*sessions));
+		for (uint32_t i = 0; i < home->count; i++)
+			sessions[i] = home->attached[i].session;
+		op->user = mail->user;
+		op->live.sessions = sessions;
+		op->live.want = home->count;
+		shard_submit(shard, op);
+	}
+	user_mail_destroy(mail);
+}
+
 /* --- Who is here --- */
 
 void
@@ -291,6 +314,12 @@ user_with_online(struct shard *shard, struct op *op)
 	}
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = op->origin;
+	if (op->kind == OP_LOGIN && count >= shard->config.limits.connections) {
+		/* Now, before a session is made that could not be used and for which another would go. */
+		op->fault = (struct fault) {.err = ERR_LIMIT, .max = shard->config.limits.connections};
+		shard_post(shard, op->origin, &op->mail);
+		return;
+	}
 	shard->config.ports.submit(shard->config.ports.cookie, op);
 }
 

@@ -97,9 +97,9 @@ login_fail(struct call *call, enum err err)
 static bool
 may_enter(struct call *call)
 {
-	if (call->peer->state == PEER_NEW)
+	if (call->peer->state == PEER_NEW && !call->peer->revoked)
 		return true;
-	call_fail(call, ERR_ALREADY_LOGGED_IN);
+	call_fail(call, call->peer->revoked ? ERR_SESSION_REVOKED : ERR_ALREADY_LOGGED_IN);
 	return false;
 }
 
@@ -384,6 +384,8 @@ session_answer(struct call *call, const struct sync_answer *sync, size_t *ret_us
 	struct answer answer = {.kind = ANSWER_SESSION};
 	char session[24];
 
+	mem_free(peer->ip); /* not needed any more */
+	peer->ip = NULL;
 	(void)snprintf(session, sizeof(session), "%" PRIu64, peer->session);
 	answer.session.uid = peer->user;
 	answer.session.user = peer_name(peer);
@@ -437,8 +439,6 @@ login_attached(struct shard *shard, struct user_mail *mail)
 	peer->user = mail->user;
 	peer->session = mail->session;
 	peer->name = mem_dup(slice_str(mail->name));
-	mem_free(peer->ip);
-	peer->ip = NULL;
 	gauge_add(GAUGE_SESSIONS, 1);
 	user_mail_destroy(mail);
 	if (login->sync.given)
@@ -448,6 +448,51 @@ login_attached(struct shard *shard, struct user_mail *mail)
 }
 
 /* --- What comes back from the store --- */
+
+/* Tells the user's home which sessions ended; session 0: all but `except`.  asker: is not closed by this; or NULL. */
+static void
+revoke_tell(struct shard *shard, uint64_t user, const struct peer *asker, uint64_t session, uint64_t except)
+{
+	struct user_mail *mail = user_mail_create(shard, MAIL_REVOKE, user);
+
+	mail->session = session;
+	mail->except = except;
+	mail->at_ns = shard->mono_ns;
+	mail->peer = asker != NULL ? asker->id : 0;
+	shard_post(shard, shard_of(shard, user), &mail->mail);
+}
+
+/* Whether or not the connection that asked is still there. */
+static void
+ended_tell(struct shard *shard, const struct call *call, const struct op *op)
+{
+	const struct peer *asker = call != NULL ? call->peer : NULL;
+
+	if (op->fault.err == ERR_UNKNOWN_OUTCOME) {
+		struct user_mail *mail = user_mail_create(shard, MAIL_VERIFY, op->user);
+
+		shard_post(shard, shard_of(shard, op->user), &mail->mail);
+	} else if (op->fault.err == ERR_OK) {
+		if (op->kind == OP_REVOKE)
+			revoke_tell(shard, op->user, asker, op->revoke.session, op->revoke.except);
+		else
+			revoke_tell(shard, op->user, asker, 0, op->password.except);
+	}
+}
+
+static void
+revoke_done(struct call *call, struct op *op)
+{
+	struct peer *peer = call->peer;
+	bool own = op->revoke.session == peer->session;
+
+	call_done(call);
+	/* logout says no more; who revokes his own session hears of it like everybody else. */
+	if (op->context != 0)
+		peer_end(peer);
+	else if (own)
+		peer_kill(peer, GOAWAY_REVOKED);
+}
 
 static void
 session_made(struct call *call, struct op *op)
@@ -477,34 +522,6 @@ resume_done(struct call *call, struct op *op)
 	attach_begin(call);
 }
 
-/* Tells the user's home which sessions ended; session 0: all but `except`. */
-static void
-revoke_tell(struct peer *peer, uint64_t session, uint64_t except)
-{
-	struct user_mail *mail = user_mail_create(peer->shard, MAIL_REVOKE, peer->user);
-
-	mail->session = session;
-	mail->except = except;
-	mail->at_ns = peer->shard->mono_ns;
-	mail->peer = peer->id;
-	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
-}
-
-static void
-revoke_done(struct call *call, struct op *op)
-{
-	struct peer *peer = call->peer;
-	bool own = op->revoke.session == peer->session;
-
-	revoke_tell(peer, op->revoke.session, op->revoke.except);
-	call_done(call);
-	/* logout says no more; who revokes his own session hears of it like everybody else. */
-	if (op->context != 0)
-		peer->revoked = true;
-	else if (own)
-		peer_kill(peer, GOAWAY_REVOKED);
-}
-
 static void
 sessions_done(struct call *call, struct op *op)
 {
@@ -521,6 +538,11 @@ sessions_done(struct call *call, struct op *op)
 static void
 live_done(struct shard *shard, const struct op *op)
 {
+	if (op->user != 0) { /* one user's, on his home */
+		for (size_t k = 0; k < op->live.count; k++)
+			revoke_tell(shard, op->user, NULL, op->live.gone[k], 0);
+		return;
+	}
 	for (uint32_t i = 0; i < shard->peer_capacity && op->live.count > 0; i++) {
 		struct peer *peer = shard->peers[i];
 
@@ -535,8 +557,16 @@ login_op_done(struct shard *shard, struct op *op)
 {
 	struct call *call = call_find(shard, op->call);
 
-	if (op->kind == OP_LIVE && op->fault.err == ERR_OK)
+	if (op->kind == OP_LIVE && op->fault.err != ERR_OK) {
+		shard_retry(shard, op);
+		return;
+	}
+	if (op->kind == OP_LIVE)
 		live_done(shard, op);
+	if (op->kind == OP_REVOKE || op->kind == OP_PASSWORD)
+		ended_tell(shard, call, op);
+	if (op->kind == OP_LOGIN && op->fault.err == ERR_OK && op->session.evicted != 0)
+		revoke_tell(shard, op->user, NULL, op->session.evicted, 0);
 	if (call != NULL && op->fault.err != ERR_OK) {
 		login_fault(call, op->fault);
 	} else if (call != NULL) {
@@ -555,7 +585,6 @@ login_op_done(struct shard *shard, struct op *op)
 			revoke_done(call, op);
 			break;
 		case OP_PASSWORD:
-			revoke_tell(call->peer, 0, call->peer->session);
 			call_done(call);
 			break;
 		case OP_SESSIONS:
@@ -648,7 +677,7 @@ chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, s
 }
 
 void
-shard_check_sessions(struct shard *shard)
+sessions_check(struct shard *shard)
 {
 	struct op *op = op_create(OP_LIVE);
 	uint64_t *sessions = op_alloc(op, (shard->peer_count + 1) * sizeof(*sessions));
@@ -663,4 +692,22 @@ shard_check_sessions(struct shard *shard)
 		shard_submit(shard, op);
 	else
 		op_destroy(&op);
+}
+
+void
+shard_check_sessions(struct shard *shard)
+{
+	sessions_check(shard);
+	/* Once more for logins that are on their way now, and saw the store as it was. */
+	shard->check_ms = shard->mono_ms + CALL_DEADLINE_MS;
+}
+
+void
+login_again(struct shard *shard, struct op *op)
+{
+	assert(op->kind == OP_LIVE);
+	if (op->user != 0)
+		user_verify(shard, user_mail_create(shard, MAIL_VERIFY, op->user));
+	else
+		sessions_check(shard);
 }

@@ -24,6 +24,7 @@ enum mail_kind {
 	MAIL_DETACH,	    /* user */
 	MAIL_SYNCED,	    /* user: he is online */
 	MAIL_REVOKE,	    /* user: sessions ended */
+	MAIL_VERIFY,	    /* user: sessions may have ended; the store knows */
 	MAIL_KILL,	    /* peers: to their shard */
 	MAIL_RENAME,	    /* user: a new display name */
 	MAIL_WITH_ONLINE,   /* op: passes the user's home to learn which sessions have a connection */
@@ -39,7 +40,6 @@ struct conv_mail {
 	struct mail mail;
 	uint64_t cid, head;
 	unsigned from;		    /* shard */
-	bool created;
 	struct conv_facts facts;    /* slices into text; kind 0: not given */
 	char *text;		    /* owned */
 	size_t count;
@@ -107,13 +107,17 @@ void home_subscribe(struct shard *shard, struct conv_mail *mail);
 void home_unsubscribe(struct shard *shard, struct conv_mail *mail);
 void home_signal(struct shard *shard, struct signal_mail *mail);
 void home_publish(struct shard *shard);
+void home_looked(struct shard *shard, struct op *op);
+void home_look_again(struct shard *shard, struct op *op);
 void home_convs_tick(struct shard *shard);
+void home_convs_forget(struct shard *shard);
 void home_convs_destroy(struct shard *shard);
 /* home_user.c */
 void user_attach(struct shard *shard, struct user_mail *mail);
 void user_detach(struct shard *shard, struct user_mail *mail);
 void user_synced(struct shard *shard, struct user_mail *mail);
 void user_revoke(struct shard *shard, struct user_mail *mail);
+void user_verify(struct shard *shard, struct user_mail *mail);
 void user_rename(struct shard *shard, struct user_mail *mail);
 void user_with_online(struct shard *shard, struct op *op);
 void user_announce(struct shard *shard, struct user_mail *mail);
@@ -125,14 +129,19 @@ void user_mail_destroy(struct user_mail *mail);
 void query_mail_destroy(struct query_mail *mail);
 /* login.c, sync.c, send.c, read.c, people.c: what comes back */
 void login_op_done(struct shard *shard, struct op *op);
+void login_again(struct shard *shard, struct op *op);
+void sessions_check(struct shard *shard);
 void login_hash_done(struct shard *shard, struct hash_job *job);
 void login_attached(struct shard *shard, struct user_mail *mail);
 void login_answer_synced(struct call *call, const struct sync_answer *sync, size_t *ret_used);
 void sync_begin(struct call *call, const struct sync_command *cmd);
 void sync_op_done(struct shard *shard, struct op *op);
+void sync_again(struct shard *shard, struct op *op);
 void sync_announced(struct shard *shard, struct peers_mail *mail);
 void send_appended(struct shard *shard, struct op *op);
 void send_abandon(struct peer *peer);
+/* The call was answered; if its operation still waits for its turn it never goes. */
+void send_forget(struct peer *peer, uint64_t call);
 void read_op_done(struct shard *shard, struct op *op);
 void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);

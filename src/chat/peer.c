@@ -58,6 +58,7 @@ peer_detach(struct peer *peer)
 		return;
 	mail = user_mail_create(peer->shard, MAIL_DETACH, peer->user);
 	mail->peer = peer->id;
+	mail->session = peer->session;
 	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
 	peer->attached = false;
 	gauge_add(GAUGE_SESSIONS, -1);
@@ -105,8 +106,9 @@ peer_retreat(struct peer *peer)
 		peer_detach(peer);
 		mem_free(peer->name);
 		peer->name = NULL;
-		peer->ip = mem_dup(S(""));
 	}
+	mem_free(peer->held);
+	peer->held = NULL;
 	peer->state = PEER_NEW;
 	peer->user = peer->session = 0;
 }
@@ -146,13 +148,19 @@ peer_check(struct call *call)
 }
 
 void
+peer_end(struct peer *peer)
+{
+	peer->revoked = true;
+	while (peer->sub_count > 0)
+		topic_leave(peer, peer->sub_count - 1);
+}
+
+void
 peer_kill(struct peer *peer, enum goaway reason)
 {
 	if (peer->revoked)
 		return;
-	peer->revoked = true;
-	while (peer->sub_count > 0)
-		topic_leave(peer, peer->sub_count - 1);
+	peer_end(peer);
 	peer->shard->config.out.goaway(peer->out, reason, 0);
 }
 

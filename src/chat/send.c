@@ -193,6 +193,27 @@ send_start(struct peer *peer, struct op *op)
 }
 
 void
+send_forget(struct peer *peer, uint64_t call)
+{
+	struct sending *sending = peer->sending;
+	struct op *before = NULL, *op = sending != NULL ? sending->held : NULL;
+
+	while (op != NULL && op->call != call) {
+		before = op;
+		op = op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+	}
+	if (op == NULL)
+		return;
+	if (before != NULL)
+		before->mail.next = op->mail.next;
+	else
+		sending->held = op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+	if (sending->held_last == op)
+		sending->held_last = before;
+	op_destroy(&op);
+}
+
+void
 send_abandon(struct peer *peer)
 {
 	if (peer->sending == NULL)

@@ -33,10 +33,21 @@ mail_drop(struct shard *shard)
 	}
 }
 
+static struct op *
+failed_pop(struct op **failed)
+{
+	struct op *op = *failed;
+
+	if (op != NULL)
+		*failed = op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+	return op;
+}
+
 void
 shard_destroy(struct shard **shard_ptr)
 {
 	struct shard *shard = *shard_ptr;
+	struct op *failed;
 	void *item;
 
 	if (shard == NULL)
@@ -47,6 +58,8 @@ shard_destroy(struct shard **shard_ptr)
 	home_convs_destroy(shard);
 	home_users_destroy(shard);
 	gathers_destroy(shard);
+	while ((failed = failed_pop(&shard->failed)) != NULL)
+		op_destroy(&failed);
 	for (size_t at = 0; (item = smap_next(&shard->targets, &at)) != NULL;)
 		mem_free(item);
 	smap_fini(&shard->targets);
@@ -78,7 +91,8 @@ shard_set_limits(struct shard *shard, const struct chat_limits *limits)
 unsigned
 shard_of(const struct shard *shard, uint64_t id)
 {
-	return (unsigned)(hash_u64(id) % shard->config.count);
+	/* The low half places the id in a map: of one shard's ids it must not have a pattern. */
+	return (unsigned)((hash_u64(id) >> 32) % shard->config.count);
 }
 
 void
@@ -123,7 +137,10 @@ op_done(struct shard *shard, struct op *op)
 		return;
 	case OP_PAGE:
 		if (op->call == 0) {
-			feed_page_done(shard, op);
+			if (op->page.newest)
+				home_looked(shard, op);
+			else
+				feed_page_done(shard, op);
 			return;
 		}
 		read_op_done(shard, op);
@@ -145,6 +162,16 @@ op_done(struct shard *shard, struct op *op)
 		break;
 	}
 	panic("an operation of unknown kind %u came back", op->kind);
+}
+
+/* A connection that has another user by now is not meant. */
+static void
+shard_kill(struct shard *shard, uint64_t peer_id, uint64_t user)
+{
+	struct peer *peer = peer_find(shard, peer_id);
+
+	if (peer != NULL && peer->user == user)
+		peer_kill(peer, GOAWAY_REVOKED);
 }
 
 static void
@@ -207,11 +234,13 @@ shard_mail(struct shard *shard, struct mail *mail)
 		struct peers_mail *kill = any;
 
 		for (size_t i = 0; i < kill->count; i++)
-			if (peer_find(shard, kill->peers[i]) != NULL)
-				peer_kill(peer_find(shard, kill->peers[i]), GOAWAY_REVOKED);
+			shard_kill(shard, kill->peers[i], kill->user);
 		mem_free(kill);
 		break;
 	}
+	case MAIL_VERIFY:
+		user_verify(shard, any);
+		break;
 	case MAIL_RENAME:
 		user_rename(shard, any);
 		break;
@@ -275,9 +304,38 @@ shard_turn(struct shard *shard)
 }
 
 void
+shard_retry(struct shard *shard, struct op *op)
+{
+	op->mail.next = shard->failed != NULL ? &shard->failed->mail : NULL;
+	shard->failed = op;
+}
+
+static void
+failed_tick(struct shard *shard)
+{
+	struct op *failed = shard->failed, *op;
+
+	shard->failed = NULL;
+	while ((op = failed_pop(&failed)) != NULL) {
+		if (op->kind == OP_SYNC)
+			sync_again(shard, op);
+		else if (op->kind == OP_PAGE)
+			home_look_again(shard, op);
+		else
+			login_again(shard, op);
+		op_destroy(&op);
+	}
+}
+
+void
 shard_tick(struct shard *shard)
 {
 	calls_tick(shard);
+	failed_tick(shard);
+	if (shard->check_ms != 0 && shard->check_ms <= shard->mono_ms) {
+		shard->check_ms = 0;
+		sessions_check(shard);
+	}
 	home_convs_tick(shard);
 	feed_tick(shard);
 }
@@ -319,6 +377,8 @@ shard_set_epoch(struct shard *shard, slice epoch)
 		return;
 	memcpy(shard->config.epoch, epoch.ptr, epoch.len);
 	shard->config.epoch[epoch.len] = '\0';
+	feed_forget(shard);
+	home_convs_forget(shard);
 	shard_each_peer(shard, peer_void_epoch, 1000);
 }
 

@@ -187,6 +187,7 @@ peer_online(struct peer *peer)
 	struct user_mail *mail = user_mail_create(peer->shard, MAIL_SYNCED, peer->user);
 
 	mail->peer = peer->id;
+	mail->session = peer->session;
 	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
 }
 
@@ -258,8 +259,11 @@ sync_op_done(struct shard *shard, struct op *op)
 	struct call *call = call_find(shard, op->call);
 
 	if (op->call == 0) {
-		if (op->fault.err == ERR_OK)
-			conv_done(shard, op);
+		if (op->fault.err != ERR_OK) {
+			shard_retry(shard, op);
+			return;
+		}
+		conv_done(shard, op);
 	} else if (call != NULL && op->fault.err != ERR_OK) {
 		peer_retreat(call->peer);
 		call_fault(call, op->fault);
@@ -269,6 +273,15 @@ sync_op_done(struct shard *shard, struct op *op)
 		sync_done(call, op, op->sync.given_epoch);
 	}
 	op_destroy(&op);
+}
+
+void
+sync_again(struct shard *shard, struct op *op)
+{
+	struct peer *peer = peer_find(shard, op->context);
+
+	if (peer != NULL && peer->state == PEER_SYNCED && !peer->revoked)
+		conv_ask(peer, op->sync.only);
 }
 
 void
