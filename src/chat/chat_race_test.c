@@ -339,6 +339,80 @@ evicted_session_is_not_resumed(void **state)
 	}
 }
 
+/* Page by page, everybody who is online is there once, whichever shards know them. */
+static void
+who_is_told_in_pages(void **state)
+{
+	struct world w;
+	struct link *links[20], *asks;
+	char name[8], after[64];
+	struct call_tag t;
+	uint64_t conv;
+	unsigned n;
+
+	(void)state;
+	world_open(&w, 11);
+	for (unsigned i = 0; i < LEN(links); i++) {
+		links[i] = link_open(&w, i % WORLD_SHARDS);
+		(void)snprintf(name, sizeof(name), "user%02u", i);
+		assert_int_equal(do_register(links[i], name, false), ERR_OK);
+	}
+	conv = put_group(&w, links[0], 17, 1);
+	for (unsigned i = 0; i < LEN(links); i++)
+		assert_int_equal(answered(links[i], start_sync(links[i], 0, 0, 50)), ERR_OK);
+	asks = links[3];
+	for (unsigned all = 0; all < 2; all++) {
+		unsigned seen = 0, wanted = all ? 20 : 17;
+		bool more = true;
+
+		for (after[0] = '\0'; more; seen += (unsigned)answer_to(asks, n)->seq) {
+			struct who_command who = {.limit = 3, .after = slice_str(after)};
+
+			who.scope = all ? WHO_ALL : WHO_CONV;
+			who.conv = cid(conv);
+			t = tag(&w, &n);
+			chat_who(asks->peer, &t, &who);
+			assert_int_equal(answered(asks, n), ERR_OK);
+			assert_int_equal(asks->online, wanted);
+			more = answer_to(asks, n)->to != 0;
+			assert_int_equal(answer_to(asks, n)->seq, more ? 3 : (wanted - 1) % 3 + 1);
+			(void)snprintf(after, sizeof(after), "%s", answer_to(asks, n)->text);
+		}
+		assert_int_equal(seen, wanted);
+	}
+	world_close(&w);
+}
+
+/* What waited behind others until its time was over is not sent when nobody reckons with it any more. */
+static void
+late_sends_do_not_pile_up(void **state)
+{
+	struct world w;
+	struct link *alice, *bob;
+	unsigned n;
+
+	(void)state;
+	world_open(&w, 12);
+	alice = link_open(&w, 0);
+	bob = link_open(&w, 1);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_register(bob, "bob", true), ERR_OK);
+	assert_int_equal(do_register(link_open(&w, 2), "carol", true), ERR_OK);
+	w.store_stopped = true;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 8; i++)
+			n = start_send(alice, at(i % 2 ? "carol" : "bob"), "x", NULL);
+		world_pass(&w, CALL_DEADLINE_MS);
+		assert_int_equal(answer_to(alice, n)->err, ERR_UNKNOWN_OUTCOME);
+	}
+	w.store_stopped = false;
+	settle(&w);
+	assert_int_equal(count_told(bob, TOLD_CONV, 1), 1);
+	/* The first of each round was on its way to the store; all others waited behind it. */
+	assert_int_equal(count_told(bob, TOLD_ENTRY, 1), 3);
+	world_close(&w);
+}
+
 /* --- Everything at once --- */
 
 enum { STORM_USERS = 4, STORM_GROUPS = 2, STORM_LINKS = 40 };
@@ -627,6 +701,8 @@ main(void)
 	    cmocka_unit_test(late_news_of_an_earlier_entry),
 	    cmocka_unit_test(refused_login_ends_no_session),
 	    cmocka_unit_test(evicted_session_is_not_resumed),
+	    cmocka_unit_test(who_is_told_in_pages),
+	    cmocka_unit_test(late_sends_do_not_pile_up),
 	    cmocka_unit_test(everything_at_once),
 	};
 

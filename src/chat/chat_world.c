@@ -81,8 +81,14 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 		told->seq = answer->mark.read;
 	if (answer->kind == ANSWER_HISTORY)
 		told->seq = answer->history.count;
-	if (answer->kind == ANSWER_WHO)
+	if (answer->kind == ANSWER_WHO) {
 		link->online = answer->who.online;
+		told->seq = answer->who.count;
+		told->to = answer->who.more;
+		if (answer->who.count > 0)
+			(void)snprintf(told->text, sizeof(told->text), "%.*s",
+			    SLICE_ARG(answer->who.items[answer->who.count - 1].name));
+	}
 	if (answer->kind == ANSWER_PRESENCE)
 		for (size_t i = link->online = 0; i < answer->presence.count; i++)
 			link->online += answer->presence.items[i].online;

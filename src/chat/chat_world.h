@@ -21,13 +21,13 @@ enum { WORLD_SHARDS = 3, LINKS_MAX = 64, TOLD_MAX = 20000 };
 /* What a connection was told of one entry, gap or answer. */
 struct told {
 	enum { TOLD_ENTRY, TOLD_GAP, TOLD_CONV, TOLD_MARK, TOLD_SIGNAL, TOLD_ANSWER, TOLD_GOAWAY } what;
-	uint64_t cid, seq, to; /* gap: seq to to; answer: seq */
+	uint64_t cid, seq, to; /* gap: seq to to; answer: seq; who: seq users, to: more */
 	enum err err;
 	unsigned tag;
 	bool dup;
 	enum answer_kind answer;
 	enum conv_change change;
-	char text[64];
+	char text[64]; /* who: the last name */
 };
 
 struct link {

@@ -332,21 +332,21 @@ online_order(const void *a, const void *b)
 }
 
 /*
- * Keeps the first `limit` + 1 names behind `after`: gathers up to twice as many, then sorts and cuts.  Every
- * match counts as online.
+ * Keeps the first `limit` + 1 names behind `after`, or everyone: gathers up to twice as many, then sorts and
+ * cuts.  Every match counts as online.
  */
 static void
-query_found(struct query_mail *mail, const struct home_user *home, bool all)
+query_found(struct query_mail *mail, const struct home_user *home)
 {
-	size_t keep = (size_t)mail->limit + 1;
+	size_t keep = mail->everyone ? mail->user_count : (size_t)mail->limit + 1;
 	struct online_record *item;
 
 	mail->online++;
-	if (!all && slice_cmp(slice_str(home->name), slice_str(mail->after)) <= 0)
+	if (!mail->everyone && slice_cmp(slice_str(home->name), slice_str(mail->after)) <= 0)
 		return;
 	if (mail->items == NULL)
-		mail->items = mem_alloc((all ? mail->user_count : 2 * keep) * sizeof(*mail->items));
-	if (!all && mail->count == 2 * keep) {
+		mail->items = mem_alloc(2 * keep * sizeof(*mail->items));
+	if (mail->count == 2 * keep) {
 		qsort(mail->items, mail->count, sizeof(*mail->items), online_order);
 		while (mail->count > keep)
 			mem_free(mail->items[--mail->count].display);
@@ -393,7 +393,7 @@ user_query(struct shard *shard, struct query_mail *mail)
 	case QUERY_ALL:
 		for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
 			if (home->synced > 0)
-				query_found(mail, home, false);
+				query_found(mail, home);
 		break;
 	case QUERY_CONV:
 		query_conv(shard, mail);
@@ -401,7 +401,7 @@ user_query(struct shard *shard, struct query_mail *mail)
 	case QUERY_USERS:
 		for (size_t i = 0; i < mail->user_count; i++)
 			if ((home = map_get(&shard->home_users, mail->users[i])) != NULL && home->synced > 0)
-				query_found(mail, home, true);
+				query_found(mail, home);
 		break;
 	}
 	mail->mail.kind = MAIL_RESULT;

@@ -90,12 +90,13 @@ struct query_mail {
 	enum { QUERY_ALL, QUERY_CONV, QUERY_USERS } what;
 	uint64_t gather, cid;
 	unsigned from;
+	bool everyone;			   /* not only those behind `after`, up to `limit` */
 	uint32_t limit;
 	char after[33];
-	uint64_t *users;		   /* owned: asked for by QUERY_USERS, found by QUERY_CONV */
+	uint64_t *users;		   /* owned: asked for by QUERY_USERS (each home its own), found by QUERY_CONV */
 	size_t user_count;
 	size_t online;			   /* found */
-	struct online_record *items;	   /* owned; found, sorted by name, at most limit + 1 */
+	struct online_record *items;	   /* owned; found, in no order, those that make the first limit + 1 among them */
 	size_t count;
 };
 

@@ -56,7 +56,24 @@ gather_begin(struct shard *shard, uint64_t call)
 	return gather;
 }
 
-/* Puts a question to every shard; users are copied for each. */
+/* Those of the users whose home is that shard. */
+static void
+users_of(struct shard *shard, unsigned home, const struct query_mail *question, struct query_mail *mail)
+{
+	mail->users = NULL; /* each mail owns its list */
+	mail->user_count = 0;
+	for (size_t i = 0; i < question->user_count; i++)
+		mail->user_count += shard_of(shard, question->users[i]) == home;
+	if (mail->user_count == 0)
+		return;
+	mail->users = mem_resize(NULL, mail->user_count, sizeof(*mail->users));
+	mail->user_count = 0;
+	for (size_t i = 0; i < question->user_count; i++)
+		if (shard_of(shard, question->users[i]) == home)
+			mail->users[mail->user_count++] = question->users[i];
+}
+
+/* Puts a question to every shard, about the users that it is home of. */
 static void
 gather_ask(struct shard *shard, struct gather *gather, const struct query_mail *question)
 {
@@ -70,11 +87,8 @@ gather_ask(struct shard *shard, struct gather *gather, const struct query_mail *
 		mail->from = shard->config.index;
 		mail->limit = gather->limit;
 		memcpy(mail->after, gather->after, sizeof(mail->after));
-		mail->users = NULL; /* each mail owns its list */
-		if (question->user_count > 0) {
-			mail->users = mem_resize(NULL, question->user_count, sizeof(*mail->users));
-			memcpy(mail->users, question->users, question->user_count * sizeof(*mail->users));
-		}
+		mail->everyone = gather->presence;
+		users_of(shard, to, question, mail);
 		shard_post(shard, to, &mail->mail);
 	}
 }
@@ -379,18 +393,17 @@ chat_profile_set(struct peer *peer, const struct call_tag *tag, const struct pro
 	shard_submit(peer->shard, op);
 }
 
+/* Whether or not he who asked is still there. */
 static void
-profile_set_done(struct call *call, const struct op *op)
+rename_tell(struct shard *shard, const struct op *op)
 {
-	struct peer *peer = call->peer;
+	struct user_mail *mail;
 
-	if (slice_given(op->profile_set.display)) {
-		struct user_mail *mail = user_mail_create(peer->shard, MAIL_RENAME, peer->user);
-
-		mail->display = mem_dup(op->profile_set.display);
-		shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
-	}
-	call_done(call);
+	if (op->fault.err != ERR_OK || !slice_given(op->profile_set.display))
+		return;
+	mail = user_mail_create(shard, MAIL_RENAME, op->user);
+	mail->display = mem_dup(op->profile_set.display);
+	shard_post(shard, shard_of(shard, op->user), &mail->mail);
 }
 
 void
@@ -488,7 +501,7 @@ people_done(struct call *call, struct op *op)
 {
 	switch ((enum op_kind)op->kind) {
 	case OP_PROFILE_SET:
-		profile_set_done(call, op);
+		call_done(call);
 		return false;
 	case OP_PROFILES:
 		if (op->context != 0) {
@@ -521,6 +534,8 @@ people_op_done(struct shard *shard, struct op *op)
 	/* Who may not write at the moment may still see who is there. */
 	bool who_muted = op->kind == OP_CHECK && op->context == OP_CHECK && op->fault.err == ERR_FORBIDDEN;
 
+	if (op->kind == OP_PROFILE_SET)
+		rename_tell(shard, op);
 	if (call != NULL && op->fault.err != ERR_OK && !who_muted)
 		call_fault(call, op->fault);
 	else if (call != NULL && people_done(call, op))
