@@ -164,6 +164,8 @@ slot_deliver(void *cookie, struct mail *first)
 {
 	struct slot *slot = cookie;
 
+	/* What came back is older than this moment: sessions that ended are compared by it (was_revoked). */
+	slot_wake(slot);
 	shard_deliver(slot->shard, first);
 }
 
