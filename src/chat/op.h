@@ -147,6 +147,7 @@ struct op {
 			struct op_target target;
 			struct entry *entry;   /* owned; cid, seq and ts are set on success */
 			uint64_t acl_ver;      /* in and out */
+			uint64_t conversations_max; /* LIMIT if it would be created and the sender has so many */
 			uint64_t min_seq;      /* in and out: the lowest seq the sender may see, for `re` */
 			uint64_t seq, ts;      /* out, also of a duplicate */
 			bool dup, created;     /* out; created: the direct conversation is new */

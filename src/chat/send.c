@@ -258,6 +258,7 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	op->fault = cmd->refused;
 	op->append.target = target_copy(op, &cmd->to);
 	op->append.entry = entry_create(&parts);
+	op->append.conversations_max = peer->shard->config.limits.conversations;
 	op->append.started_ns = peer->shard->mono_ns;
 	op->append.peer = peer->id;
 	send_start(peer, op);

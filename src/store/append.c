@@ -157,6 +157,18 @@ append_rights(
 
 /* --- Writing --- */
 
+/* Nobody has more conversations than the limit says. */
+static int
+check_room(struct sqlite *s, const struct op *op, struct fault *ret_fault)
+{
+	uint64_t max = op->append.conversations_max, count = 0;
+	int rc = stmt_number(&s->writer, &count, STMT_MEMBER_COUNT, "i", op->user);
+
+	if (rc == SQLITE_OK && count >= max)
+		*ret_fault = (struct fault){.err = ERR_LIMIT, .max = max};
+	return rc;
+}
+
 static int
 direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
 {
@@ -231,6 +243,8 @@ append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
 
 	if (fault.err == ERR_OK)
 		rc = append_rights(s, op, *conv, &fault);
+	if (rc == SQLITE_OK && fault.err == ERR_OK && *conv == NULL)
+		rc = check_room(s, op, &fault);
 	if (rc == SQLITE_OK && fault.err != ERR_OK)
 		return refuse(s, op, *conv, fault);
 	if (rc == SQLITE_OK && *conv == NULL)

@@ -94,6 +94,18 @@ append_rights(struct memory *m, struct op *op, const struct mem_conv *conv)
 	return ERR_OK;
 }
 
+/* Conversations that he is in. */
+static size_t
+memberships(struct memory *m, uint64_t user)
+{
+	const struct mem_member *member;
+	size_t count = 0;
+
+	for (size_t at = 0; (member = map_next(&mem_user_get(m, user)->members, &at)) != NULL;)
+		count += member_standing(&member->row) == STANDING_MEMBER;
+	return count;
+}
+
 static bool
 append_allowed(struct memory *m, struct op *op, const struct mem_conv *conv)
 {
@@ -104,6 +116,10 @@ append_allowed(struct memory *m, struct op *op, const struct mem_conv *conv)
 		return false;
 	if ((err = append_rights(m, op, conv)) != ERR_OK) {
 		op_fail(op, err, NULL);
+		return false;
+	}
+	if (conv == NULL && memberships(m, op->user) >= op->append.conversations_max) {
+		op->fault = (struct fault) {.err = ERR_LIMIT, .max = op->append.conversations_max};
 		return false;
 	}
 	if (re != 0 && (conv == NULL || re < op->append.min_seq || re > conv->row.head)) {

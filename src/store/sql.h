@@ -61,6 +61,7 @@
 	X(MEMBER, "SELECT role, join_seq, leave_seq, read_seq, delivered_seq, muted_until, banned "    \
 	    "FROM member WHERE user = ?1 AND cid = ?2")                                                \
 	X(MEMBER_ADD, "INSERT INTO member (user, cid, role, join_seq) VALUES (?1, ?2, 1, 1)")          \
+	X(MEMBER_COUNT, "SELECT count(*) FROM member WHERE user = ?1 AND leave_seq IS NULL")           \
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = max(read_seq, ?3), "                             \
 	    "delivered_seq = max(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                     \
 	X(PEER, "SELECT u.accept, EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = ?2 AND state = 4) " \
@@ -122,6 +123,10 @@ enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
 enum { SQL_BUSY_MS = 2000 };
 
+/* READ does with a file that may not be written (any more), the others refuse it; CREATE makes a
+ * missing one. */
+enum sql_access { SQL_READ, SQL_WRITE, SQL_CREATE };
+
 struct sql_conn {
 	sqlite3 *db; /* owned; NULL while closed */
 	sqlite3_stmt *stmts[STMT_MAX];
@@ -130,8 +135,8 @@ struct sql_conn {
 
 /* An existing file is opened, a missing one made where create says so; on failure with SQLite's or
  * the system's words. */
-int sql_open(
-    struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size);
+int sql_open(struct sql_conn *conn, const char *path, enum sql_access access, char *ret_error,
+    size_t error_size);
 /* Also rolls back. */
 void sql_close(struct sql_conn *conn);
 /* SQL without parameters, several statements. */

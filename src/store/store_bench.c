@@ -79,6 +79,7 @@ message_op(struct bench *b, uint64_t conv, uint64_t number)
 	    (unsigned long long)(number * 0x9e3779b97f4aull & 0xffffffffffffull));
 	op->user = 1;
 	op->call = conv;
+	op->append.conversations_max = UINT64_MAX;
 	op->append.target.cid = b->cids[conv];
 	if (b->cids[conv] == 0) {
 		(void)snprintf(name, sizeof(name), "user%llu", (unsigned long long)conv + 2);

@@ -1364,6 +1364,28 @@ check_says_what_a_message_would_meet(void **state)
 	op_destroy(&op);
 }
 
+static void
+conversations_of_a_user_are_limited(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann");
+	struct sent sent;
+
+	(void)world_user(w, "bob");
+	(void)world_user(w, "cid");
+	(void)world_user(w, "dan");
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
+	assert_int_equal(sent.fault.err, ERR_OK);
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "cid", .conversations_max = 2});
+	assert_int_equal(sent.fault.err, ERR_OK);
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "dan", .conversations_max = 2});
+	assert_int_equal(sent.fault.err, ERR_LIMIT);
+	assert_true(sent.fault.max == 2);
+	/* Those that there are can be written to. */
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
+	assert_int_equal(sent.fault.err, ERR_OK);
+}
+
 static int
 run_suite(const char *name, enum world_kind kind)
 {
@@ -1383,6 +1405,7 @@ run_suite(const char *name, enum world_kind kind)
 	    T(contacts_are_those_of_both_sides),
 	    T(the_first_message_creates_the_conversation),
 	    T(facts_come_when_wanted),
+	    T(conversations_of_a_user_are_limited),
 	    T(a_wrong_guess_is_not_believed),
 	    T(who_may_not_write_is_told_why),
 	    T(the_same_cmid_is_one_message),

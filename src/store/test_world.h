@@ -34,6 +34,7 @@ struct letter {
 	uint64_t from, to, re; /* to: a cid */
 	const char *to_user, *to_handle, *body, *data, *cmid, *kind;
 	uint64_t acl_ver, min_seq, peer;
+	uint64_t conversations_max; /* 0: no limit */
 	enum err refused;
 };
 
