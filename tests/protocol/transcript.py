@@ -114,14 +114,14 @@ class Transcript:
             assert got, f"{self.path.name}:{number}: not a line of a transcript: {line}"
             yield number, got[2], got[1] or "", got[3]
 
-    def requests(self):
-        """(connection, request) of what is sent and is JSON; placeholders are left as holes."""
+    def frames(self):
+        """(kind, connection, frame) of what is sent and is JSON, and of what comes; placeholders are holes."""
         for _, kind, who, text in self.steps():
-            if kind == "->":
+            if kind != "*":
                 try:
-                    yield who, frame_of(write_out(text))
+                    yield kind, who, frame_of(write_out(text))
                 except ValueError:
-                    pass
+                    assert kind == "->"
 
     def config(self):
         """The server's configuration: `* the server has KEY = VALUE`."""
