@@ -123,7 +123,7 @@ def test_a_thousand_pipelined_history_unread(confabd, kind):
     talker.call("register", user="alice", password=PASSWORD)
     with Raw(server.port) as other:
         other.call("register", user="bob", password=PASSWORD)
-    for i in range(200):
+    for _ in range(200):
         talker.post("send", to="@bob", body="x" * 300)
     cid = [talker.answer()["result"]["cid"] for _ in range(200)][0]
     reader = RAWS[kind](server.port, receive_buffer=4096)

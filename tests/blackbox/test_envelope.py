@@ -197,7 +197,7 @@ def test_what_is_not_json_is_a_parse_error_and_the_connection_stays(dial, text):
 
 def test_the_tenth_parse_error_closes(dial):
     client = dial(check=False)
-    for i in range(9):
+    for _ in range(9):
         error_of(client.raw('{"broken"'), "parse_error")
         client.call("ping")
     client.send_text('{"broken"')

@@ -47,7 +47,7 @@ def span(first, last):
     ({"after": 0, "limit": 200}, span(1, 130), False),
 ])
 def test_pages(talk, params, due, more):
-    alice, bob, cid = talk
+    _, bob, cid = talk
     page = bob.call("history", cid=cid, **params)
     assert seqs(page) == due and page["more"] is more
     assert (page["cid"], page["head"], page["min_seq"]) == (cid, 130, 1)

@@ -67,7 +67,7 @@ def test_sync_tells_the_marks_of_both(talk, again):
 
 
 def test_targets_and_params(talk, user):
-    alice, bob, cid = talk
+    _, bob, cid = talk
     eve = user("eve")
     eve.fails("not_found", "mark", cid=cid, read=1)
     eve.fails("not_found", "mark", cid=9007199254740990, read=1)

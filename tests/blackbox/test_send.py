@@ -1,17 +1,19 @@
 """send, and the message notification."""
 
 import json
+import tempfile
 import threading
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import strategies as st
 
 from lib.fixtures import PASSWORD
 from lib.server import dumps
 
 NO_CID = 9007199254740990
+configuration.set_hypothesis_home_dir(tempfile.gettempdir() + "/hypothesis")
 
 
 @pytest.fixture

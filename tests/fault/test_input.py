@@ -83,7 +83,7 @@ def test_who_says_nothing_is_closed_as_idle(confabd, kind):
         pinging.write(ws_frame(PING, b"here"))
         pinging.next_frame()
         time.sleep(0.2)     # the pace of a client that says it is there
-    seconds, frames = closed_at(quiet)
+    _, frames = closed_at(quiet)
     assert reasons(frames) == ["idle"]
     assert "reconnect_ms" not in frames[-1]["params"] or frames[-1]["params"]["reconnect_ms"] >= 0
     busy.call("ping")

@@ -291,7 +291,7 @@ class Server:
                     continue
                 info = pathlib.Path(f"/proc/{self.pid}/fdinfo/{fd.name}").read_text()
                 for inode in re.findall(r"^tfd:.*\bino:([0-9a-f]+)", info, re.M):
-                    local, remote = inodes.get(int(inode, 16), (0, 0))
+                    _, remote = inodes.get(int(inode, 16), (0, 0))
                     if remote:
                         found[remote] = int(fd.name)
         return found
