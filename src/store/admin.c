@@ -154,7 +154,7 @@ copy_store(struct sql_conn *from, const char *file, struct admin_error *ret_erro
 	struct sql_conn to = {0};
 	int rc, failed = 0;
 
-	if (sql_open(&to, file, false, ret_error->text, sizeof(ret_error->text)) != SQLITE_OK)
+	if (sql_open(&to, file, SQL_WRITE, ret_error->text, sizeof(ret_error->text)) != SQLITE_OK)
 		return -1;
 	rc = copy_pages(from, &to);
 	if (rc == SQLITE_OK)

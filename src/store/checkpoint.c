@@ -57,7 +57,7 @@ static int
 helper_open(struct sqlite *s, char *ret_error, size_t error_size)
 {
 	struct sql_conn *conn = &s->checkpoint.conn;
-	int rc = sql_open(conn, s->path, false, ret_error, error_size);
+	int rc = sql_open(conn, s->path, SQL_READ, ret_error, error_size);
 
 	if (rc != SQLITE_OK)
 		return rc;

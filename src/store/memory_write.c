@@ -119,7 +119,7 @@ append_allowed(struct memory *m, struct op *op, const struct mem_conv *conv)
 		return false;
 	}
 	if (conv == NULL && memberships(m, op->user) >= op->append.conversations_max) {
-		op->fault = (struct fault) {.err = ERR_LIMIT, .max = op->append.conversations_max};
+		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->append.conversations_max};
 		return false;
 	}
 	if (re != 0 && (conv == NULL || re < op->append.min_seq || re > conv->row.head)) {

@@ -154,6 +154,15 @@ writer_open(struct sqlite *s, bool create, char *ret_error, size_t error_size)
 	return rc;
 }
 
+void
+writer_failed(struct sqlite *s, int code)
+{
+	if (sql_error_reopen(code) || sqlite3_get_autocommit(s->writer.db) == 0)
+		writer_close(s);
+	else
+		convs_clear(&s->convs);
+}
+
 bool
 writer_ready(struct sqlite *s)
 {

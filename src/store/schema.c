@@ -181,7 +181,8 @@ bool
 schema_open(
     struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
 {
-	if (sql_open(conn, path, create, ret_error, error_size) != SQLITE_OK)
+	if (sql_open(conn, path, create ? SQL_CREATE : SQL_WRITE, ret_error, error_size) !=
+	    SQLITE_OK)
 		return false;
 	if (configure(conn, path, ret_error, error_size) &&
 	    migrate(conn, path, create, ret_error, error_size))
@@ -197,7 +198,7 @@ schema_check(const char *path, char *ret_error, size_t error_size)
 	int64_t version = 0;
 	bool fits = false;
 
-	if (sql_open(&conn, path, false, ret_error, error_size) != SQLITE_OK)
+	if (sql_open(&conn, path, SQL_WRITE, ret_error, error_size) != SQLITE_OK)
 		return false;
 	if (version_read(&conn, &version) != SQLITE_OK)
 		(void)snprintf(

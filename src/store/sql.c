@@ -31,12 +31,14 @@ say_cannot_open(
 }
 
 int
-sql_open(struct sql_conn *conn, const char *path, bool create, char *ret_error, size_t error_size)
+sql_open(struct sql_conn *conn, const char *path, enum sql_access access, char *ret_error,
+    size_t error_size)
 {
+	bool create = access == SQL_CREATE;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
 	int rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
 
-	if (rc == SQLITE_OK && sqlite3_db_readonly(conn->db, "main") == 1) {
+	if (rc == SQLITE_OK && access != SQL_READ && sqlite3_db_readonly(conn->db, "main") == 1) {
 		(void)snprintf(ret_error, error_size,
 		    "%s is read-only: the user that runs confabd must be allowed to write it",
 		    path);

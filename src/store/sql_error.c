@@ -9,10 +9,11 @@
 struct row {
 	int code;
 	enum sql_class class;
-	bool not_whole;
+	bool not_whole, reopen;
 };
 
-#define ERROR_AS_ROW(code, before, not_whole) {code, CLASS_##before, (not_whole) != 0},
+#define ERROR_AS_ROW(code, before, not_whole, reopen)                                              \
+	{code, CLASS_##before, (not_whole) != 0, (reopen) != 0},
 static const struct row table[] = {SQL_ERRORS(ERROR_AS_ROW)};
 
 static const struct row *
@@ -49,4 +50,12 @@ sql_error_not_whole(int code)
 	const struct row *row = find_nearest(code);
 
 	return row != NULL && row->not_whole;
+}
+
+bool
+sql_error_reopen(int code)
+{
+	const struct row *row = find_nearest(code);
+
+	return row != NULL && row->reopen;
 }

@@ -80,9 +80,7 @@ attempt_failed(struct sqlite *s, int code)
 	say_failed(s, code, "before_commit");
 	if (sqlite3_get_autocommit(s->writer.db) == 0)
 		(void)stmt_run(&s->writer, STMT_ROLLBACK, "");
-	convs_clear(&s->convs);
-	if (sqlite3_get_autocommit(s->writer.db) == 0)
-		sql_close(&s->writer); /* not even that; the next one opens it anew */
+	writer_failed(s, code);
 	return attempts[sql_error_class(code, PHASE_BEFORE_COMMIT)];
 }
 
@@ -244,11 +242,14 @@ static void
 look_around(struct sqlite *s)
 {
 	const char *why;
+	bool can_write = sqlite_driver.writable(&s->base, &why);
+	int rc = can_write ? writer_look(s) : stmt_run(&s->writer, STMT_META_OPENED, "n");
 
-	if (sqlite_driver.writable(&s->base, &why)) {
-		if (writer_look(s) != SQLITE_OK)
-			sqlite_set_why(s, "the store can't be read");
-	} else if (stmt_run(&s->writer, STMT_META_OPENED, "n") == SQLITE_OK) {
+	if (rc != SQLITE_OK) {
+		sqlite_set_why(
+		    s, can_write ? "the store can't be read" : "the store can't be written");
+		writer_failed(s, rc);
+	} else if (!can_write) {
 		sqlite_set_why(s, NULL);
 	}
 }
@@ -300,7 +301,7 @@ reader_ready(struct sqlite *s, struct sqlite_reader *reader)
 	if (reader->conn.db != NULL && reader->generation == generation)
 		return true;
 	sql_close(&reader->conn);
-	if (sql_open(&reader->conn, s->path, false, why, sizeof(why)) != SQLITE_OK) {
+	if (sql_open(&reader->conn, s->path, SQL_READ, why, sizeof(why)) != SQLITE_OK) {
 		log_warn("store", "reader_failed", "why=\"%s\"", why);
 		return false;
 	}

@@ -188,6 +188,8 @@ void checkpoint_turn(struct sqlite *s);
 int writer_open(struct sqlite *s, bool create, char *ret_error, size_t error_size);
 /* A commit failed with code: finds out what became of the batch and fills in the faults. */
 void sqlite_settle(struct sqlite *s, struct op **ops, size_t count, int code);
+/* An error before COMMIT, rolled back: closes the connection if another one may do better. */
+void writer_failed(struct sqlite *s, int code);
 /* Opens it if it is closed and the time has come.  False: there is no writer. */
 bool writer_ready(struct sqlite *s);
 /* Notices what another process wrote; in a transaction or not. */

@@ -1374,15 +1374,19 @@ conversations_of_a_user_are_limited(void **state)
 	(void)world_user(w, "bob");
 	(void)world_user(w, "cid");
 	(void)world_user(w, "dan");
-	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
 	assert_int_equal(sent.fault.err, ERR_OK);
-	sent = world_send(w, &(struct letter){.from = ann, .to_user = "cid", .conversations_max = 2});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to_user = "cid", .conversations_max = 2});
 	assert_int_equal(sent.fault.err, ERR_OK);
-	sent = world_send(w, &(struct letter){.from = ann, .to_user = "dan", .conversations_max = 2});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to_user = "dan", .conversations_max = 2});
 	assert_int_equal(sent.fault.err, ERR_LIMIT);
 	assert_true(sent.fault.max == 2);
 	/* Those that there are can be written to. */
-	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to_user = "bob", .conversations_max = 2});
 	assert_int_equal(sent.fault.err, ERR_OK);
 }
 

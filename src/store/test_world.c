@@ -126,7 +126,8 @@ letter_op(const struct letter *letter)
 	};
 	op->append.acl_ver = letter->acl_ver;
 	op->append.min_seq = letter->min_seq;
-	op->append.conversations_max = letter->conversations_max > 0 ? letter->conversations_max : UINT64_MAX;
+	op->append.conversations_max =
+	    letter->conversations_max > 0 ? letter->conversations_max : UINT64_MAX;
 	op->append.entry = entry_create(&(struct entry_parts){
 	    .sender = letter->from,
 	    .re = letter->re,
