@@ -247,8 +247,6 @@ struct chat_out {
 	    struct entry *const *entries, size_t count, uint32_t *ends);
 	/* must: queue in any case.  Otherwise CHAT_FULL over the soft limit; peer_drained() follows. */
 	enum chat_queued (*queue)(void *out, struct run *run, uint32_t offset, uint32_t len, bool must);
-	/* Bytes that wait on the connection. */
-	size_t (*queued_bytes)(void *out);
 	/* Says goaway, writes what is queued, closes.  reconnect_ms 0: don't come back by yourself. */
 	void (*goaway)(void *out, enum goaway reason, uint32_t reconnect_ms);
 	void *gate; /* cookie of encode */

@@ -413,6 +413,40 @@ late_sends_do_not_pile_up(void **state)
 	world_close(&w);
 }
 
+/* A page that was read before a deletion serves nobody who syncs after it. */
+static void
+deleted_bodies_are_in_no_page(void **state)
+{
+	struct world w;
+	struct link *alice, *readers[6];
+	uint64_t conv;
+
+	(void)state;
+	world_open(&w, 13);
+	alice = link_open(&w, 0);
+	readers[0] = link_open(&w, 1);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_register(readers[0], "bob", false), ERR_OK);
+	conv = put_group(&w, alice, 2, 8);
+	for (unsigned i = 0; i < LEN(readers); i++) {
+		if (i > 0) {
+			readers[i] = link_open(&w, 1);
+			assert_int_equal(do_resume(readers[i], readers[0]->token), ERR_OK);
+			memory_put_change(w.store, conv, i, 0, 8 + i);
+			assert_int_equal(answered(alice, start_send(alice, cid(conv), "d", NULL)), ERR_OK);
+		}
+		assert_int_equal(answered(readers[i], start_sync(readers[i], 0, 0, 50)), ERR_OK);
+		assert_stream(readers[i], conv, 1, 8 + i);
+		for (size_t k = 0; k < readers[i]->count; k++) {
+			const struct told *told = &readers[i]->told[k];
+
+			if (told->what == TOLD_ENTRY && told->seq <= 8)
+				assert_string_equal(told->text, told->seq <= i ? "alice:" : "alice:x");
+		}
+	}
+	world_close(&w);
+}
+
 /* --- Everything at once --- */
 
 enum { STORM_USERS = 4, STORM_GROUPS = 2, STORM_LINKS = 40 };
@@ -703,6 +737,7 @@ main(void)
 	    cmocka_unit_test(evicted_session_is_not_resumed),
 	    cmocka_unit_test(who_is_told_in_pages),
 	    cmocka_unit_test(late_sends_do_not_pile_up),
+	    cmocka_unit_test(deleted_bodies_are_in_no_page),
 	    cmocka_unit_test(everything_at_once),
 	};
 

@@ -186,13 +186,6 @@ world_queue(void *out, struct run *run, uint32_t offset, uint32_t len, bool must
 	return CHAT_QUEUED;
 }
 
-static size_t
-world_queued_bytes(void *out)
-{
-	(void)out;
-	return 0;
-}
-
 static void
 world_goaway(void *out, enum goaway reason, uint32_t reconnect_ms)
 {
@@ -220,12 +213,11 @@ world_open(struct world *w, uint32_t seed)
 		    .index = i,
 		    .count = WORLD_SHARDS,
 		    .ports = {w, world_submit, world_hash, world_post},
-		    .out = {world_answer, world_encode, world_encode_entries, world_queue, world_queued_bytes,
+		    .out = {world_answer, world_encode, world_encode_entries, world_queue,
 		        world_goaway, w},
-		    .limits = {.body = 16384, .data = 16384, .conversations = 2000, .sessions = 3, .connections = 8,
-		        .signal_data = 1024, .registration_open = true, .directory_open = true,
+		    .limits = {.conversations = 2000, .sessions = 3, .connections = 8,
+		        .registration_open = true, .directory_open = true,
 		        .token_ms = 30ull * 86400 * 1000},
-		    .node = "test",
 		};
 
 		w->store->type->epoch(w->store, config.epoch);

@@ -25,7 +25,6 @@ struct hash_job {
 	bool busy;		/* out: the pool's queue was full */
 	bool verified;		/* out */
 	char hash[128];		/* out */
-	void *context;		/* the shard's */
 };
 
 struct chat_ports {
@@ -38,8 +37,7 @@ struct chat_ports {
 };
 
 struct chat_limits {
-	uint32_t body, data, conversations, sessions, connections;
-	uint32_t signal_data;
+	uint32_t conversations, sessions, connections;
 	bool registration_open, directory_open;
 	uint64_t token_ms;	/* validity from the last use */
 };
@@ -49,7 +47,6 @@ struct chat_config {
 	struct chat_ports ports;
 	struct chat_out out;
 	struct chat_limits limits;
-	const char *node;	/* borrowed for the shard's life */
 	char epoch[40];
 };
 

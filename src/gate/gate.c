@@ -520,15 +520,6 @@ out_queue(void *out, struct run *run, uint32_t offset, uint32_t len, bool must)
 	return CHAT_FULL;
 }
 
-static size_t
-out_queued_bytes(void *out)
-{
-	const struct session *s = out;
-
-	OBJ_CHECK(s, SESSION_MAGIC);
-	return conn_out_bytes(s->conn);
-}
-
 static void
 out_goaway(void *out, enum goaway reason, uint32_t reconnect_ms)
 {
@@ -547,7 +538,6 @@ gate_chat_out(struct gate *gate, struct chat_out *ret_out)
 	    .encode = out_encode,
 	    .encode_entries = out_encode_entries,
 	    .queue = out_queue,
-	    .queued_bytes = out_queued_bytes,
 	    .goaway = out_goaway,
 	    .gate = gate,
 	};

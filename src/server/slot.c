@@ -90,9 +90,6 @@ static struct chat_limits
 chat_limits_of(const struct config *c)
 {
 	return (struct chat_limits){
-	    .body = (uint32_t)c->limit_body,
-	    .data = (uint32_t)c->limit_data,
-	    .signal_data = (uint32_t)c->limit_signal_data,
 	    .conversations = (uint32_t)c->limit_conversations,
 	    .sessions = (uint32_t)c->limit_sessions,
 	    .connections = (uint32_t)c->limit_connections,
@@ -281,7 +278,6 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 	    .count = server->slot_count,
 	    .ports = {.cookie = slot, .submit = port_submit, .hash = port_hash, .post = port_post},
 	    .limits = chat_limits_of(server->config),
-	    .node = server->started->node,
 	};
 
 	slot->server = server;
