@@ -13,8 +13,10 @@ struct admin_error {
 	char text[512];
 };
 
-/* Creates the store if there is none.  name is folded and of the grammar; display.ptr NULL: the
- * name. */
+/*
+ * Creates the store if there is none.  name is folded and of the grammar; display.ptr NULL: the
+ * name.
+ */
 int admin_user_add(const char *url, slice name, slice display, slice password_hash,
     struct admin_error *ret_error) __attribute__((warn_unused_result));
 /* Sets another password; every session of the user ends. */

@@ -3,8 +3,9 @@
  * An entry at the end of its conversation:
  *
  *   resolve the target -> rights, if they may have changed -> re -> INSERT at head + 1
- *                               |  refused: a duplicate?          |  constraint: a duplicate?
- * otherwise the v                                 v  cached head was old: once more
+ *                               |                                 |
+ *                    refused: a duplicate?          constraint: a duplicate?  Otherwise the
+ *                                                   cached head was old: once more
  */
 #include "base/panic.h"
 #include "base/stat.h"
@@ -132,8 +133,10 @@ find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool 
 
 /* --- Rights --- */
 
-/* Whether he may, into ret_fault; reads only where something may have changed since he was found to
- * be allowed. */
+/*
+ * Whether he may, into ret_fault; reads only where something may have changed since he was found to
+ * be allowed.
+ */
 static int
 append_rights(
     struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)

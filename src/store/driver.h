@@ -40,8 +40,10 @@ struct store_driver {
 	 * are UNKNOWN_OUTCOME.
 	 */
 	void (*write)(struct driver *driver, struct op **ops, size_t count);
-	/* Does what is due (coalesced marks, checkpoints, probes); in how many ms at most it must
-	 * be called again. */
+	/*
+	 * Does what is due (coalesced marks, checkpoints, probes); in how many ms at most it must
+	 * be called again.
+	 */
 	uint32_t (*tick)(struct driver *driver);
 	void (*read)(struct driver *driver, unsigned reader, struct op *op);
 	void (*epoch)(struct driver *driver, char ret_epoch[EPOCH_BYTES]);
@@ -55,8 +57,10 @@ extern const struct store_driver sqlite_driver;
 struct store;
 struct store_options;
 
-/* store_open() with a driver that is open already and becomes the store's; options->url is not
- * looked at. */
+/*
+ * store_open() with a driver that is open already and becomes the store's; options->url is not
+ * looked at.
+ */
 struct store *store_start(const struct store_options *options, struct driver *driver);
 /* The options' clock, or the real one. */
 uint64_t driver_now_ms(const struct driver_options *options);

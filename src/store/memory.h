@@ -10,8 +10,10 @@
 #include "store/driver.h"
 #include "store/rows.h"
 
-/* Adds or replaces; row->cid 0: a new one.  head and ts are the log's own and not taken.  Returns
- * the cid. */
+/*
+ * Adds or replaces; row->cid 0: a new one.  head and ts are the log's own and not taken.  Returns
+ * the cid.
+ */
 uint64_t memory_put_conv(struct driver *driver, const struct conv_row *row, slice title);
 void memory_put_member(
     struct driver *driver, uint64_t cid, uint64_t user, const struct member_row *row);

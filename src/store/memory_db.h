@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of the memory store, for the files that work on them.  Everything under memory.lock.
- */
+/* The tables of the memory store, for the files that work on them; all under memory.lock. */
 #ifndef STORE_MEMORY_DB_H
 #define STORE_MEMORY_DB_H
 

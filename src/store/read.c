@@ -216,8 +216,10 @@ resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 	return stmt_number(conn, &target->cid, STMT_DIRECT, "ii", lo, hi);
 }
 
-/* Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can
- * be none. */
+/*
+ * Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can
+ * be none.
+ */
 static int
 resolve(struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
@@ -494,8 +496,10 @@ sync_row(
 		view->last = sync_last(conn, stmt);
 }
 
-/* The named conversations as JSON, for json_each(): those that he left are listed only if they are
- * named. */
+/*
+ * The named conversations as JSON, for json_each(): those that he left are listed only if they are
+ * named.
+ */
 static slice
 cursors_json(struct op *op)
 {

@@ -99,8 +99,10 @@ commit_small(struct sqlite *s)
 	return stmt_run(&s->writer, STMT_META_OPENED, "s", slice_str(epoch));
 }
 
-/* must_restart: all of the log has to be copied; otherwise readers of other processes may be in the
- * way. */
+/*
+ * must_restart: all of the log has to be copied; otherwise readers of other processes may be in the
+ * way.
+ */
 static int
 harden(struct sqlite *s, bool must_restart)
 {
@@ -241,8 +243,10 @@ all_lost(struct op **ops, size_t count)
 		op_unavailable(ops[i]);
 }
 
-/* Without a witness each is asked for itself; what was refused was so in any case, or can be asked
- * again. */
+/*
+ * Without a witness each is asked for itself; what was refused was so in any case, or can be asked
+ * again.
+ */
 static int
 each_for_itself(struct sqlite *s, struct op **ops, size_t count)
 {
@@ -252,8 +256,7 @@ each_for_itself(struct sqlite *s, struct op **ops, size_t count)
 		bool there = false;
 
 		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
-			continue; /* an append that is no witness is a duplicate of one that is
-				     stored */
+			continue; /* an append that is no witness repeats a stored one */
 		rc = effect_there(s, ops[i], &there);
 		if (rc == SQLITE_OK && !there)
 			op_unavailable(ops[i]);
@@ -287,8 +290,10 @@ settle_once(struct sqlite *s, struct op **ops, size_t count, int code)
 		return SQLITE_CANTOPEN;
 	if ((rc = ask_witness(s, ops, count, &outcome)) != SQLITE_OK)
 		return rc;
-	/* The record was never whole: nothing can bring it back, and a full disk would not let us
-	 * harden. */
+	/*
+	 * The record was never whole: nothing can bring it back, and a full disk would not let us
+	 * harden.
+	 */
 	if (outcome == OUTCOME_LOST && sql_error_not_whole(code)) {
 		all_lost(ops, count);
 		return meta_take_over(s);

@@ -83,8 +83,10 @@ enum err rights_group(
 enum err rights_see(
     const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member);
 
-/* Grows the marks of row as the operation asks, to head at most; fills op's out and says what
- * changed. */
+/*
+ * Grows the marks of row as the operation asks, to head at most; fills op's out and says what
+ * changed.
+ */
 bool marks_grow(struct op *op, uint64_t head, uint64_t *read, uint64_t *delivered);
 /* Settles an append by what its cmid found: dup, or CONFLICT. */
 void append_found(struct op *op, const struct entry *found);

@@ -123,8 +123,10 @@ enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
 enum { SQL_BUSY_MS = 2000 };
 
-/* READ does with a file that may not be written (any more), the others refuse it; CREATE makes a
- * missing one. */
+/*
+ * READ does with a file that may not be written (any more), the others refuse it; CREATE makes a
+ * missing one.
+ */
 enum sql_access { SQL_READ, SQL_WRITE, SQL_CREATE };
 
 struct sql_conn {
@@ -133,8 +135,10 @@ struct sql_conn {
 	bool counts; /* its statements are the writer's, and counted */
 };
 
-/* An existing file is opened, a missing one made where create says so; on failure with SQLite's or
- * the system's words. */
+/*
+ * An existing file is opened, a missing one made where create says so; on failure with SQLite's or
+ * the system's words.
+ */
 int sql_open(struct sql_conn *conn, const char *path, enum sql_access access, char *ret_error,
     size_t error_size);
 /* Also rolls back. */

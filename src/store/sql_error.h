@@ -52,8 +52,7 @@ enum sql_phase { PHASE_BEFORE_COMMIT, PHASE_COMMIT };
 	X(SQLITE_ERROR, BUG, 0, 0)
 /* clang-format on */
 
-/* The exact code if it has a line, otherwise its primary code, otherwise BUG.  At COMMIT: UNKNOWN.
- */
+/* By the exact code if it has a line, else by its primary code, else BUG.  At COMMIT: UNKNOWN. */
 enum sql_class sql_error_class(int code, enum sql_phase phase);
 bool sql_error_not_whole(int code);
 bool sql_error_reopen(int code);

@@ -2,10 +2,10 @@
 /*
  * The SQLite store.  write() is one transaction:
  *
- *   BEGIN IMMEDIATE -> did another process write? -> each operation -> marks that are old enough ->
- * COMMIT |                                               | |
- *        +--- error: ROLLBACK; by its class once more, ---+                              error:
- * recover.c one by one (a bug), or all are UNAVAILABLE
+ *   BEGIN IMMEDIATE -> did another process write? -> each operation -> marks that are due -> COMMIT
+ *        |                                               |                                  |
+ *        +---- error: ROLLBACK; by its class once more, -+                        error: recover.c
+ *              one by one (a bug), or all UNAVAILABLE
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -236,8 +236,10 @@ sqlite_write(struct driver *driver, struct op **ops, size_t count)
 			run_later(s, ops[i]);
 }
 
-/* What is to be done without an operation: see whether others wrote, and whether it can be written
- * again. */
+/*
+ * What is to be done without an operation: see whether others wrote, and whether it can be written
+ * again.
+ */
 static void
 look_around(struct sqlite *s)
 {

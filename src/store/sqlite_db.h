@@ -27,8 +27,7 @@ enum {
 	CHECKPOINT_AGAIN_PAGES =
 	    1000, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
-	POLL_MS = 1000, /* how often an idle writer looks whether others wrote, or whether it can
-			   write again */
+	POLL_MS = 1000, /* how often an idle writer looks around: did others write, can it again? */
 	SETTLE_MS = 5000, /* how long a batch of unknown outcome is looked into */
 };
 
@@ -70,8 +69,8 @@ struct marks {
 	size_t pending_count, recent_count;
 	struct smap touches; /* touch_row by key */
 	struct list touched; /* oldest first */
-	size_t writing_rows,
-	    writing_touches; /* the first ones, which the transaction under way holds */
+	/* The first ones, which the transaction under way holds. */
+	size_t writing_rows, writing_touches;
 };
 
 /* --- Checkpoints --- */
@@ -137,8 +136,10 @@ int convs_reload(struct sqlite *s, struct cached_conv *conv);
 
 /* rights.c: what is read to decide; any connection */
 int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
-/* Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be
- * created. */
+/*
+ * Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be
+ * created.
+ */
 int rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err);
 

@@ -39,11 +39,15 @@ void store_close(struct store **store);
 void store_submit(struct store *store, struct op *op);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */
 void store_epoch(struct store *store, char ret_epoch[40]);
-/* True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any
- * thread. */
+/*
+ * True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any
+ * thread.
+ */
 bool store_writable(struct store *store, const char **ret_why);
-/* A number that changes whenever another process changed accounts (user passwd, user disable).  Any
- * thread. */
+/*
+ * A number that changes whenever another process changed accounts (user passwd, user disable).  Any
+ * thread.
+ */
 uint64_t store_admin_revision(struct store *store);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* For the tests of the store: a driver of any kind in a directory of its own, and operations in one
- * line. */
+/*
+ * For the tests of the store: a driver of any kind in a directory of its own, and operations in one
+ * line.
+ */
 #ifndef STORE_TEST_WORLD_H
 #define STORE_TEST_WORLD_H
 

@@ -148,8 +148,10 @@ deadline_after(uint32_t ms)
 	    .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 }
 
-/* The next batch: what waits, at most LIMIT_STORE_BATCH.  0 after wait_ms or, with *ret_stop, at
- * the end. */
+/*
+ * The next batch: what waits, at most LIMIT_STORE_BATCH.  0 after wait_ms or, with *ret_stop, at
+ * the end.
+ */
 static size_t
 batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_stop)
 {
@@ -242,8 +244,10 @@ reader_main(void *cookie)
 	return NULL;
 }
 
-/* A full queue refuses; a reader says so, because done() is never called inside the submitter's
- * call. */
+/*
+ * A full queue refuses; a reader says so, because done() is never called inside the submitter's
+ * call.
+ */
 static void
 submit_refused(struct store *store, struct op *op)
 {
