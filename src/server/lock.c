@@ -132,8 +132,7 @@ lock_take(const char *path, const char *what, char *ret_error, size_t error_size
 		holder(fd, text, sizeof(text));
 		(void)snprintf(ret_error, error_size,
 		    "%s is in use by another confabd%s; stop that one first, or start this one "
-		    "with --data DIR of "
-		    "its own",
+		    "with a --data (and --store) of its own",
 		    what, text);
 		(void)close(fd);
 		return -1;

@@ -85,7 +85,7 @@ test_second(void **state)
 	(void)snprintf(want, sizeof(want),
 	    "the data directory /d is in use by another confabd (pid %ld); stop that one first, or "
 	    "start this one "
-	    "with --data DIR of its own",
+	    "with a --data (and --store) of its own",
 	    (long)getpid());
 	assert_string_equal(error, want);
 	assert_int_equal(close(fd), 0);
