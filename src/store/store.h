@@ -18,6 +18,7 @@ struct store_driver;
 enum {
 	LIMIT_STORE_WRITES = 65536, /* operations that wait for the writer; more are BUSY */
 	LIMIT_STORE_READS = 16384, /* the same for the readers */
+	LIMIT_STORE_BYTES = 128 * 1024 * 1024, /* what the operations that wait hold; the same */
 	LIMIT_STORE_BATCH = 512, /* operations in one transaction */
 };
 

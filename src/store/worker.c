@@ -2,11 +2,12 @@
 /*
  * The threads of the store and the queues before them:
  *
- *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write ->
- * done()
- *                -> queue of reads  -> a reader: one at a time                -> driver read  ->
- * done()
- *                -> refused (a queue was full, fault BUSY)  -> a reader       -> done()
+ *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write -> done()
+ *                -> queue of reads  -> a reader: one at a time                -> driver read  -> done()
+ *                -> refused (a queue was full, fault BUSY)  -> a reader                       -> done()
+ *
+ * An append that is refused keeps its place among the writes all the same, because appends are
+ * answered in their order; it costs the writer nothing.
  *
  * While the writer commits, the next batch collects: the busier, the larger.  Locks: one per queue,
  * held for a few instructions, never two at once.
@@ -29,7 +30,7 @@ enum { READERS_DEFAULT = 2, READERS_MAX = 16, BUSY_RETRY_MS = 500 };
 /* Operations in the order submitted, linked by their mail. */
 struct op_list {
 	struct mail *first, *last;
-	size_t count;
+	size_t count, bytes;
 };
 
 struct queue {
@@ -57,10 +58,20 @@ struct store {
 	unsigned reader_count;
 };
 
+/* What an operation holds, about. */
+static size_t
+op_bytes(const struct op *op)
+{
+	const struct entry *entry = op->kind == OP_APPEND ? op->append.entry : NULL;
+
+	return sizeof(*op) + (entry != NULL ? entry->body.len + entry->data.len : 0);
+}
+
 static void
 list_add(struct op_list *ops, struct op *op)
 {
 	op->mail.next = NULL;
+	ops->bytes += op_bytes(op);
 	if (ops->last != NULL)
 		ops->last->next = &op->mail;
 	else
@@ -81,6 +92,7 @@ list_take(struct op_list *ops)
 		ops->last = NULL;
 	ops->count--;
 	mail->next = NULL;
+	ops->bytes -= op_bytes(container_of(mail, struct op, mail));
 	return container_of(mail, struct op, mail);
 }
 
@@ -104,7 +116,14 @@ queue_fini(struct queue *queue)
 	(void)pthread_mutex_destroy(&queue->lock);
 }
 
-/* False if it is full; then the operation is still the caller's. */
+static void
+refuse(struct op *op)
+{
+	op->fault = (struct fault){.err = ERR_BUSY, .retry_after_ms = BUSY_RETRY_MS};
+	stat_add(STAT_STORE_BUSY, 1);
+}
+
+/* False if it is full; then the operation is still the caller's, but for an append. */
 static bool
 queue_add(struct queue *queue, struct op *op, size_t limit)
 {
@@ -112,7 +131,11 @@ queue_add(struct queue *queue, struct op *op, size_t limit)
 
 	(void)pthread_mutex_lock(&queue->lock);
 	assert(!queue->stopping);
-	added = queue->ops.count < limit;
+	added = queue->ops.count < limit && queue->ops.bytes < LIMIT_STORE_BYTES;
+	if (!added && op->kind == OP_APPEND) {
+		refuse(op);
+		added = true;
+	}
 	if (added)
 		list_add(&queue->ops, op);
 	asleep = added && queue->waiting > 0;
@@ -175,12 +198,18 @@ batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_s
 static void
 batch_run(struct store *store, struct op **batch, size_t count)
 {
+	struct op *taken[LIMIT_STORE_BATCH];
 	uint64_t now = clock_mono_ns();
+	size_t taken_count = 0;
 
 	gauge_add(GAUGE_STORE_QUEUE, -(int64_t)count);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		histogram_add(HISTOGRAM_QUEUED, now - batch[i]->queued_ns);
-	store->driver->type->write(store->driver, batch, count);
+		if (batch[i]->fault.err != ERR_BUSY)
+			taken[taken_count++] = batch[i];
+	}
+	if (taken_count > 0)
+		store->driver->type->write(store->driver, taken, taken_count);
 	for (size_t i = 0; i < count; i++)
 		store_done(store, batch[i]);
 }
@@ -253,8 +282,7 @@ submit_refused(struct store *store, struct op *op)
 {
 	struct queue *queue = &store->reads;
 
-	op->fault = (struct fault){.err = ERR_BUSY, .retry_after_ms = BUSY_RETRY_MS};
-	stat_add(STAT_STORE_BUSY, 1);
+	refuse(op);
 	(void)pthread_mutex_lock(&queue->lock);
 	list_add(&queue->refused, op);
 	(void)pthread_mutex_unlock(&queue->lock);

@@ -80,6 +80,7 @@ struct tally {
 	_Atomic size_t ok, busy, other, inside;
 	_Atomic uint64_t next; /* the call that must come next, where order is looked at */
 	_Atomic size_t disorder;
+	bool all_in_order; /* refused ones too */
 	sem_t done;
 };
 
@@ -95,7 +96,7 @@ tally_done(void *cookie, struct op *op)
 		t->busy++;
 	else
 		t->other++;
-	if (op->fault.err == ERR_OK && op->call != 0)
+	if ((op->fault.err == ERR_OK || t->all_in_order) && op->call != 0)
 		t->disorder += op->call != ++t->next;
 	op_destroy(&op);
 	(void)sem_post(&t->done);
@@ -151,6 +152,35 @@ a_full_queue_is_busy(void **state)
 	assert_true(tally.inside == 0);
 	store_close(&store);
 	assert_null(store);
+}
+
+/* Appends are answered in their order, also where some of them are refused. */
+static void
+refused_appends_keep_their_place(void **state)
+{
+	enum { TOO_MANY = 50 };
+	size_t writes = LIMIT_STORE_WRITES + LIMIT_STORE_BATCH + TOO_MANY;
+	struct gated gated;
+	struct tally tally;
+	struct store *store;
+
+	(void)state;
+	gated_init(&gated);
+	tally_init(&tally);
+	tally.all_in_order = true;
+	store =
+	    store_start(&(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
+	for (size_t i = 1; i <= writes; i++) {
+		struct op *op = op_create(OP_APPEND);
+
+		op->call = i;
+		store_submit(store, op);
+	}
+	(void)sem_post(&gated.may_write);
+	tally_wait(&tally, writes);
+	assert_true(tally.busy >= TOO_MANY && tally.ok >= LIMIT_STORE_WRITES && tally.other == 0);
+	assert_int_equal(tally.disorder, 0);
+	store_close(&store);
 }
 
 static void
@@ -398,6 +428,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_full_queue_is_busy),
+	    cmocka_unit_test(refused_appends_keep_their_place),
 	    cmocka_unit_test(what_waits_goes_in_one_batch_in_order),
 	    cmocka_unit_test(closing_finishes_what_was_submitted),
 	    cmocka_unit_test(a_crowd_shares_commits),
