@@ -62,7 +62,7 @@ class Sender:
                     break
         except (ConnectionError, EOFError, websockets.ConnectionClosed):
             self.ended = True
-        if self.ended:
+        if self.ended or self.goaway:
             await self.wire.close()
             await self.rest(waiting)
 
