@@ -453,6 +453,57 @@ answers_to_nobody_are_skipped(void **state)
 	}
 }
 
+/* The connection that marks is gone before the store has answered: the others hear of it all the same. */
+static void
+marks_outlive_their_connection(void **state)
+{
+	struct world w;
+	struct link *alice, *bob;
+	struct call_tag t;
+	uint64_t conv;
+	unsigned n;
+
+	(void)state;
+	world_open(&w, 9);
+	alice = link_open(&w, 0);
+	bob = link_open(&w, 1);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_register(bob, "bob", true), ERR_OK);
+	assert_int_equal(answered(bob, n = start_send(bob, at("alice"), "x", NULL)), ERR_OK);
+	conv = answer_to(bob, n)->cid;
+	t = tag(&w, &n);
+	chat_mark(alice->peer, &t, &(struct mark_command) {.conv = cid(conv), .read = 1});
+	link_close(alice);
+	settle(&w);
+	assert_int_equal(count_told(bob, TOLD_MARK, conv), 1);
+	world_close(&w);
+}
+
+/* A connection that has been open for longer than a token lasts was use of it. */
+static void
+open_connections_keep_their_session(void **state)
+{
+	struct world w;
+	struct link *alice, *phone, *again;
+
+	(void)state;
+	world_open(&w, 10);
+	alice = link_open(&w, 0);
+	phone = link_open(&w, 1);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_login(phone, "alice", "open sesame", true), ERR_OK);
+	link_close(phone);
+	settle(&w);
+	for (unsigned day = 0; day < 40; day++) {
+		world_pass(&w, 86400ull * 1000);
+		settle(&w);
+	}
+	again = link_open(&w, 2);
+	assert_int_equal(do_resume(again, phone->token), ERR_TOKEN_INVALID);
+	assert_int_equal(do_resume(again, alice->token), ERR_OK);
+	world_close(&w);
+}
+
 int
 main(void)
 {
@@ -467,6 +518,8 @@ main(void)
 	    cmocka_unit_test(backlog_gap_and_reset),
 	    cmocka_unit_test(slow_readers_are_fed),
 	    cmocka_unit_test(marks_signals_and_presence),
+	    cmocka_unit_test(marks_outlive_their_connection),
+	    cmocka_unit_test(open_connections_keep_their_session),
 	    cmocka_unit_test(late_store_is_no_lie),
 	    cmocka_unit_test(answers_to_nobody_are_skipped),
 	};

@@ -130,8 +130,7 @@ attached_find(struct home_user *home, unsigned shard, uint64_t peer, uint64_t se
 	return NULL;
 }
 
-/* The last moment that he was seen; the store writes it when it suits. */
-static void
+void
 user_touch(struct shard *shard, uint64_t user, uint64_t session)
 {
 	struct op *op = op_create(OP_TOUCH);

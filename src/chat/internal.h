@@ -34,6 +34,7 @@ enum {
 	LIMIT_SYNC_ENTRIES = 5000,	 /* after so many waiting entries backlog counts as 0 */
 	LIMIT_AUTHORS = 64,		 /* authors whose rights a home conversation remembers */
 	LIMIT_TARGET_CACHE = 65536,	 /* names and handles that a shard remembers */
+	SEEN_EVERY_MS = 6 * 60 * 60 * 1000, /* a connection is use of its session: so often that is noted */
 	LIMIT_HOME_IDLE_MS = 60 * 1000,	 /* a home conversation without listeners is kept so long */
 	LIMIT_REVOKED = 256,		 /* endings of sessions that a shard remembers, against racing logins */
 	LIMIT_HELD_CONVS = 2000,	 /* conversations that may turn up while a peer syncs */
@@ -149,6 +150,7 @@ struct revoked {
 struct shard {
 	struct chat_config config;
 	uint64_t mono_ms, real_ms, mono_ns;
+	uint64_t seen_ms;	/* when open connections were last noted as use */
 	struct peer **peers;	/* owned; by slot, NULL where free */
 	uint32_t *generations, *free_slots;
 	uint32_t peer_capacity, free_count;

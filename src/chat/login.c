@@ -147,6 +147,15 @@ hash_begin(struct call *call, const char *verify, bool want_hash)
 	shard->config.ports.hash(shard->config.ports.cookie, job);
 }
 
+/* Sessions that were not used since then are expired. */
+static uint64_t
+oldest_seen(const struct shard *shard)
+{
+	uint64_t token_ms = shard->config.limits.token_ms;
+
+	return shard->real_ms > token_ms ? shard->real_ms - token_ms : 0;
+}
+
 /* The operation that makes a session, with all that REGISTER and LOGIN have in common. */
 static struct op *
 session_op(struct call *call, enum op_kind kind, const char *password_hash)
@@ -166,6 +175,7 @@ session_op(struct call *call, enum op_kind kind, const char *password_hash)
 	op->session.password_hash = op_copy(op, slice_str(password_hash));
 	op->session.session = login->session;
 	op->session.sessions_max = call->peer->shard->config.limits.sessions;
+	op->session.oldest_seen = oldest_seen(call->peer->shard);
 	secret_hash(slice_of(login->token, login->token_len), op->session.token_hash);
 	return op;
 }
@@ -336,8 +346,7 @@ chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_c
 	login->token_len = cmd->token.len;
 	op = op_create(OP_RESUME);
 	op->call = call->id;
-	op->resume.oldest_seen =
-	    shard->real_ms > shard->config.limits.token_ms ? shard->real_ms - shard->config.limits.token_ms : 0;
+	op->resume.oldest_seen = oldest_seen(shard);
 	secret_hash(cmd->token, op->resume.token_hash);
 	shard_submit(shard, op);
 }
@@ -526,9 +535,14 @@ static void
 sessions_done(struct call *call, struct op *op)
 {
 	struct answer answer = {.kind = ANSWER_SESSIONS};
+	uint64_t oldest = oldest_seen(call->peer->shard);
+	size_t kept = 0;
 
+	for (size_t i = 0; i < op->sessions.count; i++)
+		if (op->sessions.items[i].seen >= oldest)
+			op->sessions.items[kept++] = op->sessions.items[i];
 	answer.sessions.items = op->sessions.items;
-	answer.sessions.count = op->sessions.count;
+	answer.sessions.count = kept;
 	answer.sessions.current = call->peer->session;
 	answer.sessions.online = op->sessions.online;
 	answer.sessions.online_count = op->sessions.online_count;

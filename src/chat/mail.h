@@ -121,6 +121,8 @@ void user_revoke(struct shard *shard, struct user_mail *mail);
 void user_verify(struct shard *shard, struct user_mail *mail);
 void user_rename(struct shard *shard, struct user_mail *mail);
 void user_with_online(struct shard *shard, struct op *op);
+/* The last moment that he was seen, at one of his sessions; the store writes it when it suits. */
+void user_touch(struct shard *shard, uint64_t user, uint64_t session);
 void user_announce(struct shard *shard, struct user_mail *mail);
 void user_mark(struct shard *shard, struct mark_mail *mail);
 void user_query(struct shard *shard, struct query_mail *mail);
@@ -148,6 +150,8 @@ void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
 void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
+/* Nobody has a conversation with himself: such a call is answered, `param` names the offending member. */
+bool target_valid(struct call *call, const struct target *target, const char *param);
 struct op_target target_copy(struct op *op, const struct target *target);
 
 #endif

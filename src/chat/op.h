@@ -164,6 +164,8 @@ struct op {
 			struct op_target target;
 			uint64_t read, delivered; /* in: 0 not given; out: as they are now */
 			bool changed;	       /* out */
+			uint64_t asker;	       /* the shard's: the connection that marks */
+			slice name;	       /* the shard's: its user's */
 		} mark;
 		struct {
 			uint64_t session, user;

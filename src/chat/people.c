@@ -265,7 +265,7 @@ chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command
 	struct shard *shard = peer->shard;
 	struct op *op;
 
-	if (!peer_check(call))
+	if (!peer_check(call) || (cmd->scope == WHO_CONV && !target_valid(call, &cmd->conv, "scope")))
 		return;
 	who_keep(call, cmd);
 	if (cmd->scope == WHO_ALL) {
@@ -458,6 +458,8 @@ chat_signal(struct peer *peer, const struct call_tag *tag, const struct signal_c
 	struct op *op;
 
 	if (!peer_check(call))
+		return;
+	if (!target_valid(call, &cmd->to, "to"))
 		return;
 	if (!kind_valid_signal(cmd->kind)) {
 		call_fail_param(call, ERR_INVALID_PARAMS, "kind");

@@ -8,7 +8,7 @@ chat_history(struct peer *peer, const struct call_tag *tag, const struct history
 	struct call *call = call_begin(peer, tag, false);
 	struct op *op;
 
-	if (!peer_check(call))
+	if (!peer_check(call) || !target_valid(call, &cmd->conv, "cid"))
 		return;
 	op = op_create(OP_PAGE);
 	op->call = call->id;
@@ -44,7 +44,7 @@ chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_comma
 	struct call *call = call_begin(peer, tag, true);
 	struct op *op;
 
-	if (!peer_check(call))
+	if (!peer_check(call) || !target_valid(call, &cmd->conv, "cid"))
 		return;
 	op = op_create(OP_MARK);
 	op->call = call->id;
@@ -52,12 +52,14 @@ chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_comma
 	op->mark.target = target_copy(op, &cmd->conv);
 	op->mark.read = cmd->read;
 	op->mark.delivered = cmd->delivered;
+	op->mark.asker = peer->id;
+	op->mark.name = op_copy(op, peer_name(peer));
 	shard_submit(peer->shard, op);
 }
 
 /* To one user's connections, by his home. */
 static void
-mark_tell(struct peer *peer, uint64_t to, const struct op *op)
+mark_tell(struct shard *shard, uint64_t to, const struct op *op)
 {
 	struct mark_mail *mail = mem_zalloc(sizeof(*mail));
 
@@ -66,10 +68,10 @@ mark_tell(struct peer *peer, uint64_t to, const struct op *op)
 	mail->cid = op->mark.target.cid;
 	mail->read = op->mark.read;
 	mail->delivered = op->mark.delivered;
-	mail->except = peer->id;
-	mail->except_shard = peer->shard->config.index;
-	(void)snprintf(mail->user, sizeof(mail->user), "%s", peer->name);
-	shard_post(peer->shard, shard_of(peer->shard, to), &mail->mail);
+	mail->except = op->mark.asker;
+	mail->except_shard = shard->config.index;
+	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(op->mark.name));
+	shard_post(shard, shard_of(shard, to), &mail->mail);
 }
 
 static void
@@ -77,11 +79,6 @@ mark_done(struct call *call, const struct op *op)
 {
 	struct answer answer = {.kind = ANSWER_MARK};
 
-	if (op->mark.changed) {
-		mark_tell(call->peer, call->peer->user, op);
-		if (op->mark.target.peer != 0)
-			mark_tell(call->peer, op->mark.target.peer, op);
-	}
 	answer.mark.read = op->mark.read;
 	answer.mark.delivered = op->mark.delivered;
 	call_answer(call, &answer);
@@ -113,6 +110,12 @@ read_op_done(struct shard *shard, struct op *op)
 {
 	struct call *call = call_find(shard, op->call);
 
+	/* The others hear of it also if the connection that marked is gone. */
+	if (op->kind == OP_MARK && op->fault.err == ERR_OK && op->mark.changed) {
+		mark_tell(shard, op->user, op);
+		if (op->mark.target.peer != 0)
+			mark_tell(shard, op->mark.target.peer, op);
+	}
 	if (call != NULL && op->fault.err != ERR_OK)
 		call_fault(call, op->fault);
 	else if (call != NULL && op->kind == OP_PAGE)

@@ -88,6 +88,15 @@ target_copy(struct op *op, const struct target *target)
 	return copy;
 }
 
+bool
+target_valid(struct call *call, const struct target *target, const char *param)
+{
+	if (target->kind != TARGET_USER || !slice_eq(target->name, peer_name(call->peer)))
+		return true;
+	call_fail_param(call, ERR_INVALID_PARAMS, param);
+	return false;
+}
+
 /* --- Placed and unplaced --- */
 
 static bool
@@ -245,13 +254,9 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	};
 	struct op *op;
 
-	if (!peer_check(call))
+	if (!peer_check(call) || !target_valid(call, &cmd->to, "to"))
 		return;
 	parts.from = peer_name(peer);
-	if (cmd->to.kind == TARGET_USER && slice_eq(cmd->to.name, parts.from)) {
-		call_fail_param(call, ERR_INVALID_PARAMS, "to");
-		return;
-	}
 	op = op_create(OP_APPEND);
 	op->call = call->id;
 	op->user = peer->user;

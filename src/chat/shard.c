@@ -327,6 +327,16 @@ failed_tick(struct shard *shard)
 	}
 }
 
+/* Sessions of connections that stay open for long do not expire. */
+static void
+shard_seen(struct shard *shard)
+{
+	shard->seen_ms = shard->mono_ms;
+	for (uint32_t i = 0; i < shard->peer_capacity; i++)
+		if (shard->peers[i] != NULL && shard->peers[i]->attached)
+			user_touch(shard, shard->peers[i]->user, shard->peers[i]->session);
+}
+
 void
 shard_tick(struct shard *shard)
 {
@@ -336,6 +346,8 @@ shard_tick(struct shard *shard)
 		shard->check_ms = 0;
 		sessions_check(shard);
 	}
+	if (shard->mono_ms - shard->seen_ms >= SEEN_EVERY_MS)
+		shard_seen(shard);
 	home_convs_tick(shard);
 	feed_tick(shard);
 }
