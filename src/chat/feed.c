@@ -139,7 +139,10 @@ stream_caught_up(struct topic *topic, struct peer *peer, struct stream *stream)
 {
 	stream->cursor &= ~STREAM_BEHIND;
 	topic->behind_count--;
-	peer->behind_count--;
+	if (--peer->behind_count == 0) {
+		mem_free(peer->fresh);
+		peer->fresh = NULL;
+	}
 }
 
 enum fed {
@@ -179,7 +182,7 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 		stream_caught_up(topic, peer, stream);
 		return FED_ALL;
 	}
-	if ((page = page_find(topic, next, peer->subs[stream->sub].fresh, &from)) == NULL)
+	if ((page = page_find(topic, next, peer->fresh != NULL ? peer->fresh[stream->sub] : 0, &from)) == NULL)
 		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
 	if (next < page->first) {
 		feed_gap(peer, topic, stream, page->first);

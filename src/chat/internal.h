@@ -82,7 +82,6 @@ enum peer_state {
 struct sub {
 	uint32_t topic;		/* index in shard->topics */
 	uint32_t at;		/* index in topic->streams */
-	uint64_t fresh;		/* pages read before the log was here are too old for it */
 };
 
 /* What a peer that sends needs beyond the rest: there only while sends are in flight (send.c). */
@@ -112,6 +111,8 @@ struct peer {
 	char *name;		/* owned; the user's */
 	char *ip;		/* owned; until the login is over */
 	struct sub *subs;	/* owned */
+	uint64_t *fresh;	/* owned; for each sub: pages read before the log was here are too old for it.  NULL
+				   once all that it was behind at its sync has been fed: later pages are newer */
 	uint32_t sub_count, sub_capacity;
 	uint32_t behind_count, feed_at;
 	struct list feed_link;	/* in shard->feed while there may be something to feed */

@@ -110,20 +110,47 @@ stream_behind(struct shard *shard, struct topic *topic, struct stream *stream)
 	feed_peer_soon(peer);
 }
 
-static void *
-grown(void *array, uint32_t count, uint32_t *capacity, size_t element_size, uint32_t first)
+static void
+streams_grow(struct topic *topic)
 {
-	if (count < *capacity)
-		return array;
-	*capacity = *capacity > 0 ? *capacity + *capacity / 4 + 1 : first;
-	return mem_resize(array, *capacity, element_size);
+	if (topic->stream_count < topic->stream_capacity)
+		return;
+	topic->stream_capacity += topic->stream_capacity / 4 + 2;
+	topic->streams = mem_resize(topic->streams, topic->stream_capacity, sizeof(*topic->streams));
+}
+
+static void
+subs_resize(struct peer *peer, uint32_t capacity)
+{
+	peer->subs = mem_resize(peer->subs, capacity, sizeof(*peer->subs));
+	if (peer->fresh != NULL) {
+		peer->fresh = mem_resize(peer->fresh, capacity, sizeof(*peer->fresh));
+		for (uint32_t i = peer->sub_capacity; i < capacity; i++)
+			peer->fresh[i] = 0;
+	}
+	peer->sub_capacity = capacity;
+}
+
+static void
+subs_grow(struct peer *peer, uint32_t count)
+{
+	if (count > peer->sub_capacity)
+		subs_resize(peer, peer->sub_capacity + peer->sub_capacity / 4 + 1);
+}
+
+/* The client was told of a log that goes up to `head`: what was read before that is too old for it. */
+static void
+peer_needs(struct peer *peer, uint32_t sub, uint64_t head)
+{
+	if (peer->fresh == NULL)
+		peer->fresh = mem_zalloc(peer->sub_capacity * sizeof(*peer->fresh));
+	peer->fresh[sub] = head;
 }
 
 void
 topic_expect(struct peer *peer, uint32_t count)
 {
-	peer->sub_capacity = peer->sub_count + count;
-	peer->subs = mem_resize(peer->subs, peer->sub_capacity, sizeof(*peer->subs));
+	subs_resize(peer, peer->sub_count + count);
 }
 
 void
@@ -138,19 +165,20 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
 	/* The reader saw the log later than this shard heard of it. */
 	if (conv->head > topic->head)
 		topic->head = conv->head;
-	topic->streams = grown(topic->streams, topic->stream_count, &topic->stream_capacity,
-	    sizeof(*topic->streams), 2);
-	peer->subs = grown(peer->subs, peer->sub_count, &peer->sub_capacity, sizeof(*peer->subs), 1);
+	streams_grow(topic);
+	subs_grow(peer, peer->sub_count + 1);
 	stream = &topic->streams[topic->stream_count];
 	*stream = (struct stream) { .peer = (uint32_t)peer->id, .sub = peer->sub_count, .cursor = cursor };
 	peer->subs[peer->sub_count] = (struct sub) {
-	    .topic = topic->slot, .at = topic->stream_count, .fresh = conv->head };
+	    .topic = topic->slot, .at = topic->stream_count };
 	topic->stream_count++;
 	peer->sub_count++;
 	topic->forms[peer->form]++;
 	gauge_add(GAUGE_STREAMS, 1);
-	if (cursor < topic->head)
+	if (cursor < topic->head) {
+		peer_needs(peer, peer->sub_count - 1, conv->head);
 		stream_behind(shard, topic, stream);
+	}
 }
 
 bool
@@ -184,6 +212,10 @@ topic_leave(struct peer *peer, uint32_t sub)
 	if (at < topic->stream_count)
 		shard->peers[topic->streams[at].peer]->subs[topic->streams[at].sub].at = at;
 	peer->subs[sub] = peer->subs[--peer->sub_count];
+	if (peer->fresh != NULL) {
+		peer->fresh[sub] = peer->fresh[peer->sub_count];
+		peer->fresh[peer->sub_count] = 0;
+	}
 	if (sub < peer->sub_count) {
 		struct sub *moved = &peer->subs[sub];
 
