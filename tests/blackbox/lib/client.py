@@ -166,13 +166,14 @@ class Client:
 
     def _arrived(self, text):
         frame = None
-        try:
-            if self.checked:
-                frame = self.contract.frame(text, self.asked.get)
-        except Violation as error:
-            self.violations.append(error)
-        frame = frame or json.loads(text)
+        # In one go: who waits for the stream to come somewhere finds the entry among the notes.
         with self.changed:
+            try:
+                if self.checked:
+                    frame = self.contract.frame(text, self.asked.get)
+            except Violation as error:
+                self.violations.append(error)
+            frame = frame or json.loads(text)
             self.frames.append(text)
             if "method" in frame:
                 self.notes.append((frame["method"], frame["params"], text))
