@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/stat.h"
 
 struct run *
 run_create(size_t capacity)
@@ -14,6 +15,7 @@ run_create(size_t capacity)
 	run->refs = 1;
 	run->len = 0;
 	run->capacity = (uint32_t)capacity;
+	gauge_add(GAUGE_HELD_RUNS, (int64_t)capacity);
 	return run;
 }
 
@@ -32,5 +34,6 @@ void
 run_free(struct run *run)
 {
 	assert(run->refs == 0);
+	gauge_add(GAUGE_HELD_RUNS, -(int64_t)run->capacity);
 	mem_free(run);
 }

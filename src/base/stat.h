@@ -42,6 +42,7 @@
 	X(RESUMES, "confab_logins_total", "method=\"token\"", "")                                      \
 	X(HASH_BUSY, "confab_logins_refused_total", "", "Logins refused because the hashing queue was full") \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")         \
+	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")                  \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")
 
 /* Things that go up and down; each thread counts its own share, sums are what is there. */
@@ -51,6 +52,9 @@
 	X(SESSIONS, "confab_sessions", "", "Connections that are logged in")                           \
 	X(STREAMS, "confab_streams", "", "Conversations followed, summed over connections")            \
 	X(OUT_BYTES, "confab_queued_bytes", "", "Bytes queued for sockets")                            \
+	X(HELD_RUNS, "confab_held_bytes", "what=\"output\"", "Bytes held for messages on their way") \
+	X(HELD_ENTRIES, "confab_held_bytes", "what=\"entries\"", "")                                   \
+	X(HELD_INPUT, "confab_held_bytes", "what=\"input\"", "")                                       \
 	X(STORE_QUEUE, "confab_store_queue_operations", "queue=\"write\"", "Operations that wait")     \
 	X(READ_QUEUE, "confab_store_queue_operations", "queue=\"read\"", "")                           \
 	X(HASH_QUEUE, "confab_hash_queue_jobs", "", "Passwords that wait to be hashed")                \

@@ -79,6 +79,26 @@ call_fail_param(struct call *call, enum err err, const char *param)
 	call_fault(call, (struct fault) { .err = err, .param = param });
 }
 
+struct fault
+pressure_fault(const struct shard *shard, enum pressure from)
+{
+	if (shard->pressure < from)
+		return (struct fault) {0};
+	stat_add(STAT_SHED, 1);
+	return (struct fault) {.err = ERR_BUSY, .retry_after_ms = 1000 + random_below(2000)};
+}
+
+bool
+call_shed(struct call *call, enum pressure from)
+{
+	struct fault fault = pressure_fault(call->peer->shard, from);
+
+	if (fault.err == ERR_OK)
+		return false;
+	call_fault(call, fault);
+	return true;
+}
+
 void
 calls_tick(struct shard *shard)
 {

@@ -504,6 +504,44 @@ open_connections_keep_their_session(void **state)
 	world_close(&w);
 }
 
+/* Short of memory: one thing after the other is refused, and what was going on goes on. */
+static void
+load_is_shed_in_order(void **state)
+{
+	struct world w;
+	struct link *alice, *bob, *late;
+	struct call_tag t;
+	unsigned n;
+
+	(void)state;
+	world_open(&w, 11);
+	alice = link_open(&w, 0);
+	bob = link_open(&w, 0);
+	late = link_open(&w, 0);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_register(bob, "bob", true), ERR_OK);
+	shard_set_pressure(w.shards[0], PRESSURE_REGISTER);
+	assert_int_equal(do_register(late, "carol", false), ERR_BUSY);
+	shard_set_pressure(w.shards[0], PRESSURE_LOGIN);
+	assert_int_equal(do_login(late, "alice", "open sesame", false), ERR_BUSY);
+	t = tag(&w, &n);
+	chat_signal(alice->peer, &t, &(struct signal_command) {.to = at("bob"), .kind = S("typing")});
+	assert_int_equal(answered(alice, n), ERR_OK);
+	shard_set_pressure(w.shards[0], PRESSURE_SIGNAL);
+	t = tag(&w, &n);
+	chat_signal(alice->peer, &t, &(struct signal_command) {.to = at("bob"), .kind = S("typing")});
+	assert_int_equal(answered(alice, n), ERR_BUSY);
+	assert_int_equal(answered(alice, start_send(alice, at("bob"), "x", "c1")), ERR_OK);
+	shard_set_pressure(w.shards[0], PRESSURE_SEND);
+	assert_int_equal(answered(alice, start_send(alice, at("bob"), "y", "c2")), ERR_BUSY);
+	assert_int_equal(do_resume(late, alice->token), ERR_OK);
+	shard_set_pressure(w.shards[0], PRESSURE_NONE);
+	assert_int_equal(answered(alice, n = start_send(alice, at("bob"), "y", "c2")), ERR_OK);
+	assert_false(answer_to(alice, n)->dup);
+	assert_stream(bob, answer_to(alice, n)->cid, 1, 2);
+	world_close(&w);
+}
+
 int
 main(void)
 {
@@ -520,6 +558,7 @@ main(void)
 	    cmocka_unit_test(marks_signals_and_presence),
 	    cmocka_unit_test(marks_outlive_their_connection),
 	    cmocka_unit_test(open_connections_keep_their_session),
+	    cmocka_unit_test(load_is_shed_in_order),
 	    cmocka_unit_test(late_store_is_no_lie),
 	    cmocka_unit_test(answers_to_nobody_are_skipped),
 	};

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/stat.h"
 
 /* Copies s to *at and moves on; absent stays absent, and empty stays given. */
 static slice
@@ -16,6 +17,12 @@ place(char **at, slice s)
 		memcpy(to, s.ptr, s.len);
 	*at += s.len;
 	return slice_of(to, s.len);
+}
+
+static int64_t
+entry_bytes(const struct entry *e)
+{
+	return (int64_t)(sizeof(*e) + e->kind.len + e->from.len + e->cmid.len + e->body.len + e->data.len);
 }
 
 struct entry *
@@ -36,6 +43,7 @@ entry_create(const struct entry_parts *parts)
 	    .data = place(&at, parts->data),
 	};
 	atomic_init(&entry->refs, 1);
+	gauge_add(GAUGE_HELD_ENTRIES, entry_bytes(entry));
 	return entry;
 }
 
@@ -54,8 +62,10 @@ entry_unref(struct entry *entry)
 	uint32_t before = atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel);
 
 	assert(before > 0);
-	if (before == 1)
-		mem_free(entry);
+	if (before > 1)
+		return;
+	gauge_add(GAUGE_HELD_ENTRIES, -entry_bytes(entry));
+	mem_free(entry);
 }
 
 static bool

@@ -63,6 +63,10 @@ void call_done(struct call *call);
 void call_fault(struct call *call, struct fault fault);
 void call_fail(struct call *call, enum err err);
 void call_fail_param(struct call *call, enum err err, const char *param);
+/* True, and the call is answered BUSY, if memory is so short that such requests are refused. */
+bool call_shed(struct call *call, enum pressure from);
+/* The fault of a request that is refused for that reason, or none. */
+struct fault pressure_fault(const struct shard *shard, enum pressure from);
 /* Ends it without an answer. */
 void call_drop(struct call *call);
 /* Answers those that waited too long. */
@@ -151,6 +155,7 @@ struct revoked {
 struct shard {
 	struct chat_config config;
 	uint64_t mono_ms, real_ms, mono_ns;
+	enum pressure pressure;
 	uint64_t seen_ms;	/* when open connections were last noted as use */
 	struct peer **peers;	/* owned; by slot, NULL where free */
 	uint32_t *generations, *free_slots;

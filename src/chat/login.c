@@ -274,7 +274,8 @@ chat_register(struct peer *peer, const struct call_tag *tag, const struct regist
 	struct login *login;
 	slice folded;
 
-	if (!may_enter(call) || !register_valid(call, cmd, name, &folded))
+	if (!may_enter(call) || call_shed(call, PRESSURE_REGISTER) ||
+	    !register_valid(call, cmd, name, &folded))
 		return;
 	peer->state = PEER_ENTERING;
 	peer->entering = call->id;
@@ -307,7 +308,7 @@ chat_login(struct peer *peer, const struct call_tag *tag, const struct login_com
 	struct login *login;
 	slice folded;
 
-	if (!may_enter(call))
+	if (!may_enter(call) || call_shed(call, PRESSURE_LOGIN))
 		return;
 	if (!name_fold(cmd->user, name, &folded)) {
 		call_fail_param(call, ERR_INVALID_PARAMS, "user");
@@ -333,7 +334,7 @@ chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_c
 	struct login *login;
 	struct op *op;
 
-	if (!may_enter(call))
+	if (!may_enter(call) || call_shed(call, PRESSURE_RESUME))
 		return;
 	login = login_begin(call, &cmd->sync, NAME_MAX_BYTES + 4 * DISPLAY_MAX_CHARS);
 	if (cmd->token.len == 0 || cmd->token.len > sizeof(login->token)) {

@@ -459,7 +459,7 @@ chat_signal(struct peer *peer, const struct call_tag *tag, const struct signal_c
 
 	if (!peer_check(call))
 		return;
-	if (!target_valid(call, &cmd->to, "to"))
+	if (call_shed(call, PRESSURE_SIGNAL) || !target_valid(call, &cmd->to, "to"))
 		return;
 	if (!kind_valid_signal(cmd->kind)) {
 		call_fail_param(call, ERR_INVALID_PARAMS, "kind");

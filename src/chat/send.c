@@ -260,7 +260,10 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	op = op_create(OP_APPEND);
 	op->call = call->id;
 	op->user = peer->user;
-	op->fault = cmd->refused;
+	/* Refused in its place of the order, before it is told from a duplicate: it may be tried again. */
+	op->fault = pressure_fault(peer->shard, PRESSURE_SEND);
+	if (op->fault.err == ERR_OK)
+		op->fault = cmd->refused;
 	op->append.target = target_copy(op, &cmd->to);
 	op->append.entry = entry_create(&parts);
 	op->append.conversations_max = peer->shard->config.limits.conversations;

@@ -88,6 +88,12 @@ shard_set_limits(struct shard *shard, const struct chat_limits *limits)
 	shard->config.limits = *limits;
 }
 
+void
+shard_set_pressure(struct shard *shard, enum pressure pressure)
+{
+	shard->pressure = pressure;
+}
+
 unsigned
 shard_of(const struct shard *shard, uint64_t id)
 {

@@ -50,6 +50,16 @@ struct chat_config {
 	char epoch[40];
 };
 
+/* How short memory is, and what is refused with BUSY from then on; resumes last, so that who was here returns. */
+enum pressure {
+	PRESSURE_NONE,
+	PRESSURE_REGISTER,
+	PRESSURE_LOGIN,
+	PRESSURE_SIGNAL,
+	PRESSURE_SEND,
+	PRESSURE_RESUME,
+};
+
 struct shard *shard_create(const struct chat_config *config);
 void shard_destroy(struct shard **shard);
 /* Once a turn, before anything else: the two clocks. */
@@ -65,6 +75,8 @@ bool shard_turn(struct shard *shard);
 void shard_tick(struct shard *shard);
 /* Takes over changed limits (SIGHUP). */
 void shard_set_limits(struct shard *shard, const struct chat_limits *limits);
+/* From now on, until it is told otherwise. */
+void shard_set_pressure(struct shard *shard, enum pressure pressure);
 /* Asks all peers to go, spread over reconnect_ms … 2 × reconnect_ms. */
 void shard_goaway_all(struct shard *shard, enum goaway reason, uint32_t reconnect_ms);
 /* The store began another life: every connection goes. */

@@ -253,6 +253,7 @@ in_free(struct conn *conn)
 {
 	if (conn->in == NULL)
 		return;
+	gauge_add(GAUGE_HELD_INPUT, -(int64_t)conn->in->capacity);
 	buf_fini(conn->in);
 	mem_free(conn->in);
 	conn->in = NULL;
@@ -326,9 +327,13 @@ input_offer_kept(struct conn *conn)
 static void
 input_keep(struct conn *conn, const char *bytes, size_t len)
 {
+	size_t before;
+
 	if (conn->in == NULL)
 		conn->in = mem_zalloc(sizeof(*conn->in));
+	before = conn->in->capacity;
 	buf_append(conn->in, bytes, len);
+	gauge_add(GAUGE_HELD_INPUT, (int64_t)(conn->in->capacity - before));
 }
 
 /* Bytes have arrived, in the reactor's scratch; only what is left of them gets memory of its own. */

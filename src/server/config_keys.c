@@ -56,6 +56,8 @@ const struct config_key config_keys[] = {
 	"what is worth a line"},
     {"max_connections", CONFIG_NUMBER, AT(max_connections), 0, 1 << 20, true, "0", "N",
 	"connections at a time; 0: as many as descriptors, less 64"},
+    {"memory_budget_mib", CONFIG_NUMBER, AT(memory_budget_mib), 1, 1 << 20, true, "1024", "MIB",
+	"memory for messages on their way; from 60 % on registrations are answered `busy`, then logins, signals, sends"},
     {"idle_ms", CONFIG_NUMBER, AT(idle_ms), 1000, 3600 * 1000, true, "75000", "MS",
 	"a connection on which nothing arrives for so long is closed"},
     {"login_ms", CONFIG_NUMBER, AT(login_ms), 100, 3600 * 1000, true, "30000", "MS",

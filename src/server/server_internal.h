@@ -56,6 +56,7 @@ struct slot {
 	struct timer tick;
 	unsigned ticks;
 	uint64_t admin_revision;
+	uint64_t memory_budget; /* bytes */
 	bool draining;
 	bool started; /* the thread runs, or ran */
 	pthread_t thread;
