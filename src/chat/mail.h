@@ -6,35 +6,37 @@
 #include "chat/internal.h"
 #include "chat/topic.h"
 
-/* struct op and struct hash_job are mail too. */
-enum mail_kind {
-	MAIL_OP_DONE,	    /* op: back from the store */
-	MAIL_HASH_DONE,	    /* hash_job: back from the pool */
-	MAIL_APPEND,	    /* op: to the conversation's home */
-	MAIL_APPENDED,	    /* op: back to the author's shard */
-	MAIL_COMMITTED,	    /* conv: an entry that was stored without its home */
-	MAIL_SUBSCRIBE,	    /* conv: a shard begins to listen */
-	MAIL_UNSUBSCRIBE,   /* conv */
-	MAIL_SUBSCRIBED,    /* conv: the answer, with the head */
-	MAIL_PUBLISH,	    /* conv: entries, or only a head */
-	MAIL_SIGNAL,	    /* signal: to the home, then to the listeners */
-	MAIL_SIGNALLED,
-	MAIL_ATTACH,	    /* user: a connection logged in */
-	MAIL_ATTACHED,	    /* user: the answer */
-	MAIL_DETACH,	    /* user */
-	MAIL_SYNCED,	    /* user: he is online */
-	MAIL_REVOKE,	    /* user: sessions ended */
-	MAIL_VERIFY,	    /* user: sessions may have ended; the store knows */
-	MAIL_KILL,	    /* peers: to their shard */
-	MAIL_RENAME,	    /* user: a new display name */
-	MAIL_WITH_ONLINE,   /* op: passes the user's home to learn which sessions have a connection */
-	MAIL_ANNOUNCE,	    /* user: he has a conversation that his peers may not follow yet */
-	MAIL_ANNOUNCED,	    /* peers */
-	MAIL_MARK,	    /* mark: to the user's home */
-	MAIL_MARKED,	    /* mark: to the shards of his peers */
-	MAIL_QUERY,	    /* query: who is online */
-	MAIL_RESULT,	    /* query: the answer */
-};
+/* name, what it is a struct of, who takes and frees it; struct op and struct hash_job are mail too */
+#define MAILS(X) \
+	X(OP_DONE, op, op_done) /* an operation is back from the store */ \
+	X(HASH_DONE, hash_job, login_hash_done) /* a password is back from the pool */ \
+	X(APPEND, op, home_append) /* to the conversation's home */ \
+	X(APPENDED, op, send_appended) /* back to the author's shard */ \
+	X(COMMITTED, conv_mail, home_committed) /* an entry was stored without its home */ \
+	X(SUBSCRIBE, conv_mail, home_subscribe) /* a shard begins to listen */ \
+	X(UNSUBSCRIBE, conv_mail, home_unsubscribe) \
+	X(SUBSCRIBED, conv_mail, topic_mail) /* the answer, with the head */ \
+	X(PUBLISH, conv_mail, topic_mail) /* entries, or only a head */ \
+	X(SIGNAL, signal_mail, home_signal) /* to the home */ \
+	X(SIGNALLED, signal_mail, home_signal) /* to the listeners */ \
+	X(ATTACH, user_mail, user_attach) /* a connection logged in */ \
+	X(ATTACHED, user_mail, login_attached) /* the answer */ \
+	X(DETACH, user_mail, user_detach) \
+	X(SYNCED, user_mail, user_synced) /* he is online */ \
+	X(REVOKE, user_mail, user_revoke) /* sessions ended */ \
+	X(KILL, peers_mail, peers_kill) /* to the shard of their connections */ \
+	X(VERIFY, user_mail, user_verify) /* sessions may have ended; the store knows */ \
+	X(RENAME, user_mail, user_rename) /* a new display name */ \
+	X(WITH_ONLINE, op, user_with_online) /* passes the user's home to learn which sessions have a connection */ \
+	X(ANNOUNCE, user_mail, user_announce) /* he has a conversation that his peers may not follow yet */ \
+	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */ \
+	X(MARK, mark_mail, user_mark) /* to the user's home */ \
+	X(MARKED, mark_mail, read_marked) /* to the shards of his peers */ \
+	X(QUERY, query_mail, user_query) /* who is online */ \
+	X(RESULT, query_mail, people_result) /* the answer */
+
+#define MAIL_AS_ENUM(name, type, take) MAIL_##name,
+enum mail_kind { MAILS(MAIL_AS_ENUM) };
 
 struct conv_mail {
 	struct mail mail;
@@ -100,6 +102,11 @@ struct query_mail {
 	size_t count;
 };
 
+/* shard.c */
+void op_done(struct shard *shard, struct op *op);
+void peers_kill(struct shard *shard, struct peers_mail *mail);
+/* topic.c */
+void topic_mail(struct shard *shard, struct conv_mail *mail);
 /* home_conv.c */
 void home_append(struct shard *shard, struct op *op);
 void home_append_done(struct shard *shard, struct op *op);

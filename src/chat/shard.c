@@ -121,7 +121,7 @@ shard_submit(struct shard *shard, struct op *op)
 	shard->config.ports.submit(shard->config.ports.cookie, op);
 }
 
-static void
+void
 op_done(struct shard *shard, struct op *op)
 {
 	switch ((enum op_kind)op->kind) {
@@ -180,97 +180,24 @@ shard_kill(struct shard *shard, uint64_t peer_id, uint64_t user)
 		peer_kill(peer, GOAWAY_REVOKED);
 }
 
+void
+peers_kill(struct shard *shard, struct peers_mail *mail)
+{
+	for (size_t i = 0; i < mail->count; i++)
+		shard_kill(shard, mail->peers[i], mail->user);
+	mem_free(mail);
+}
+
+#define MAIL_AS_CASE(name, type, take) \
+	case MAIL_##name: \
+		take(shard, (struct type *)(void *)mail); \
+		break;
+
 static void
 shard_mail(struct shard *shard, struct mail *mail)
 {
-	void *any = mail; /* its kind says what it is */
-
 	switch ((enum mail_kind)mail->kind) {
-	case MAIL_OP_DONE:
-		op_done(shard, any);
-		break;
-	case MAIL_HASH_DONE:
-		login_hash_done(shard, any);
-		break;
-	case MAIL_APPEND:
-		home_append(shard, any);
-		break;
-	case MAIL_APPENDED:
-		send_appended(shard, any);
-		break;
-	case MAIL_COMMITTED:
-		home_committed(shard, any);
-		break;
-	case MAIL_SUBSCRIBE:
-		home_subscribe(shard, any);
-		break;
-	case MAIL_UNSUBSCRIBE:
-		home_unsubscribe(shard, any);
-		break;
-	case MAIL_SUBSCRIBED:
-	case MAIL_PUBLISH: {
-		struct conv_mail *conv = any;
-
-		topic_publish(shard, conv->cid, conv->entries, conv->count, conv->head);
-		for (size_t i = 0; i < conv->count; i++)
-			entry_unref(conv->entries[i]);
-		mem_free(conv);
-		break;
-	}
-	case MAIL_SIGNAL:
-	case MAIL_SIGNALLED:
-		home_signal(shard, any);
-		break;
-	case MAIL_ATTACH:
-		user_attach(shard, any);
-		break;
-	case MAIL_ATTACHED:
-		login_attached(shard, any);
-		break;
-	case MAIL_DETACH:
-		user_detach(shard, any);
-		break;
-	case MAIL_SYNCED:
-		user_synced(shard, any);
-		break;
-	case MAIL_REVOKE:
-		user_revoke(shard, any);
-		break;
-	case MAIL_KILL: {
-		struct peers_mail *kill = any;
-
-		for (size_t i = 0; i < kill->count; i++)
-			shard_kill(shard, kill->peers[i], kill->user);
-		mem_free(kill);
-		break;
-	}
-	case MAIL_VERIFY:
-		user_verify(shard, any);
-		break;
-	case MAIL_RENAME:
-		user_rename(shard, any);
-		break;
-	case MAIL_WITH_ONLINE:
-		user_with_online(shard, any);
-		break;
-	case MAIL_ANNOUNCE:
-		user_announce(shard, any);
-		break;
-	case MAIL_ANNOUNCED:
-		sync_announced(shard, any);
-		break;
-	case MAIL_MARK:
-		user_mark(shard, any);
-		break;
-	case MAIL_MARKED:
-		read_marked(shard, any);
-		break;
-	case MAIL_QUERY:
-		user_query(shard, any);
-		break;
-	case MAIL_RESULT:
-		people_result(shard, any);
-		break;
+		MAILS(MAIL_AS_CASE)
 	}
 }
 

@@ -325,6 +325,15 @@ topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, s
 }
 
 void
+topic_mail(struct shard *shard, struct conv_mail *mail)
+{
+	topic_publish(shard, mail->cid, mail->entries, mail->count, mail->head);
+	for (size_t i = 0; i < mail->count; i++)
+		entry_unref(mail->entries[i]);
+	mem_free(mail);
+}
+
+void
 topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event)
 {
 	struct topic *topic = topic_find(shard, cid);
