@@ -15,8 +15,8 @@ enum { HISTORY_MOST = 10000, TARGET_MAX = 40 };
 
 struct options {
 	const char *server, *user; /* NULL: from the environment, or the default */
-	const char *command; /* NULL: interactive */
-	char **operands; /* borrowed from main's arguments */
+	const char *command;       /* NULL: interactive */
+	char **operands;           /* borrowed from main's arguments */
 	int operand_count;
 	uint64_t timeout_ms; /* how long to try to reach the server and get the answer */
 	bool json, all, missed, password_stdin;
@@ -29,8 +29,8 @@ struct app {
 	const struct options *opt;
 	struct address server;
 	char server_text[ADDRESS_TEXT_MAX];
-	struct buf root; /* where the state of all servers is */
-	struct vault *vault; /* owned */
+	struct buf root;       /* where the state of all servers is */
+	struct vault *vault;   /* owned */
 	struct client *client; /* owned */
 	bool keep_trying; /* after the first success a lost connection is no reason to give up */
 	bool was_ready, told_trouble;

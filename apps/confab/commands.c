@@ -334,7 +334,7 @@ struct tailing {
 	uint64_t cid; /* of the target; 0: not known yet */
 	unsigned long shown;
 	bool person; /* somebody looks at it */
-	bool told; /* that the target is not there */
+	bool told;   /* that the target is not there */
 };
 
 static bool
@@ -603,7 +603,7 @@ static void who_ask(struct app *app);
 
 struct asking {
 	char after[VAULT_NAME_MAX + 1]; /* the last name shown */
-	size_t shown; /* on this page */
+	size_t shown;                   /* on this page */
 	slice scope;
 };
 

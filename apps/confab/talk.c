@@ -31,7 +31,7 @@ struct talk {
 	struct app *app;
 	bool terminal;
 	bool login_needed; /* the dialogue is due, outside of the client's step */
-	bool ending; /* the input has ended; what is unsent goes out before */
+	bool ending;       /* the input has ended; what is unsent goes out before */
 	char target[TARGET_MAX + 1];
 	/* What this process sent: the person has typed it, and needs not see it again.  A ring. */
 	char own[OWN_MAX][CMID_MAX + 1];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions that this project does not call; included by the compiler's command line in every file. */
+/* Functions that this project does not call; included by the compiler's command line in every file.
+ */
 #ifndef BASE_BANNED_H
 #define BASE_BANNED_H
 
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gets atoi atol localtime gmtime
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gets atoi atol localtime  \
+    gmtime
 
 #endif

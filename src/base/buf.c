@@ -11,7 +11,7 @@ void
 buf_fini(struct buf *b)
 {
 	mem_free(b->bytes);
-	*b = (struct buf) {0};
+	*b = (struct buf){0};
 }
 
 char *

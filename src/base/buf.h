@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A growable byte buffer: bytes are appended at the end and consumed from the front.  An empty buffer
- * owns no memory until something is appended.  Not shared between threads.
+ * A growable byte buffer: bytes are appended at the end and consumed from the front.  An empty
+ * buffer owns no memory until something is appended.  Not shared between threads.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -9,8 +9,8 @@
 #include "base/slice.h"
 
 struct buf {
-	char *bytes;	/* owned */
-	size_t start;	/* consumed before here */
+	char *bytes;  /* owned */
+	size_t start; /* consumed before here */
 	size_t end;
 	size_t capacity;
 };

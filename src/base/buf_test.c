@@ -64,7 +64,8 @@ reserve_then_grew(void **state)
 	buf_fini(&b);
 }
 
-/* A stream through the buffer: the content is right all along, and what was consumed is used again. */
+/* A stream through the buffer: the content is right all along, and what was consumed is used again.
+ */
 static void
 stream(void **state)
 {
@@ -134,12 +135,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(empty_owns_nothing),
-		cmocka_unit_test(append_and_consume),
-		cmocka_unit_test(reserve_then_grew),
-		cmocka_unit_test(stream),
-		cmocka_unit_test(long_printf),
-		cmocka_unit_test(slices),
+	    cmocka_unit_test(empty_owns_nothing),
+	    cmocka_unit_test(append_and_consume),
+	    cmocka_unit_test(reserve_then_grew),
+	    cmocka_unit_test(stream),
+	    cmocka_unit_test(long_printf),
+	    cmocka_unit_test(slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

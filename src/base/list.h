@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An intrusive doubly linked list with a sentinel.  An element that is in no list has next == NULL. */
+/* An intrusive doubly linked list with a sentinel.  An element that is in no list has next == NULL.
+ */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 

@@ -65,8 +65,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order),
-		cmocka_unit_test(removing),
+	    cmocka_unit_test(order),
+	    cmocka_unit_test(removing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,10 +24,11 @@
 enum {
 	LIMIT_RING_BYTES = 256 * 1024, /* full: the line is dropped and counted */
 	LIMIT_LINE_BYTES = 1024,       /* longer lines are cut */
-	LIMIT_REPEATS = 10,	       /* lines of one event in one window */
-	LIMIT_EVENTS = 512,	       /* kinds told apart; those beyond share one allowance */
+	LIMIT_REPEATS = 10,            /* lines of one event in one window */
+	LIMIT_EVENTS = 512,            /* kinds told apart; those beyond share one allowance */
 	WINDOW_MS = 1000,
-	STOP_WAIT_MS = 1000,	       /* a reader of our stderr that has stopped holds up log_stop() so long */
+	STOP_WAIT_MS =
+	    1000, /* a reader of our stderr that has stopped holds up log_stop() so long */
 };
 
 /* One kind of event, told apart by its hash: no pointer is kept. */
@@ -49,12 +50,11 @@ static struct {
 	uint64_t dropped, dropped_told;
 	struct allowance allowances[LIMIT_EVENTS + 1];
 } self = {
-	.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .fd = STDERR_FILENO
-};
+    .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .fd = STDERR_FILENO};
 
 static int level_max = LOG_INFO;
 
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 static uint64_t
 event_hash(const char *module, const char *event)
@@ -190,7 +190,8 @@ log_event(enum log_level level, const char *module, const char *event, const cha
 
 	len = line_start(line, level, module, event);
 	if (suppressed > 0)
-		len += (size_t)snprintf(line + len, sizeof(line) - len, " suppressed=%u", suppressed);
+		len +=
+		    (size_t)snprintf(line + len, sizeof(line) - len, " suppressed=%u", suppressed);
 	if (format[0] != '\0') {
 		line[len++] = ' ';
 		va_start(ap, format);
@@ -225,11 +226,12 @@ is_stopping(void)
 	return stopping;
 }
 
-/* A pipe that polls writable takes PIPE_BUF bytes without blocking, so that stopping never hangs. */
+/* A pipe that polls writable takes PIPE_BUF bytes without blocking, so that stopping never hangs.
+ */
 static bool
 wait_writable(int fd)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 	int n;
 
 	while ((n = poll(&pfd, 1, STOP_WAIT_MS)) <= 0)
@@ -297,8 +299,8 @@ tell_dropped(void)
 		return;
 	self.dropped_told = self.dropped;
 	len = line_start(line, LOG_WARN, "log", "dropped");
-	len += (size_t)snprintf(line + len, sizeof(line) - len, " lines=%llu",
-	    (unsigned long long)lines);
+	len += (size_t)snprintf(
+	    line + len, sizeof(line) - len, " lines=%llu", (unsigned long long)lines);
 	ring_add(line, line_end(line, len));
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Logging: one line an event in logfmt, `time level module event key=value …`, to stderr or a file.  A
- * line goes into a bounded ring and a thread of its own writes it, so that no caller waits for a disk;
- * when the ring is full the line is dropped and counted.  Repeats of one event are limited to 10 a
- * second for each module and event; what was left out is told by the next one as `suppressed=N`.
- * Text from a peer is quoted, escaped and cut by log_text().  No secrets, no message bodies.
+ * Logging: one line an event in logfmt, `time level module event key=value …`, to stderr or a file.
+ * A line goes into a bounded ring and a thread of its own writes it, so that no caller waits for a
+ * disk; when the ring is full the line is dropped and counted.  Repeats of one event are limited to
+ * 10 a second for each module and event; what was left out is told by the next one as
+ * `suppressed=N`. Text from a peer is quoted, escaped and cut by log_text().  No secrets, no
+ * message bodies.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -31,7 +32,8 @@ void log_event(enum log_level level, const char *module, const char *event, cons
 #define log_info(module, event, ...) log_event(LOG_INFO, module, event, __VA_ARGS__)
 #define log_debug(module, event, ...) log_event(LOG_DEBUG, module, event, __VA_ARGS__)
 
-/* Peer's text made fit for a log line: in quotes, escaped, at most size - 1 bytes; returns ret_text. */
+/* Peer's text made fit for a log line: in quotes, escaped, at most size - 1 bytes; returns
+ * ret_text. */
 const char *log_text(slice text, char *ret_text, size_t size);
 
 #endif

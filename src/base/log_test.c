@@ -74,7 +74,8 @@ lines_have_time_level_module_event(void **state)
 	log_stop();
 
 	text = read_file(path);
-	assert_int_equal(sscanf(text, "%d-%*d-%*dT%d:%*d:%*d.%dZ info test begin", &year, &hour, &ms), 3);
+	assert_int_equal(
+	    sscanf(text, "%d-%*d-%*dT%d:%*d:%*d.%dZ info test begin", &year, &hour, &ms), 3);
 	assert_non_null(strstr(text, "Z warn test thing conn=7 why=x\n"));
 	assert_non_null(strstr(text, "Z error test two lines text=a b [31m\n"));
 	assert_null(strstr(text, "hidden"));
@@ -210,7 +211,7 @@ shout(void *cookie)
 static void
 threads_share_the_ring(void **state)
 {
-	static char names[][8] = { "a", "b", "c", "d" };
+	static char names[][8] = {"a", "b", "c", "d"};
 	pthread_t threads[LEN(names)];
 
 	(void)state;
@@ -242,14 +243,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(lines_have_time_level_module_event, setup, teardown),
-		cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
-		cmocka_unit_test_setup_teardown(repeats_are_limited_and_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(reopen_starts_a_new_file, setup, teardown),
-		cmocka_unit_test(an_unopenable_file_is_an_error),
-		cmocka_unit_test_setup_teardown(a_full_ring_drops_and_counts, setup, teardown),
-		cmocka_unit_test_setup_teardown(threads_share_the_ring, setup, teardown),
-		cmocka_unit_test(text_is_quoted_and_cut),
+	    cmocka_unit_test_setup_teardown(lines_have_time_level_module_event, setup, teardown),
+	    cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
+	    cmocka_unit_test_setup_teardown(repeats_are_limited_and_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(reopen_starts_a_new_file, setup, teardown),
+	    cmocka_unit_test(an_unopenable_file_is_an_error),
+	    cmocka_unit_test_setup_teardown(a_full_ring_drops_and_counts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(threads_share_the_ring, setup, teardown),
+	    cmocka_unit_test(text_is_quoted_and_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

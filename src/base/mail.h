@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mail between threads: any thread posts, one thread takes all that is there at once.  What one sender
- * posts arrives in the order posted.  The owner is woken only when the box was empty.
+ * Mail between threads: any thread posts, one thread takes all that is there at once.  What one
+ * sender posts arrives in the order posted.  The owner is woken only when the box was empty.
  */
 #ifndef BASE_MAIL_H
 #define BASE_MAIL_H
@@ -11,8 +11,8 @@
 #include "base/slice.h"
 
 struct mail {
-	struct mail *next;	/* the mailbox's while posted */
-	uint32_t kind;		/* the meaning belongs to whoever owns the mailbox */
+	struct mail *next; /* the mailbox's while posted */
+	uint32_t kind;     /* the meaning belongs to whoever owns the mailbox */
 };
 
 struct mailbox {

@@ -113,7 +113,8 @@ threads(void **state)
 	assert_int_equal(sem_init(&post.bell, 0, 0), 0);
 	for (unsigned i = 0; i < SENDERS; i++) {
 		senders[i].index = i;
-		assert_int_equal(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
+		assert_int_equal(
+		    pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
 	}
 	while (got < SENDERS * EACH) {
 		while (sem_wait(&post.bell) != 0)
@@ -139,9 +140,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(oldest_first),
-		cmocka_unit_test(nobody_to_wake),
-		cmocka_unit_test(threads),
+	    cmocka_unit_test(oldest_first),
+	    cmocka_unit_test(nobody_to_wake),
+	    cmocka_unit_test(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,7 @@ map_put(struct map *m, uint64_t key, void *value)
 		map_resize(m, m->capacity > 0 ? m->capacity * 2 : MAP_MIN);
 	at = map_find(m, key);
 	m->count += m->slots[at].value == NULL;
-	m->slots[at] = (struct map_slot) { key, value };
+	m->slots[at] = (struct map_slot){key, value};
 }
 
 void *
@@ -128,7 +128,7 @@ void
 map_fini(struct map *m)
 {
 	mem_free(m->slots);
-	*m = (struct map) {0};
+	*m = (struct map){0};
 }
 
 static size_t
@@ -137,7 +137,7 @@ smap_find(const struct smap *m, slice key, uint64_t hash)
 	size_t at = hash & (m->capacity - 1);
 
 	while (m->slots[at].value != NULL &&
-	    (m->slots[at].hash != hash || !slice_eq(m->slots[at].key, key)))
+	       (m->slots[at].hash != hash || !slice_eq(m->slots[at].key, key)))
 		at = (at + 1) & (m->capacity - 1);
 	return at;
 }
@@ -172,7 +172,7 @@ smap_put(struct smap *m, slice key, void *value)
 		smap_resize(m, m->capacity > 0 ? m->capacity * 2 : MAP_MIN);
 	at = smap_find(m, key, hash);
 	m->count += m->slots[at].value == NULL;
-	m->slots[at] = (struct smap_slot) { key, hash, value };
+	m->slots[at] = (struct smap_slot){key, hash, value};
 }
 
 void *
@@ -217,5 +217,5 @@ void
 smap_fini(struct smap *m)
 {
 	mem_free(m->slots);
-	*m = (struct smap) {0};
+	*m = (struct smap){0};
 }

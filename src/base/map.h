@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hash maps with open addressing and linear probing.  `map` has integer keys, `smap` byte strings that
- * are borrowed from the value (they must live as long as the entry).  Values are pointers that the map
- * does not own; NULL is no value.  Keys are mixed with a secret of the process, so that whoever picks
- * names cannot pick collisions.  Not shared between threads.
+ * Hash maps with open addressing and linear probing.  `map` has integer keys, `smap` byte strings
+ * that are borrowed from the value (they must live as long as the entry).  Values are pointers that
+ * the map does not own; NULL is no value.  Keys are mixed with a secret of the process, so that
+ * whoever picks names cannot pick collisions.  Not shared between threads.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
@@ -47,7 +47,8 @@ void *smap_remove(struct smap *m, slice key);
 void *smap_next(const struct smap *m, size_t *at);
 void smap_fini(struct smap *m);
 
-/* The mixing that both use, also for dealing keys to shards: well spread, the same in one process. */
+/* The mixing that both use, also for dealing keys to shards: well spread, the same in one process.
+ */
 uint64_t hash_u64(uint64_t key);
 uint64_t hash_bytes(slice bytes);
 

@@ -94,7 +94,9 @@ struct named {
 static void
 named_init(struct named *named, unsigned i)
 {
-	int len = i == 0 ? 0 : snprintf(named->name, sizeof(named->name), "%s%u", i % 2 == 0 ? "k" : "", i);
+	int len =
+	    i == 0 ? 0
+		   : snprintf(named->name, sizeof(named->name), "%s%u", i % 2 == 0 ? "k" : "", i);
 
 	if (i == 1) /* a zero is a byte like others */
 		memcpy(named->name, "\0\0", 3);
@@ -183,10 +185,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(numbers),
-		cmocka_unit_test(names),
-		cmocka_unit_test(replacing_takes_the_new_key),
-		cmocka_unit_test(hashes),
+	    cmocka_unit_test(numbers),
+	    cmocka_unit_test(names),
+	    cmocka_unit_test(replacing_takes_the_new_key),
+	    cmocka_unit_test(hashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

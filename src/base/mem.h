@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation that cannot fail for its caller: when the machine has no memory left, the process says so
- * and ends.  Everything fed from outside is bounded before it is allocated, and a crash loses nothing
- * that was acknowledged, so that a thousand half-walked error paths would buy nothing.
+ * Allocation that cannot fail for its caller: when the machine has no memory left, the process says
+ * so and ends.  Everything fed from outside is bounded before it is allocated, and a crash loses
+ * nothing that was acknowledged, so that a thousand half-walked error paths would buy nothing.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H

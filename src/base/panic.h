@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of the process when going on would be worse: says why on stderr and aborts.  Asserts stay on
- * in release builds.  OBJ_CHECK guards the cast of a callback's cookie.
+ * The end of the process when going on would be worse: says why on stderr and aborts.  Asserts stay
+ * on in release builds.  OBJ_CHECK guards the cast of a callback's cookie.
  */
 #ifndef BASE_PANIC_H
 #define BASE_PANIC_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run is an immutable, counted block of wire bytes that many connections of one shard send slices of.
- * The count is a plain integer: a run never leaves the thread that made it.
+ * A run is an immutable, counted block of wire bytes that many connections of one shard send slices
+ * of. The count is a plain integer: a run never leaves the thread that made it.
  */
 #ifndef BASE_RUN_H
 #define BASE_RUN_H
@@ -11,7 +11,7 @@
 struct run {
 	uint32_t refs;
 	uint32_t len;
-	uint32_t capacity;	/* only its first owner may append, and only while refs is 1 */
+	uint32_t capacity; /* only its first owner may append, and only while refs is 1 */
 	char bytes[];
 };
 

@@ -47,7 +47,7 @@ token_make(char ret_text[TOKEN_TEXT_BYTES])
 
 	random_bytes(bits, sizeof(bits));
 	if (sodium_bin2base64(text, sizeof(text), bits, sizeof(bits),
-	        sodium_base64_VARIANT_URLSAFE_NO_PADDING) == NULL)
+		sodium_base64_VARIANT_URLSAFE_NO_PADDING) == NULL)
 		panic("a token does not fit its text");
 	memcpy(ret_text, text, TOKEN_TEXT_BYTES);
 }
@@ -56,6 +56,6 @@ void
 secret_hash(slice secret, unsigned char ret_hash[SECRET_HASH_BYTES])
 {
 	sodium_ready();
-	(void)crypto_generichash(ret_hash, SECRET_HASH_BYTES, (const unsigned char *)secret.ptr,
-	    secret.len, NULL, 0);
+	(void)crypto_generichash(
+	    ret_hash, SECRET_HASH_BYTES, (const unsigned char *)secret.ptr, secret.len, NULL, 0);
 }

@@ -6,7 +6,7 @@
 #include "base/slice.h"
 
 enum {
-	TOKEN_TEXT_BYTES = 43,	/* 256 random bits in base64url without padding (RFC 4648 §5) */
+	TOKEN_TEXT_BYTES = 43,  /* 256 random bits in base64url without padding (RFC 4648 §5) */
 	SECRET_HASH_BYTES = 32, /* BLAKE2b-256 */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A slice is a borrowed run of bytes: it owns nothing, is not terminated by a zero, and is valid until
- * the call that received it returns, unless the receiver's contract says otherwise.
+ * A slice is a borrowed run of bytes: it owns nothing, is not terminated by a zero, and is valid
+ * until the call that received it returns, unless the receiver's contract says otherwise.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -17,9 +17,9 @@ typedef struct {
 } slice;
 
 /* A slice of a string literal. */
-#define S(literal) ((slice) { "" literal, sizeof(literal) - 1 })
+#define S(literal) ((slice){"" literal, sizeof(literal) - 1})
 #define LEN(array) (sizeof(array) / sizeof((array)[0]))
-#define SLICE_NONE ((slice) { NULL, 0 })
+#define SLICE_NONE ((slice){NULL, 0})
 /* For printf's "%.*s". */
 #define SLICE_ARG(s) ((int)(s).len), ((s).ptr != NULL ? (s).ptr : "")
 
@@ -29,13 +29,13 @@ typedef struct {
 static inline slice
 slice_of(const char *ptr, size_t len)
 {
-	return (slice) { ptr, len };
+	return (slice){ptr, len};
 }
 
 static inline slice
 slice_str(const char *text)
 {
-	return (slice) { text, text != NULL ? strlen(text) : 0 };
+	return (slice){text, text != NULL ? strlen(text) : 0};
 }
 
 /* Absent (NULL) is not the same as empty. */
@@ -66,7 +66,8 @@ slice_cmp(slice a, slice b)
 static inline bool
 slice_starts(slice s, slice prefix)
 {
-	return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+	return s.len >= prefix.len &&
+	       (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 #endif

@@ -84,7 +84,7 @@ stats_sum(struct stats *ret_sum)
 {
 	uint64_t *to = (uint64_t *)(void *)ret_sum;
 
-	*ret_sum = (struct stats) {0};
+	*ret_sum = (struct stats){0};
 	(void)pthread_mutex_lock(&blocks_lock);
 	for (struct block *b = blocks; b != NULL; b = b->next) {
 		uint64_t *from = (uint64_t *)(void *)&b->stats;

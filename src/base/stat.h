@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters.  Each thread that counts owns a block of plain numbers that only it writes; whoever asks
- * sums all blocks, so that counting costs one add and no shared cache line.  A new row in the tables
- * below is a new counter, name, label and help text at once (Prometheus names and units).
+ * Counters.  Each thread that counts owns a block of plain numbers that only it writes; whoever
+ * asks sums all blocks, so that counting costs one add and no shared cache line.  A new row in the
+ * tables below is a new counter, name, label and help text at once (Prometheus names and units).
  */
 #ifndef BASE_STAT_H
 #define BASE_STAT_H
@@ -10,61 +10,73 @@
 #include "base/slice.h"
 
 /* name in code, metric, label (or ""), help.  Rows of one metric stand together. */
-#define STAT_COUNTERS(X)                                                                               \
-	X(ACCEPTED, "confab_connections_accepted_total", "", "Connections accepted")                   \
-	X(REFUSED_FULL, "confab_connections_refused_total", "reason=\"full\"", "Connections refused")  \
-	X(REFUSED_FD, "confab_connections_refused_total", "reason=\"fd\"", "")                         \
-	X(REFUSED_PROXY, "confab_connections_refused_total", "reason=\"proxy\"", "")                   \
-	X(BYTES_IN, "confab_received_bytes_total", "", "Bytes read from sockets")                      \
-	X(BYTES_OUT, "confab_sent_bytes_total", "", "Bytes written to sockets")                        \
-	X(WRITES, "confab_socket_writes_total", "", "System calls that wrote to a socket")             \
-	X(TURNS, "confab_reactor_turns_total", "", "Turns of the event loops")                         \
-	X(FRAMES_IN, "confab_frames_received_total", "", "Requests read, of any method")               \
-	X(SENDS, "confab_messages_received_total", "", "Messages stored")                              \
-	X(DUPS, "confab_messages_duplicate_total", "", "Sends that were answered as duplicates")       \
-	X(DELIVERIES, "confab_messages_delivered_total", "", "Entries put on a connection's queue")    \
-	X(FED, "confab_messages_fed_total", "", "Those of them that the feeder sent after the fact")   \
-	X(GAPS, "confab_gaps_total", "", "Gaps announced")                                             \
-	X(BEHIND, "confab_streams_behind_total", "", "Streams that left the live run and were fed")    \
-	X(DROP_SIGNAL, "confab_dropped_total", "reason=\"signal_slow_reader\"", "Droppable things dropped") \
-	X(DROP_MARK, "confab_dropped_total", "reason=\"mark_slow_reader\"", "")                        \
-	X(STORE_BATCHES, "confab_store_batches_total", "", "Transactions of the writer")               \
-	X(STORE_ROWS, "confab_store_batch_operations_total", "", "Operations in those transactions")   \
-	X(STORE_APPENDS, "confab_store_appends_total", "", "Entries stored")                           \
-	X(STORE_STATEMENTS, "confab_store_statements_total", "", "Statements the writer ran")          \
-	X(STORE_READS, "confab_store_reads_total", "", "Operations of the readers")                    \
-	X(STORE_ERRORS, "confab_store_errors_total", "", "Transactions that failed")                   \
-	X(STORE_UNKNOWN, "confab_store_unknown_total", "", "Commits whose outcome was unknown at first") \
-	X(STORE_CHECKPOINTS, "confab_store_checkpoints_total", "", "Checkpoints run")                  \
-	X(STORE_BUSY, "confab_store_refused_total", "", "Operations refused because the queue was full") \
-	X(LOGINS, "confab_logins_total", "method=\"password\"", "Logins that succeeded")               \
-	X(REGISTERS, "confab_logins_total", "method=\"register\"", "")                                 \
-	X(RESUMES, "confab_logins_total", "method=\"token\"", "")                                      \
-	X(HASH_BUSY, "confab_logins_refused_total", "", "Logins refused because the hashing queue was full") \
-	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")         \
-	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")                  \
+#define STAT_COUNTERS(X)                                                                           \
+	X(ACCEPTED, "confab_connections_accepted_total", "", "Connections accepted")               \
+	X(REFUSED_FULL, "confab_connections_refused_total", "reason=\"full\"",                     \
+	    "Connections refused")                                                                 \
+	X(REFUSED_FD, "confab_connections_refused_total", "reason=\"fd\"", "")                     \
+	X(REFUSED_PROXY, "confab_connections_refused_total", "reason=\"proxy\"", "")               \
+	X(BYTES_IN, "confab_received_bytes_total", "", "Bytes read from sockets")                  \
+	X(BYTES_OUT, "confab_sent_bytes_total", "", "Bytes written to sockets")                    \
+	X(WRITES, "confab_socket_writes_total", "", "System calls that wrote to a socket")         \
+	X(TURNS, "confab_reactor_turns_total", "", "Turns of the event loops")                     \
+	X(FRAMES_IN, "confab_frames_received_total", "", "Requests read, of any method")           \
+	X(SENDS, "confab_messages_received_total", "", "Messages stored")                          \
+	X(DUPS, "confab_messages_duplicate_total", "", "Sends that were answered as duplicates")   \
+	X(DELIVERIES, "confab_messages_delivered_total", "",                                       \
+	    "Entries put on a connection's queue")                                                 \
+	X(FED, "confab_messages_fed_total", "",                                                    \
+	    "Those of them that the feeder sent after the fact")                                   \
+	X(GAPS, "confab_gaps_total", "", "Gaps announced")                                         \
+	X(BEHIND, "confab_streams_behind_total", "",                                               \
+	    "Streams that left the live run and were fed")                                         \
+	X(DROP_SIGNAL, "confab_dropped_total", "reason=\"signal_slow_reader\"",                    \
+	    "Droppable things dropped")                                                            \
+	X(DROP_MARK, "confab_dropped_total", "reason=\"mark_slow_reader\"", "")                    \
+	X(STORE_BATCHES, "confab_store_batches_total", "", "Transactions of the writer")           \
+	X(STORE_ROWS, "confab_store_batch_operations_total", "",                                   \
+	    "Operations in those transactions")                                                    \
+	X(STORE_APPENDS, "confab_store_appends_total", "", "Entries stored")                       \
+	X(STORE_STATEMENTS, "confab_store_statements_total", "", "Statements the writer ran")      \
+	X(STORE_READS, "confab_store_reads_total", "", "Operations of the readers")                \
+	X(STORE_ERRORS, "confab_store_errors_total", "", "Transactions that failed")               \
+	X(STORE_UNKNOWN, "confab_store_unknown_total", "",                                         \
+	    "Commits whose outcome was unknown at first")                                          \
+	X(STORE_CHECKPOINTS, "confab_store_checkpoints_total", "", "Checkpoints run")              \
+	X(STORE_BUSY, "confab_store_refused_total", "",                                            \
+	    "Operations refused because the queue was full")                                       \
+	X(LOGINS, "confab_logins_total", "method=\"password\"", "Logins that succeeded")           \
+	X(REGISTERS, "confab_logins_total", "method=\"register\"", "")                             \
+	X(RESUMES, "confab_logins_total", "method=\"token\"", "")                                  \
+	X(HASH_BUSY, "confab_logins_refused_total", "",                                            \
+	    "Logins refused because the hashing queue was full")                                   \
+	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \
+	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")              \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")
 
 /* Things that go up and down; each thread counts its own share, sums are what is there. */
-#define STAT_GAUGES(X)                                                                                 \
-	X(CONNS, "confab_connections", "", "Connections open")                                         \
-	X(CONNS_WS, "confab_connections_websocket", "", "Those over WebSocket")                        \
-	X(SESSIONS, "confab_sessions", "", "Connections that are logged in")                           \
-	X(STREAMS, "confab_streams", "", "Conversations followed, summed over connections")            \
-	X(OUT_BYTES, "confab_queued_bytes", "", "Bytes queued for sockets")                            \
-	X(HELD_RUNS, "confab_held_bytes", "what=\"output\"", "Bytes held for messages on their way") \
-	X(HELD_ENTRIES, "confab_held_bytes", "what=\"entries\"", "")                                   \
-	X(HELD_INPUT, "confab_held_bytes", "what=\"input\"", "")                                       \
-	X(STORE_QUEUE, "confab_store_queue_operations", "queue=\"write\"", "Operations that wait")     \
-	X(READ_QUEUE, "confab_store_queue_operations", "queue=\"read\"", "")                           \
-	X(HASH_QUEUE, "confab_hash_queue_jobs", "", "Passwords that wait to be hashed")                \
+#define STAT_GAUGES(X)                                                                             \
+	X(CONNS, "confab_connections", "", "Connections open")                                     \
+	X(CONNS_WS, "confab_connections_websocket", "", "Those over WebSocket")                    \
+	X(SESSIONS, "confab_sessions", "", "Connections that are logged in")                       \
+	X(STREAMS, "confab_streams", "", "Conversations followed, summed over connections")        \
+	X(OUT_BYTES, "confab_queued_bytes", "", "Bytes queued for sockets")                        \
+	X(HELD_RUNS, "confab_held_bytes", "what=\"output\"",                                       \
+	    "Bytes held for messages on their way")                                                \
+	X(HELD_ENTRIES, "confab_held_bytes", "what=\"entries\"", "")                               \
+	X(HELD_INPUT, "confab_held_bytes", "what=\"input\"", "")                                   \
+	X(STORE_QUEUE, "confab_store_queue_operations", "queue=\"write\"", "Operations that wait") \
+	X(READ_QUEUE, "confab_store_queue_operations", "queue=\"read\"", "")                       \
+	X(HASH_QUEUE, "confab_hash_queue_jobs", "", "Passwords that wait to be hashed")            \
 	X(CALLS, "confab_calls_in_flight", "", "Requests that were not answered yet")
 
 /* Histograms of nanoseconds with power-of-two buckets from 1 µs to 17 s. */
-#define STAT_HISTOGRAMS(X)                                                                             \
-	X(COMMIT, "confab_store_commit_seconds", "", "Time of a transaction of the writer, commit included") \
-	X(QUEUED, "confab_store_wait_seconds", "", "Time that an operation waited for its transaction") \
-	X(ACK, "confab_send_seconds", "", "From a send's reading to its answer")                       \
+#define STAT_HISTOGRAMS(X)                                                                         \
+	X(COMMIT, "confab_store_commit_seconds", "",                                               \
+	    "Time of a transaction of the writer, commit included")                                \
+	X(QUEUED, "confab_store_wait_seconds", "",                                                 \
+	    "Time that an operation waited for its transaction")                                   \
+	X(ACK, "confab_send_seconds", "", "From a send's reading to its answer")                   \
 	X(HASHING, "confab_hash_seconds", "", "Time of hashing one password")
 
 #define STAT_ENUM_COUNTER(name, metric, label, help) STAT_##name,
@@ -75,7 +87,7 @@ enum stat_gauge { STAT_GAUGES(STAT_ENUM_GAUGE) GAUGE_MAX };
 enum stat_histogram { STAT_HISTOGRAMS(STAT_ENUM_HISTOGRAM) HISTOGRAM_MAX };
 
 enum {
-	STAT_CODES = 64,	/* room for errors and close reasons, named by the tables that own them */
+	STAT_CODES = 64, /* room for errors and close reasons, named by the tables that own them */
 	HISTOGRAM_BUCKETS = 25, /* bucket i holds values <= 1024 ns << i; the last one the rest */
 };
 

@@ -22,7 +22,8 @@ count(void *cookie)
 	return NULL;
 }
 
-/* Who sums while others count sees numbers that only grow; afterwards nothing is lost, though the threads are. */
+/* Who sums while others count sees numbers that only grow; afterwards nothing is lost, though the
+ * threads are. */
 static void
 threads(void **state)
 {
@@ -42,8 +43,10 @@ threads(void **state)
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(ids[i], NULL), 0);
 	stats_sum(&sum);
-	assert_int_equal(sum.counters[STAT_FRAMES_IN] - before.counters[STAT_FRAMES_IN], THREADS * EACH);
-	assert_int_equal(sum.counters[STAT_BYTES_IN] - before.counters[STAT_BYTES_IN], THREADS * EACH * 3);
+	assert_int_equal(
+	    sum.counters[STAT_FRAMES_IN] - before.counters[STAT_FRAMES_IN], THREADS * EACH);
+	assert_int_equal(
+	    sum.counters[STAT_BYTES_IN] - before.counters[STAT_BYTES_IN], THREADS * EACH * 3);
 	assert_int_equal(sum.gauges[GAUGE_CONNS] - before.gauges[GAUGE_CONNS], THREADS * EACH / 2);
 	assert_int_equal(sum.errors[1] - before.errors[1], THREADS * EACH / 2);
 }
@@ -78,8 +81,16 @@ histogram(void **state)
 		uint64_t ns;
 		unsigned bucket;
 	} want[] = {
-		{0, 0}, {1, 0}, {1024, 0}, {1025, 1}, {2048, 1}, {2049, 2}, {1024u << 10, 10},
-		{(uint64_t)1024 << 23, 23}, {((uint64_t)1024 << 23) + 1, 24}, {UINT64_MAX / 4, 24},
+	    {0, 0},
+	    {1, 0},
+	    {1024, 0},
+	    {1025, 1},
+	    {2048, 1},
+	    {2049, 2},
+	    {1024u << 10, 10},
+	    {(uint64_t)1024 << 23, 23},
+	    {((uint64_t)1024 << 23) + 1, 24},
+	    {UINT64_MAX / 4, 24},
 	};
 	struct stats before, after;
 	uint64_t all = 0;
@@ -114,10 +125,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(threads),
-		cmocka_unit_test(gauges_across_threads),
-		cmocka_unit_test(histogram),
-		cmocka_unit_test(own_block),
+	    cmocka_unit_test(threads),
+	    cmocka_unit_test(gauges_across_threads),
+	    cmocka_unit_test(histogram),
+	    cmocka_unit_test(own_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

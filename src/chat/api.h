@@ -2,11 +2,11 @@
 /*
  * The chat core as a gate sees it: commands in, answers and events out.  No word of any protocol.
  *
- * A shard is one reactor's share of the chat.  A peer is one connection that a gate brought; the gate makes
- * it when the connection is recognised and ends it when the connection closes.  Every command is answered
- * exactly once through out->answer (at once or in a later turn), unless the peer is gone by then.  All
- * slices of a command are borrowed until the call returns; all of an answer or event until the callback
- * returns.  Everything happens on the shard's thread.
+ * A shard is one reactor's share of the chat.  A peer is one connection that a gate brought; the
+ * gate makes it when the connection is recognised and ends it when the connection closes.  Every
+ * command is answered exactly once through out->answer (at once or in a later turn), unless the
+ * peer is gone by then.  All slices of a command are borrowed until the call returns; all of an
+ * answer or event until the callback returns.  Everything happens on the shard's thread.
  */
 #ifndef CHAT_API_H
 #define CHAT_API_H
@@ -35,11 +35,11 @@ struct target {
 /* --- Commands --- */
 
 struct sync_command {
-	bool given;		/* for the sync inside login and the like */
-	slice epoch;		/* ptr NULL if not given */
+	bool given;  /* for the sync inside login and the like */
+	slice epoch; /* ptr NULL if not given */
 	const struct op_cursor *cursors;
 	size_t cursor_count;
-	uint32_t backlog;	/* 0 to 500 */
+	uint32_t backlog; /* 0 to 500 */
 	bool preview;
 };
 
@@ -58,8 +58,8 @@ struct resume_command {
 struct send_command {
 	struct target to;
 	slice kind, body, data, cmid; /* ptr NULL if not given; data minified */
-	uint64_t re;		/* 0: none */
-	struct fault refused;	/* what the gate found wrong: answered in its place of the order */
+	uint64_t re;                  /* 0: none */
+	struct fault refused; /* what the gate found wrong: answered in its place of the order */
 };
 struct history_command {
 	struct target conv;
@@ -77,16 +77,17 @@ struct signal_command {
 };
 struct profile_command {
 	slice display, status; /* ptr NULL: stays */
-	int accept;		/* -1 stays, 0 all, 1 contacts */
+	int accept;            /* -1 stays, 0 all, 1 contacts */
 };
 struct who_command {
 	enum { WHO_CONTACTS, WHO_ALL, WHO_CONV } scope;
 	struct target conv;
-	slice after;		/* ptr NULL: from the start */
+	slice after; /* ptr NULL: from the start */
 	uint32_t limit;
 };
 
-void chat_register(struct peer *peer, const struct call_tag *tag, const struct register_command *cmd);
+void chat_register(
+    struct peer *peer, const struct call_tag *tag, const struct register_command *cmd);
 void chat_login(struct peer *peer, const struct call_tag *tag, const struct login_command *cmd);
 void chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_command *cmd);
 void chat_logout(struct peer *peer, const struct call_tag *tag, bool all);
@@ -98,11 +99,14 @@ void chat_send(struct peer *peer, const struct call_tag *tag, const struct send_
 void chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd);
 void chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_command *cmd);
 void chat_signal(struct peer *peer, const struct call_tag *tag, const struct signal_command *cmd);
-void chat_profile_set(struct peer *peer, const struct call_tag *tag, const struct profile_command *cmd);
-void chat_profile_get(struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+void chat_profile_set(
+    struct peer *peer, const struct call_tag *tag, const struct profile_command *cmd);
+void chat_profile_get(
+    struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
 void chat_user_find(struct peer *peer, const struct call_tag *tag, slice query, uint32_t limit);
 void chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command *cmd);
-void chat_presence_get(struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+void chat_presence_get(
+    struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
 
 /* --- Answers --- */
 
@@ -134,7 +138,8 @@ struct sync_answer {
 	const uint64_t *gone;
 	size_t gone_count;
 	const struct conv_view *items;
-	size_t count; /* at most 200; a gate may give fewer if they do not fit, and says so by *ret_used */
+	size_t count; /* at most 200; a gate may give fewer if they do not fit, and says so by
+			 *ret_used */
 };
 
 struct online_user {
@@ -156,7 +161,7 @@ struct answer {
 		struct {
 			const struct op_session *items;
 			size_t count;
-			uint64_t current;	 /* session of the asking connection */
+			uint64_t current;       /* session of the asking connection */
 			const uint64_t *online; /* sessions that have a connection */
 			size_t online_count;
 		} sessions;
@@ -232,29 +237,37 @@ enum goaway {
 enum chat_queued { CHAT_QUEUED, CHAT_FULL };
 
 /*
- * The way out, implemented by the gates.  `out` is what the gate gave to peer_create(): its connection, alive
- * as long as the peer is.
+ * The way out, implemented by the gates.  `out` is what the gate gave to peer_create(): its
+ * connection, alive as long as the peer is.
  */
 struct chat_out {
-	/* For ANSWER_SYNC and ANSWER_SESSION with sync, *ret_used (never NULL) is how many items went into the frame. */
-	void (*answer)(void *out, const struct call_tag *tag, const struct answer *answer, size_t *ret_used);
+	/* For ANSWER_SYNC and ANSWER_SESSION with sync, *ret_used (never NULL) is how many items
+	 * went into the frame. */
+	void (*answer)(
+	    void *out, const struct call_tag *tag, const struct answer *answer, size_t *ret_used);
 	/* One event in one wire form; the caller owns the reference. */
 	struct run *(*encode)(void *gate, unsigned form, const struct event *event);
 	/*
-	 * A run of entries of one conversation in one wire form; ends[i] is where entry i ends in it.  count >= 1.
+	 * A run of entries of one conversation in one wire form; ends[i] is where entry i ends in
+	 * it.  count >= 1.
 	 */
-	struct run *(*encode_entries)(void *gate, unsigned form, uint64_t cid, const struct conv_facts *facts,
-	    struct entry *const *entries, size_t count, uint32_t *ends);
-	/* must: queue in any case.  Otherwise CHAT_FULL over the soft limit; peer_drained() follows. */
-	enum chat_queued (*queue)(void *out, struct run *run, uint32_t offset, uint32_t len, bool must);
-	/* Says goaway, writes what is queued, closes.  reconnect_ms 0: don't come back by yourself. */
+	struct run *(*encode_entries)(void *gate, unsigned form, uint64_t cid,
+	    const struct conv_facts *facts, struct entry *const *entries, size_t count,
+	    uint32_t *ends);
+	/* must: queue in any case.  Otherwise CHAT_FULL over the soft limit; peer_drained()
+	 * follows. */
+	enum chat_queued (*queue)(
+	    void *out, struct run *run, uint32_t offset, uint32_t len, bool must);
+	/* Says goaway, writes what is queued, closes.  reconnect_ms 0: don't come back by yourself.
+	 */
 	void (*goaway)(void *out, enum goaway reason, uint32_t reconnect_ms);
 	void *gate; /* cookie of encode */
 };
 
 /* --- Peers --- */
 
-/* form: the wire form of its events; ip: the address in text.  Owned by the shard until peer_destroy(). */
+/* form: the wire form of its events; ip: the address in text.  Owned by the shard until
+ * peer_destroy(). */
 struct peer *peer_create(struct shard *shard, void *out, unsigned form, slice ip);
 /* The connection is gone: requests in flight are carried out, their answers skipped. */
 void peer_destroy(struct peer **peer);

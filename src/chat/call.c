@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls: requests that wait for an answer.  Operations and mail name them by number, so that an answer that
- * comes after its time, or after its connection, finds nothing and is skipped.
+ * Calls: requests that wait for an answer.  Operations and mail name them by number, so that an
+ * answer that comes after its time, or after its connection, finds nothing and is skipped.
  */
 #include "chat/mail.h"
 
@@ -57,35 +57,35 @@ call_answer(struct call *call, const struct answer *answer)
 void
 call_done(struct call *call)
 {
-	call_answer(call, &(struct answer) { .kind = ANSWER_EMPTY });
+	call_answer(call, &(struct answer){.kind = ANSWER_EMPTY});
 }
 
 void
 call_fault(struct call *call, struct fault fault)
 {
 	assert(fault.err != ERR_OK);
-	call_answer(call, &(struct answer) { .kind = ANSWER_FAULT, .fault = fault });
+	call_answer(call, &(struct answer){.kind = ANSWER_FAULT, .fault = fault});
 }
 
 void
 call_fail(struct call *call, enum err err)
 {
-	call_fault(call, (struct fault) { .err = err });
+	call_fault(call, (struct fault){.err = err});
 }
 
 void
 call_fail_param(struct call *call, enum err err, const char *param)
 {
-	call_fault(call, (struct fault) { .err = err, .param = param });
+	call_fault(call, (struct fault){.err = err, .param = param});
 }
 
 struct fault
 pressure_fault(const struct shard *shard, enum pressure from)
 {
 	if (shard->pressure < from)
-		return (struct fault) {0};
+		return (struct fault){0};
 	stat_add(STAT_SHED, 1);
-	return (struct fault) {.err = ERR_BUSY, .retry_after_ms = 1000 + random_below(2000)};
+	return (struct fault){.err = ERR_BUSY, .retry_after_ms = 1000 + random_below(2000)};
 }
 
 bool
@@ -111,8 +111,8 @@ calls_tick(struct shard *shard)
 		if (call->id == call->peer->entering)
 			peer_retreat(call->peer);
 		send_forget(call->peer, call->id);
-		call_fault(call, (struct fault) {
-		    .err = call->writes ? ERR_UNKNOWN_OUTCOME : ERR_UNAVAILABLE,
-		    .retry_after_ms = 1000 });
+		call_fault(call,
+		    (struct fault){.err = call->writes ? ERR_UNKNOWN_OUTCOME : ERR_UNAVAILABLE,
+			.retry_after_ms = 1000});
 	}
 }

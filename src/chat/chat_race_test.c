@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes wrong in between: stores that fail, connections that go, conversations that were left. */
+/* What goes wrong in between: stores that fail, connections that go, conversations that were left.
+ */
 #include <stdlib.h>
 
 #include "chat/chat_world.h"
@@ -15,15 +16,19 @@ put_group(struct world *w, struct link *author, uint64_t members, unsigned entri
 	for (uint64_t user = 1; user <= members; user++)
 		memory_put_member(w->store, conv, user, &member);
 	for (unsigned i = 0; i < entries; i++)
-		assert_int_equal(answered(author, start_send(author, cid(conv), "x", NULL)), ERR_OK);
+		assert_int_equal(
+		    answered(author, start_send(author, cid(conv), "x", NULL)), ERR_OK);
 	return conv;
 }
 
 static void
 put_left(struct world *w, uint64_t conv, uint64_t user, uint64_t leave_seq)
 {
-	struct member_row member = {
-	    .exists = true, .left = true, .role = ROLE_MEMBER, .join_seq = 1, .leave_seq = leave_seq};
+	struct member_row member = {.exists = true,
+	    .left = true,
+	    .role = ROLE_MEMBER,
+	    .join_seq = 1,
+	    .leave_seq = leave_seq};
 
 	memory_put_member(w->store, conv, user, &member);
 }
@@ -31,7 +36,8 @@ put_left(struct world *w, uint64_t conv, uint64_t user, uint64_t leave_seq)
 static unsigned
 start_sync_all(struct link *link, const struct op_cursor *cursors, size_t count)
 {
-	struct sync_command cmd = {.given = true, .backlog = 500, .cursors = cursors, .cursor_count = count};
+	struct sync_command cmd = {
+	    .given = true, .backlog = 500, .cursors = cursors, .cursor_count = count};
 	char epoch[40];
 	unsigned n;
 	struct call_tag t = tag(link->world, &n);
@@ -57,7 +63,7 @@ left_groups_are_read_to_their_ends(void **state)
 	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
 	assert_int_equal(do_register(bob, "bob", false), ERR_OK);
 	for (size_t i = 0; i < LEN(cursors); i++) {
-		cursors[i] = (struct op_cursor) {put_group(&w, alice, 2, 4), 1};
+		cursors[i] = (struct op_cursor){put_group(&w, alice, 2, 4), 1};
 		put_left(&w, cursors[i].cid, 2, 3);
 	}
 	(void)start_sync_all(bob, cursors, LEN(cursors));
@@ -72,7 +78,8 @@ left_groups_are_read_to_their_ends(void **state)
 	world_close(&w);
 }
 
-/* The outcome of the first message was unknown: its repetition makes the conversation known to both. */
+/* The outcome of the first message was unknown: its repetition makes the conversation known to
+ * both. */
 static void
 repeated_first_message_is_announced(void **state)
 {
@@ -118,7 +125,8 @@ unknown_entry_is_handed_on(void **state)
 		assert_int_equal(do_register(alice, "alice", true), ERR_OK);
 		assert_int_equal(do_register(bob, "bob", true), ERR_OK);
 		assert_int_equal(do_resume(late, bob->token), ERR_OK);
-		assert_int_equal(answered(alice, n = start_send(alice, at("bob"), "x", NULL)), ERR_OK);
+		assert_int_equal(
+		    answered(alice, n = start_send(alice, at("bob"), "x", NULL)), ERR_OK);
 		conv = answer_to(alice, n)->cid;
 		w.next_write = ERR_UNKNOWN_OUTCOME;
 		w.fail_reads = seed % 2;
@@ -249,13 +257,15 @@ late_news_of_an_earlier_entry(void **state)
 		for (unsigned i = 0; i < 3; i++) {
 			alice[i] = link_open(&w, i);
 			assert_int_equal(i == 0 ? do_register(alice[i], "alice", false)
-			                        : do_login(alice[i], "alice", "open sesame", false),
+						: do_login(alice[i], "alice", "open sesame", false),
 			    ERR_OK);
 		}
-		assert_int_equal(answered(alice[0], n = start_send(alice[0], at("bob"), "x", NULL)), ERR_OK);
+		assert_int_equal(
+		    answered(alice[0], n = start_send(alice[0], at("bob"), "x", NULL)), ERR_OK);
 		conv = answer_to(alice[0], n)->cid;
 		assert_int_equal(answered(bob, start_sync(bob, 0, 0, 50)), ERR_OK);
-		/* By name, and so past the home, from shards that do not know the place; and through it. */
+		/* By name, and so past the home, from shards that do not know the place; and
+		 * through it. */
 		for (unsigned i = 0; i < 3; i++)
 			(void)start_send(alice[i], i == 0 ? cid(conv) : at("bob"), "y", NULL);
 		for (unsigned k = pick(&w, 12); k > 0; k--)
@@ -291,7 +301,8 @@ refused_login_ends_no_session(void **state)
 		assert_int_equal(do_resume(links[i], links[0]->token), ERR_OK);
 	}
 	for (unsigned i = 0; i < 5; i++)
-		assert_int_equal(do_login(link_open(&w, 2), "alice", "open sesame", false), ERR_LIMIT);
+		assert_int_equal(
+		    do_login(link_open(&w, 2), "alice", "open sesame", false), ERR_LIMIT);
 	link_close(links[1]);
 	settle(&w);
 	assert_int_equal(do_resume(link_open(&w, 0), token), ERR_OK);
@@ -383,7 +394,8 @@ who_is_told_in_pages(void **state)
 	world_close(&w);
 }
 
-/* What waited behind others until its time was over is not sent when nobody reckons with it any more. */
+/* What waited behind others until its time was over is not sent when nobody reckons with it any
+ * more. */
 static void
 late_sends_do_not_pile_up(void **state)
 {
@@ -433,7 +445,8 @@ deleted_bodies_are_in_no_page(void **state)
 			readers[i] = link_open(&w, 1);
 			assert_int_equal(do_resume(readers[i], readers[0]->token), ERR_OK);
 			memory_put_change(w.store, conv, i, 0, 8 + i);
-			assert_int_equal(answered(alice, start_send(alice, cid(conv), "d", NULL)), ERR_OK);
+			assert_int_equal(
+			    answered(alice, start_send(alice, cid(conv), "d", NULL)), ERR_OK);
 		}
 		assert_int_equal(answered(readers[i], start_sync(readers[i], 0, 0, 50)), ERR_OK);
 		assert_stream(readers[i], conv, 1, 8 + i);
@@ -441,7 +454,8 @@ deleted_bodies_are_in_no_page(void **state)
 			const struct told *told = &readers[i]->told[k];
 
 			if (told->what == TOLD_ENTRY && told->seq <= 8)
-				assert_string_equal(told->text, told->seq <= i ? "alice:" : "alice:x");
+				assert_string_equal(
+				    told->text, told->seq <= i ? "alice:" : "alice:x");
 		}
 	}
 	world_close(&w);
@@ -493,8 +507,8 @@ storm_send(struct storm *s, struct link *link)
 
 	s->cmid += fresh;
 	(void)snprintf(cmid, sizeof(cmid), "c%u", s->cmid);
-	(void)start_send(link, n < STORM_GROUPS ? cid(s->groups[n]) : at(s->names[n % STORM_USERS]), "storm",
-	    pick(&s->w, 3) != 0 ? cmid : NULL);
+	(void)start_send(link, n < STORM_GROUPS ? cid(s->groups[n]) : at(s->names[n % STORM_USERS]),
+	    "storm", pick(&s->w, 3) != 0 ? cmid : NULL);
 }
 
 static void
@@ -503,8 +517,10 @@ storm_enter(struct storm *s)
 	unsigned user = pick(&s->w, STORM_USERS), n;
 	struct link *link = link_open(&s->w, pick(&s->w, WORLD_SHARDS));
 	struct resume_command resume = {.token = slice_str(s->tokens[user])};
-	struct login_command login = {.user = slice_str(s->names[user]), .password = S("open sesame")};
-	struct sync_command sync = {.given = pick(&s->w, 2) == 0, .backlog = pick(&s->w, 2) ? 500 : 3};
+	struct login_command login = {
+	    .user = slice_str(s->names[user]), .password = S("open sesame")};
+	struct sync_command sync = {
+	    .given = pick(&s->w, 2) == 0, .backlog = pick(&s->w, 2) ? 500 : 3};
 	struct call_tag t = tag(&s->w, &n);
 
 	link->user = user;
@@ -523,7 +539,8 @@ storm_revoke(struct storm *s, struct link *link)
 	unsigned n;
 
 	/* The sessions of the first links stay: others resume them. */
-	if (pick(&s->w, 4) != 0 || other->user != link->user || strcmp(other->token, s->tokens[link->user]) == 0)
+	if (pick(&s->w, 4) != 0 || other->user != link->user ||
+	    strcmp(other->token, s->tokens[link->user]) == 0)
 		return;
 	t = tag(&s->w, &n);
 	if (pick(&s->w, 2) == 0)
@@ -541,17 +558,20 @@ storm_ask(struct storm *s, struct link *link)
 	t = tag(&s->w, &n);
 	switch (pick(&s->w, 5)) {
 	case 0:
-		chat_who(link->peer, &t, &(struct who_command) {.scope = WHO_ALL, .limit = 2});
+		chat_who(link->peer, &t, &(struct who_command){.scope = WHO_ALL, .limit = 2});
 		break;
 	case 1:
-		chat_who(link->peer, &t, &(struct who_command) {
-		    .scope = WHO_CONV, .conv = cid(s->groups[0]), .limit = 100});
+		chat_who(link->peer, &t,
+		    &(struct who_command){
+			.scope = WHO_CONV, .conv = cid(s->groups[0]), .limit = 100});
 		break;
 	case 2:
-		chat_presence_get(link->peer, &t, (slice[]) {S("user1"), S("user2"), S("nobody")}, 3);
+		chat_presence_get(
+		    link->peer, &t, (slice[]){S("user1"), S("user2"), S("nobody")}, 3);
 		break;
 	case 3:
-		chat_mark(link->peer, &t, &(struct mark_command) {.conv = cid(s->groups[1]), .read = pick(&s->w, 99)});
+		chat_mark(link->peer, &t,
+		    &(struct mark_command){.conv = cid(s->groups[1]), .read = pick(&s->w, 99)});
 		break;
 	default:
 		chat_session_list(link->peer, &t);
@@ -575,7 +595,8 @@ storm_act(struct storm *s)
 	} else if (what == 2 && (link->closed || pick(w, 3) == 0)) {
 		link_close(link);
 	} else if (what == 3) {
-		(void)start_sync(link, pick(w, 2) ? s->groups[0] : 0, pick(w, 70), pick(w, 2) ? 500 : 5);
+		(void)start_sync(
+		    link, pick(w, 2) ? s->groups[0] : 0, pick(w, 70), pick(w, 2) ? 500 : 5);
 	} else if (what == 4) {
 		link->full = !link->full;
 		if (!link->full)
@@ -639,8 +660,8 @@ storm_check_streams(struct storm *s, const struct link *link)
 	for (size_t i = 0; i < link->count; i++)
 		if (link->told[i].what == TOLD_CONV && link->told[i].change == CONV_ADDED) {
 			assert_int_equal(count_told(link, TOLD_CONV, link->told[i].cid), 1);
-			assert_stream(
-			    link, link->told[i].cid, link->told[i].seq, log_head(&s->w, link->told[i].cid));
+			assert_stream(link, link->told[i].cid, link->told[i].seq,
+			    log_head(&s->w, link->told[i].cid));
 		}
 }
 
@@ -659,8 +680,8 @@ storm_check_answers(const struct link *link)
 		for (size_t k = 0; k < i && !told->dup; k++) {
 			const struct told *before = &link->told[k];
 
-			if (before->what == TOLD_ANSWER && before->answer == ANSWER_SEND && !before->dup &&
-			    before->cid == told->cid) {
+			if (before->what == TOLD_ANSWER && before->answer == ANSWER_SEND &&
+			    !before->dup && before->cid == told->cid) {
 				assert_true(before->tag < told->tag);
 				assert_true(before->seq < told->seq);
 			}
@@ -703,7 +724,8 @@ everything_at_once(void **state)
 		for (unsigned i = 0; i < 1500; i++) {
 			if (pick(&s.w, 3) == 0)
 				storm_act(&s);
-			s.w.store_stopped = pick(&s.w, 200) == 0 ? !s.w.store_stopped : s.w.store_stopped;
+			s.w.store_stopped =
+			    pick(&s.w, 200) == 0 ? !s.w.store_stopped : s.w.store_stopped;
 			step(&s.w);
 		}
 		storm_ends(&s);

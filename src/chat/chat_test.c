@@ -34,7 +34,8 @@ two_people_talk(void **state)
 			assert_int_equal(bob->told[i].seq, 1);
 		}
 	/* To oneself, to nobody, to a stranger's conversation. */
-	assert_int_equal(answered(alice, start_send(alice, at("alice"), "x", NULL)), ERR_INVALID_PARAMS);
+	assert_int_equal(
+	    answered(alice, start_send(alice, at("alice"), "x", NULL)), ERR_INVALID_PARAMS);
 	assert_int_equal(answered(alice, start_send(alice, at("carol"), "x", NULL)), ERR_NOT_FOUND);
 	assert_int_equal(answered(alice, start_send(alice, cid(4711), "x", NULL)), ERR_NOT_FOUND);
 	world_close(&w);
@@ -159,7 +160,8 @@ mixed_targets_keep_their_order(void **state)
 		alice = link_open(&w, 0);
 		assert_int_equal(do_register(bob, "bob", true), ERR_OK);
 		assert_int_equal(do_register(alice, "alice", true), ERR_OK);
-		assert_int_equal(answered(bob, first = start_send(bob, at("alice"), "x", NULL)), ERR_OK);
+		assert_int_equal(
+		    answered(bob, first = start_send(bob, at("alice"), "x", NULL)), ERR_OK);
 		conv = answer_to(bob, first)->cid;
 		seq = 1;
 		first = w.next_tag;
@@ -192,7 +194,7 @@ one_cmid_is_one_message(void **state)
 		for (unsigned i = 0; i < 3; i++) {
 			links[i] = link_open(&w, i % 2);
 			assert_int_equal(i == 0 ? do_register(links[i], "alice", true)
-			                        : do_login(links[i], "alice", "open sesame", true),
+						: do_login(links[i], "alice", "open sesame", true),
 			    ERR_OK);
 		}
 		for (unsigned i = 0; i < 3; i++)
@@ -211,7 +213,8 @@ one_cmid_is_one_message(void **state)
 		}
 		assert_int_equal(dups, 2);
 		assert_stream(bob, conv, 1, 1);
-		assert_int_equal(answered(links[0], start_send(links[0], cid(conv), "twice", "the-cmid")),
+		assert_int_equal(
+		    answered(links[0], start_send(links[0], cid(conv), "twice", "the-cmid")),
 		    ERR_CONFLICT);
 		world_close(&w);
 	}
@@ -239,7 +242,8 @@ sync_races_with_traffic(void **state)
 		conv = answer_to(alice, n)->cid;
 		for (unsigned i = 0; i < LEN(late); i++) {
 			late[i] = link_open(&w, i % 2);
-			assert_int_equal(do_resume(late[i], i < 3 ? alice->token : bob->token), ERR_OK);
+			assert_int_equal(
+			    do_resume(late[i], i < 3 ? alice->token : bob->token), ERR_OK);
 		}
 		for (unsigned i = 0; i < LEN(late); i++) {
 			for (unsigned k = pick(&w, 200); k > 0; k--) {
@@ -358,39 +362,42 @@ marks_signals_and_presence(void **state)
 	assert_int_equal(answered(bob, n = start_send(bob, at("alice"), "x", NULL)), ERR_OK);
 	conv = answer_to(bob, n)->cid;
 	t = tag(&w, &n);
-	chat_mark(alice->peer, &t, &(struct mark_command) {.conv = cid(conv), .read = 99});
+	chat_mark(alice->peer, &t, &(struct mark_command){.conv = cid(conv), .read = 99});
 	assert_int_equal(answered(alice, n), ERR_OK);
 	assert_int_equal(answer_to(alice, n)->seq, 1);
 	assert_int_equal(count_told(alice, TOLD_MARK, conv), 0);
 	assert_int_equal(count_told(phone, TOLD_MARK, conv), 1);
 	assert_int_equal(count_told(bob, TOLD_MARK, conv), 1);
 	t = tag(&w, &n);
-	chat_mark(phone->peer, &t, &(struct mark_command) {.conv = cid(conv), .read = 1});
+	chat_mark(phone->peer, &t, &(struct mark_command){.conv = cid(conv), .read = 1});
 	assert_int_equal(answered(phone, n), ERR_OK);
 	assert_int_equal(count_told(bob, TOLD_MARK, conv), 1);
 	t = tag(&w, &n);
-	chat_signal(alice->peer, &t, &(struct signal_command) {.to = at("bob"), .kind = S("typing")});
+	chat_signal(
+	    alice->peer, &t, &(struct signal_command){.to = at("bob"), .kind = S("typing")});
 	assert_int_equal(answered(alice, n), ERR_OK);
 	assert_int_equal(count_told(bob, TOLD_SIGNAL, conv), 1);
 	assert_int_equal(count_told(phone, TOLD_SIGNAL, conv), 0);
 	t = tag(&w, &n);
-	chat_who(bob->peer, &t, &(struct who_command) {.scope = WHO_ALL, .limit = 100});
+	chat_who(bob->peer, &t, &(struct who_command){.scope = WHO_ALL, .limit = 100});
 	assert_int_equal(answered(bob, n), ERR_OK);
 	assert_int_equal(bob->online, 2);
 	t = tag(&w, &n);
-	chat_who(bob->peer, &t, &(struct who_command) {.scope = WHO_CONV, .conv = cid(conv), .limit = 100});
+	chat_who(bob->peer, &t,
+	    &(struct who_command){.scope = WHO_CONV, .conv = cid(conv), .limit = 100});
 	assert_int_equal(answered(bob, n), ERR_OK);
 	assert_int_equal(bob->online, 2);
 	link_close(alice);
 	link_close(phone);
 	t = tag(&w, &n);
-	chat_presence_get(bob->peer, &t, (slice[]) {S("alice"), S("bob"), S("nobody")}, 3);
+	chat_presence_get(bob->peer, &t, (slice[]){S("alice"), S("bob"), S("nobody")}, 3);
 	assert_int_equal(answered(bob, n), ERR_OK);
 	assert_int_equal(bob->online, 1);
 	world_close(&w);
 }
 
-/* The store does not answer: the request is answered in time, and what it stored later is still handed on. */
+/* The store does not answer: the request is answered in time, and what it stored later is still
+ * handed on. */
 static void
 late_store_is_no_lie(void **state)
 {
@@ -453,7 +460,8 @@ answers_to_nobody_are_skipped(void **state)
 	}
 }
 
-/* The connection that marks is gone before the store has answered: the others hear of it all the same. */
+/* The connection that marks is gone before the store has answered: the others hear of it all the
+ * same. */
 static void
 marks_outlive_their_connection(void **state)
 {
@@ -472,7 +480,7 @@ marks_outlive_their_connection(void **state)
 	assert_int_equal(answered(bob, n = start_send(bob, at("alice"), "x", NULL)), ERR_OK);
 	conv = answer_to(bob, n)->cid;
 	t = tag(&w, &n);
-	chat_mark(alice->peer, &t, &(struct mark_command) {.conv = cid(conv), .read = 1});
+	chat_mark(alice->peer, &t, &(struct mark_command){.conv = cid(conv), .read = 1});
 	link_close(alice);
 	settle(&w);
 	assert_int_equal(count_told(bob, TOLD_MARK, conv), 1);
@@ -525,11 +533,13 @@ load_is_shed_in_order(void **state)
 	shard_set_pressure(w.shards[0], PRESSURE_LOGIN);
 	assert_int_equal(do_login(late, "alice", "open sesame", false), ERR_BUSY);
 	t = tag(&w, &n);
-	chat_signal(alice->peer, &t, &(struct signal_command) {.to = at("bob"), .kind = S("typing")});
+	chat_signal(
+	    alice->peer, &t, &(struct signal_command){.to = at("bob"), .kind = S("typing")});
 	assert_int_equal(answered(alice, n), ERR_OK);
 	shard_set_pressure(w.shards[0], PRESSURE_SIGNAL);
 	t = tag(&w, &n);
-	chat_signal(alice->peer, &t, &(struct signal_command) {.to = at("bob"), .kind = S("typing")});
+	chat_signal(
+	    alice->peer, &t, &(struct signal_command){.to = at("bob"), .kind = S("typing")});
 	assert_int_equal(answered(alice, n), ERR_BUSY);
 	assert_int_equal(answered(alice, start_send(alice, at("bob"), "x", "c1")), ERR_OK);
 	shard_set_pressure(w.shards[0], PRESSURE_SEND);

@@ -40,7 +40,8 @@ world_hash(void *cookie, struct hash_job *job)
 	if (job->verify[0] != '\0')
 		job->verified = strncmp(job->verify + 1, job->password, job->password_len) == 0;
 	if (job->want_hash)
-		(void)snprintf(job->hash, sizeof(job->hash), "$%s", job->fresh != NULL ? job->fresh : job->password);
+		(void)snprintf(job->hash, sizeof(job->hash), "$%s",
+		    job->fresh != NULL ? job->fresh : job->password);
 	world_post(cookie, job->shard, &job->mail);
 }
 
@@ -56,7 +57,7 @@ static struct told *
 tell(struct link *link)
 {
 	assert_true(link->count < TOLD_MAX);
-	link->told[link->count] = (struct told) {0};
+	link->told[link->count] = (struct told){0};
 	return &link->told[link->count++];
 }
 
@@ -94,7 +95,8 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 			link->online += answer->presence.items[i].online;
 	if (answer->kind == ANSWER_SESSION) {
 		memcpy(link->token, answer->session.token.ptr, answer->session.token.len);
-		(void)snprintf(link->session, sizeof(link->session), "%.*s", SLICE_ARG(answer->session.session));
+		(void)snprintf(link->session, sizeof(link->session), "%.*s",
+		    SLICE_ARG(answer->session.session));
 		sync = answer->session.sync;
 	}
 	if (sync == NULL)
@@ -128,7 +130,8 @@ world_encode(void *gate, unsigned form, const struct event *event)
 		told.cid = event->conversation.view.conv->cid;
 		told.seq = event->conversation.view.next;
 		told.change = event->conversation.change;
-		(void)snprintf(told.text, sizeof(told.text), "%.*s", SLICE_ARG(event->conversation.view.conv->title));
+		(void)snprintf(told.text, sizeof(told.text), "%.*s",
+		    SLICE_ARG(event->conversation.view.conv->title));
 		break;
 	case EVENT_GAP:
 		told.what = TOLD_GAP;
@@ -163,8 +166,8 @@ world_encode_entries(void *gate, unsigned form, uint64_t cid, const struct conv_
 	for (size_t i = 0; i < count; i++) {
 		struct told told = {.what = TOLD_ENTRY, .cid = cid, .seq = entries[i]->seq};
 
-		(void)snprintf(told.text, sizeof(told.text), "%.*s:%.*s", SLICE_ARG(entries[i]->from),
-		    SLICE_ARG(entries[i]->body));
+		(void)snprintf(told.text, sizeof(told.text), "%.*s:%.*s",
+		    SLICE_ARG(entries[i]->from), SLICE_ARG(entries[i]->body));
 		memcpy(run->bytes + run->len, &told, sizeof(told));
 		run->len += (uint32_t)sizeof(told);
 		ends[i] = run->len;
@@ -201,10 +204,11 @@ world_goaway(void *out, enum goaway reason, uint32_t reconnect_ms)
 void
 world_open(struct world *w, uint32_t seed)
 {
-	struct driver_options options = {.path = "", .readers = 1, .now_ms = world_now, .cookie = w};
+	struct driver_options options = {
+	    .path = "", .readers = 1, .now_ms = world_now, .cookie = w};
 	char error[200];
 
-	*w = (struct world) {.seed = seed, .mono_ms = 1000, .real_ms = 1700000000000u};
+	*w = (struct world){.seed = seed, .mono_ms = 1000, .real_ms = 1700000000000u};
 	w->store = memory_driver.open(&options, error, sizeof(error));
 	assert_non_null(w->store);
 	w->store_queue.last = &w->store_queue.first;
@@ -214,10 +218,13 @@ world_open(struct world *w, uint32_t seed)
 		    .count = WORLD_SHARDS,
 		    .ports = {w, world_submit, world_hash, world_post},
 		    .out = {world_answer, world_encode, world_encode_entries, world_queue,
-		        world_goaway, w},
-		    .limits = {.conversations = 2000, .sessions = 3, .connections = 8,
-		        .registration_open = true, .directory_open = true,
-		        .token_ms = 30ull * 86400 * 1000},
+			world_goaway, w},
+		    .limits = {.conversations = 2000,
+			.sessions = 3,
+			.connections = 8,
+			.registration_open = true,
+			.directory_open = true,
+			.token_ms = 30ull * 86400 * 1000},
 		};
 
 		w->store->type->epoch(w->store, config.epoch);
@@ -236,7 +243,7 @@ store_read(struct world *w, struct op *op)
 		fails = true;
 	}
 	if (fails)
-		op->fault = (struct fault) {.err = ERR_UNAVAILABLE};
+		op->fault = (struct fault){.err = ERR_UNAVAILABLE};
 	else
 		w->store->type->read(w->store, 0, op);
 	if (w->reorders && w->kept_back == NULL && pick(w, 2) == 0)
@@ -257,7 +264,7 @@ store_write(struct world *w, struct op **ops, size_t count)
 		w->store->type->write(w->store, ops, count);
 	for (size_t i = 0; i < count; i++) {
 		if (err != ERR_OK && (err == ERR_UNAVAILABLE || ops[i]->fault.err == ERR_OK))
-			ops[i]->fault = (struct fault) {.err = err};
+			ops[i]->fault = (struct fault){.err = err};
 		world_post(w, ops[i]->shard, &ops[i]->mail);
 	}
 }
@@ -442,7 +449,7 @@ do_register(struct link *link, const char *name, bool sync)
 	unsigned n;
 	struct call_tag t = tag(link->world, &n);
 
-	cmd.sync = (struct sync_command) {.given = sync, .backlog = 50};
+	cmd.sync = (struct sync_command){.given = sync, .backlog = 50};
 	chat_register(link->peer, &t, &cmd);
 	return answered(link, n);
 }
@@ -454,7 +461,7 @@ do_login(struct link *link, const char *name, const char *password, bool sync)
 	unsigned n;
 	struct call_tag t = tag(link->world, &n);
 
-	cmd.sync = (struct sync_command) {.given = sync, .backlog = 50};
+	cmd.sync = (struct sync_command){.given = sync, .backlog = 50};
 	chat_login(link->peer, &t, &cmd);
 	return answered(link, n);
 }
@@ -503,13 +510,13 @@ start_send(struct link *link, struct target to, const char *body, const char *cm
 struct target
 at(const char *name)
 {
-	return (struct target) {.kind = TARGET_USER, .name = slice_str(name)};
+	return (struct target){.kind = TARGET_USER, .name = slice_str(name)};
 }
 
 struct target
 cid(uint64_t n)
 {
-	return (struct target) {.kind = TARGET_CID, .cid = n};
+	return (struct target){.kind = TARGET_CID, .cid = n};
 }
 
 size_t

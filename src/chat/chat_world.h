@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chat core in a world without sockets, files, threads and clocks: shards that exchange mail, the memory
- * store behind a queue, and connections that write down what they were told.  The world moves one step at a
- * time, in an order that a seed picks, so that races happen as often as anything else.
+ * The chat core in a world without sockets, files, threads and clocks: shards that exchange mail,
+ * the memory store behind a queue, and connections that write down what they were told.  The world
+ * moves one step at a time, in an order that a seed picks, so that races happen as often as
+ * anything else.
  */
 #ifndef CHAT_WORLD_H
 #define CHAT_WORLD_H
@@ -20,7 +21,15 @@ enum { WORLD_SHARDS = 3, LINKS_MAX = 64, TOLD_MAX = 20000 };
 
 /* What a connection was told of one entry, gap or answer. */
 struct told {
-	enum { TOLD_ENTRY, TOLD_GAP, TOLD_CONV, TOLD_MARK, TOLD_SIGNAL, TOLD_ANSWER, TOLD_GOAWAY } what;
+	enum {
+		TOLD_ENTRY,
+		TOLD_GAP,
+		TOLD_CONV,
+		TOLD_MARK,
+		TOLD_SIGNAL,
+		TOLD_ANSWER,
+		TOLD_GOAWAY
+	} what;
 	uint64_t cid, seq, to; /* gap: seq to to; answer: seq; who: seq users, to: more */
 	enum err err;
 	unsigned tag;
@@ -40,28 +49,34 @@ struct link {
 	char session[24];
 	struct told *told;
 	size_t count;
-	struct { uint64_t cid, next, head, read, unread; bool member; } convs[16];
+	struct {
+		uint64_t cid, next, head, read, unread;
+		bool member;
+	} convs[16];
 	size_t conv_count, listed;
 	bool reset, synced;
-	unsigned user;		/* the test's */
+	unsigned user; /* the test's */
 	size_t online;
 };
 
 struct world {
 	struct driver *store;
 	struct shard *shards[WORLD_SHARDS];
-	struct { struct mail *first, **last; } boxes[WORLD_SHARDS], store_queue;
+	struct {
+		struct mail *first, **last;
+	} boxes[WORLD_SHARDS], store_queue;
 	struct link links[LINKS_MAX];
 	size_t link_count;
 	uint64_t mono_ms, real_ms;
 	uint32_t seed;
 	bool store_stopped;
-	bool reorders;		/* reads may overtake writes and one another */
-	struct op *kept_back;	/* was read, and is told of later */
-	unsigned fail_reads;	/* so many of the next reads fail */
-	unsigned read_faults;	/* one read in so many fails; 0: none */
-	unsigned write_faults;	/* one batch in so many fails before its commit, or is of unknown outcome after it */
-	enum err next_write;	/* what becomes of the next batch: UNAVAILABLE, UNKNOWN_OUTCOME */
+	bool reorders;         /* reads may overtake writes and one another */
+	struct op *kept_back;  /* was read, and is told of later */
+	unsigned fail_reads;   /* so many of the next reads fail */
+	unsigned read_faults;  /* one read in so many fails; 0: none */
+	unsigned write_faults; /* one batch in so many fails before its commit, or is of unknown
+				  outcome after it */
+	enum err next_write;   /* what becomes of the next batch: UNAVAILABLE, UNKNOWN_OUTCOME */
 	unsigned next_tag;
 };
 
@@ -69,7 +84,8 @@ struct world {
 unsigned pick(struct world *w, unsigned bound);
 /* A new world with an empty store; the seed decides the order of everything. */
 void world_open(struct world *w, uint32_t seed);
-/* The store takes one batch off its queue: writes in one transaction, reads one by one.  False: nothing to do. */
+/* The store takes one batch off its queue: writes in one transaction, reads one by one.  False:
+ * nothing to do. */
 bool store_step(struct world *w);
 /* One turn of one shard; false if nothing came of it. */
 bool shard_step(struct world *w, unsigned i);
@@ -99,7 +115,8 @@ unsigned start_send(struct link *link, struct target to, const char *body, const
 struct target at(const char *name);
 struct target cid(uint64_t n);
 size_t count_told(const struct link *link, int what, uint64_t conv);
-/* The stream of a conversation goes from `next` to `head` without a hole or repeat, gaps included. */
+/* The stream of a conversation goes from `next` to `head` without a hole or repeat, gaps included.
+ */
 void assert_stream(const struct link *link, uint64_t conv, uint64_t next, uint64_t head);
 /* Time passes for everybody, with its ticks. */
 void world_pass(struct world *w, uint64_t ms);

@@ -3,6 +3,7 @@
 #ifndef CHAT_COMMON_PASSWORDS_H
 #define CHAT_COMMON_PASSWORDS_H
 
+/* clang-format off */
 static const char *const common_passwords[] = {
     "password", "password1", "password12", "password123", "password1234", "Password", "Password1", "Password123",
     "passw0rd", "p@ssw0rd", "P@ssw0rd", "P@ssword1", "12345678", "123456789", "1234567890", "12345678910",
@@ -34,5 +35,6 @@ static const char *const common_passwords[] = {
     "steelers", "stephanie", "sweetheart", "swordfish", "tinkerbell", "valentina", "volleyball", "winston1",
     "x1x2x3x4", "zaqwsxcde", "111222333", "123abc123", "159357456", "1029384756", "666666666", "7777777777",
 };
+/* clang-format on */
 
 #endif

@@ -22,7 +22,8 @@ place(char **at, slice s)
 static int64_t
 entry_bytes(const struct entry *e)
 {
-	return (int64_t)(sizeof(*e) + e->kind.len + e->from.len + e->cmid.len + e->body.len + e->data.len);
+	return (int64_t)(sizeof(*e) + e->kind.len + e->from.len + e->cmid.len + e->body.len +
+			 e->data.len);
 }
 
 struct entry *
@@ -33,7 +34,7 @@ entry_create(const struct entry_parts *parts)
 	struct entry *entry = mem_alloc(sizeof(*entry) + text);
 	char *at = (char *)(entry + 1);
 
-	*entry = (struct entry) {
+	*entry = (struct entry){
 	    .sender = parts->sender,
 	    .re = parts->re,
 	    .kind = place(&at, parts->kind),
@@ -78,5 +79,5 @@ bool
 entry_same_content(const struct entry *a, const struct entry *b)
 {
 	return a->re == b->re && same(a->kind, b->kind) && same(a->body, b->body) &&
-	    same(a->data, b->data);
+	       same(a->data, b->data);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry is what stands at one place of a conversation's log.  It is one block of memory, counted with
- * atomics because it travels between shards; whoever made it fills it, and from the moment it is handed to
- * the store it is read-only but for cid, seq and ts, which the store sets before it hands it back.
+ * An entry is what stands at one place of a conversation's log.  It is one block of memory, counted
+ * with atomics because it travels between shards; whoever made it fills it, and from the moment it
+ * is handed to the store it is read-only but for cid, seq and ts, which the store sets before it
+ * hands it back.
  */
 #ifndef CHAT_ENTRY_H
 #define CHAT_ENTRY_H
@@ -14,12 +15,12 @@
 struct entry {
 	_Atomic uint32_t refs;
 	uint64_t cid, seq, ts;
-	uint64_t sender;	   /* user id */
-	uint64_t re;		   /* 0: none */
-	uint64_t edited, deleted;  /* seq of the last edit, of the deletion; 0: none */
-	slice kind;		   /* "text", "x-…", or the kind of a change */
-	slice from;		   /* the sender's name */
-	slice cmid, body, data;	   /* ptr NULL: absent; data is JSON without needless white space */
+	uint64_t sender;          /* user id */
+	uint64_t re;              /* 0: none */
+	uint64_t edited, deleted; /* seq of the last edit, of the deletion; 0: none */
+	slice kind;               /* "text", "x-…", or the kind of a change */
+	slice from;               /* the sender's name */
+	slice cmid, body, data;   /* ptr NULL: absent; data is JSON without needless white space */
 };
 
 /* What a new entry is made of; copied by entry_create(). */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Feeding: a peer with streams that are behind gets what it misses, in order, at most LIMIT_FEED_BYTES a
- * turn, and only while its queue has room.  Pages of the log are read aligned, shared by all who are in the
- * same place, encoded once for a wire form, and kept for a moment: a thousand returning members of a group
- * cost one reading.
+ * Feeding: a peer with streams that are behind gets what it misses, in order, at most
+ * LIMIT_FEED_BYTES a turn, and only while its queue has room.  Pages of the log are read aligned,
+ * shared by all who are in the same place, encoded once for a wire form, and kept for a moment: a
+ * thousand returning members of a group cost one reading.
  */
 #include "chat/mail.h"
 
@@ -62,8 +62,9 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 }
 
 /*
- * The page that holds seq and was read when the log was at `fresh` or further; or NULL and where a page should
- * be read from: the aligned place, or right behind a page that was cut short by its size.
+ * The page that holds seq and was read when the log was at `fresh` or further; or NULL and where a
+ * page should be read from: the aligned place, or right behind a page that was cut short by its
+ * size.
  */
 static struct page *
 page_find(struct topic *topic, uint64_t seq, uint64_t fresh, uint64_t *ret_from)
@@ -182,7 +183,8 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 		stream_caught_up(topic, peer, stream);
 		return FED_ALL;
 	}
-	if ((page = page_find(topic, next, peer->fresh != NULL ? peer->fresh[stream->sub] : 0, &from)) == NULL)
+	if ((page = page_find(
+		 topic, next, peer->fresh != NULL ? peer->fresh[stream->sub] : 0, &from)) == NULL)
 		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
 	if (next < page->first) {
 		feed_gap(peer, topic, stream, page->first);
@@ -193,11 +195,12 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	start = i = next - page->first;
 	offset = start > 0 ? ends[start - 1] : 0;
 	while (i < page->count && page->entries[i]->seq <= topic->head &&
-	    (i == start || ends[i] - offset <= *budget))
+	       (i == start || ends[i] - offset <= *budget))
 		i++;
 	if (i == start) /* the log went beyond what this topic may show */
 		return FED_WAITS;
-	if (shard->config.out.queue(peer->out, run, offset, ends[i - 1] - offset, false) == CHAT_FULL)
+	if (shard->config.out.queue(peer->out, run, offset, ends[i - 1] - offset, false) ==
+	    CHAT_FULL)
 		return FED_FULL;
 	*budget -= *budget < ends[i - 1] - offset ? *budget : ends[i - 1] - offset;
 	stream->cursor = page->entries[i - 1]->seq | STREAM_BEHIND;
@@ -207,8 +210,8 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 }
 
 /*
- * Feeds one peer as far as it goes now.  True if it is to come again at once; one that waits for a page is
- * called when it comes, one whose queue is full when that has drained.
+ * Feeds one peer as far as it goes now.  True if it is to come again at once; one that waits for a
+ * page is called when it comes, one whose queue is full when that has drained.
  */
 static bool
 feed_peer(struct peer *peer)
@@ -259,7 +262,8 @@ feed_turn(struct shard *shard)
 			list_push_back(&again, &peer->feed_link);
 	}
 	/* More at once only if somebody can go on without a page. */
-	more = !list_empty(&shard->feed) || (!list_empty(&again) && shard->page_reads < LIMIT_PAGE_READS);
+	more = !list_empty(&shard->feed) ||
+	       (!list_empty(&again) && shard->page_reads < LIMIT_PAGE_READS);
 	while (!list_empty(&again))
 		list_push_back(&shard->feed, list_pop(&again));
 	return more;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The home of conversations: the one place of a node through which a conversation's entries pass, so that
- * their order needs no lock.  It stamps appends with what it knows of the author's rights, and hands on what
- * was committed: at a turn's end one mail for each shard that listens, however many entries there are.
+ * The home of conversations: the one place of a node through which a conversation's entries pass,
+ * so that their order needs no lock.  It stamps appends with what it knows of the author's rights,
+ * and hands on what was committed: at a turn's end one mail for each shard that listens, however
+ * many entries there are.
  *
- * A home conversation is made by the first append or listener and forgotten a minute after the last use; it
- * holds nothing that the store doesn't.
+ * A home conversation is made by the first append or listener and forgotten a minute after the last
+ * use; it holds nothing that the store doesn't.
  */
 #include "chat/mail.h"
 
@@ -15,18 +16,18 @@ struct author {
 
 struct home_conv {
 	uint64_t cid;
-	uint64_t head;		  /* highest seq heard of; 0: none since this was made */
-	uint64_t listeners;	  /* a bit for each shard */
+	uint64_t head;      /* highest seq heard of; 0: none since this was made */
+	uint64_t listeners; /* a bit for each shard */
 	uint64_t used_ms;
 	uint32_t in_flight;
-	bool announced;		  /* a direct conversation's two users were told of it */
-	bool look, looking;	  /* the store is to be asked for the head, is being asked */
-	struct conv_facts facts;  /* kind 0: not known yet */
-	char *text;		  /* owned */
-	struct author *authors;	  /* owned; who was last found to be allowed to send */
+	bool announced;          /* a direct conversation's two users were told of it */
+	bool look, looking;      /* the store is to be asked for the head, is being asked */
+	struct conv_facts facts; /* kind 0: not known yet */
+	char *text;              /* owned */
+	struct author *authors;  /* owned; who was last found to be allowed to send */
 	uint32_t author_count;
-	struct list dirty_link;	  /* in shard->dirty_convs */
-	struct entry **entries;	  /* owned references: committed, to be published */
+	struct list dirty_link; /* in shard->dirty_convs */
+	struct entry **entries; /* owned references: committed, to be published */
 	size_t count, capacity;
 };
 
@@ -83,8 +84,8 @@ home_forget(struct shard *shard, struct home_conv *home)
 }
 
 /*
- * An entry of unknown outcome may be in the log, and nobody else would tell those who listen: the store is
- * asked how far the log is.
+ * An entry of unknown outcome may be in the log, and nobody else would tell those who listen: the
+ * store is asked how far the log is.
  */
 static void
 home_look(struct shard *shard, struct home_conv *home)
@@ -152,15 +153,16 @@ author_learn(struct home_conv *home, const struct op *op)
 		return;
 	if (author == NULL) {
 		if (home->author_count == LIMIT_AUTHORS) {
-			/* Forget one at the place that the newcomer's id picks: no bookkeeping on the hot path. */
+			/* Forget one at the place that the newcomer's id picks: no bookkeeping on
+			 * the hot path. */
 			author = &home->authors[op->user % LIMIT_AUTHORS];
 		} else {
-			home->authors =
-			    mem_resize(home->authors, home->author_count + 1, sizeof(*home->authors));
+			home->authors = mem_resize(
+			    home->authors, home->author_count + 1, sizeof(*home->authors));
 			author = &home->authors[home->author_count++];
 		}
 	}
-	*author = (struct author) {op->user, op->append.acl_ver, op->append.min_seq};
+	*author = (struct author){op->user, op->append.acl_ver, op->append.min_seq};
 }
 
 void
@@ -230,8 +232,8 @@ home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct
 }
 
 /*
- * A duplicate whose first commit was perhaps never heard of here: the log may be further than its listeners
- * know, and the conversation new to its users.
+ * A duplicate whose first commit was perhaps never heard of here: the log may be further than its
+ * listeners know, and the conversation new to its users.
  */
 static void
 home_heard(struct shard *shard, uint64_t cid, uint64_t seq, const struct conv_facts *facts)
@@ -333,7 +335,6 @@ home_looked(struct shard *shard, struct op *op)
 	op_destroy(&op);
 }
 
-
 void
 home_committed(struct shard *shard, struct conv_mail *mail)
 {
@@ -362,14 +363,15 @@ home_returned(struct shard *shard, struct home_conv *home, const struct op *op)
 }
 
 /*
- * Back from the store, on the shard that submitted it: the conversation's home, or the author's shard where
- * the conversation was not known before.
+ * Back from the store, on the shard that submitted it: the conversation's home, or the author's
+ * shard where the conversation was not known before.
  */
 void
 home_append_done(struct shard *shard, struct op *op)
 {
 	uint64_t cid = op->append.target.cid;
-	struct home_conv *submitted = op->context != 0 ? map_get(&shard->home_convs, op->context) : NULL;
+	struct home_conv *submitted =
+	    op->context != 0 ? map_get(&shard->home_convs, op->context) : NULL;
 
 	if (submitted != NULL)
 		home_returned(shard, submitted, op);
@@ -401,7 +403,7 @@ publish_mail(const struct home_conv *home)
 {
 	struct conv_mail *mail = mem_alloc(sizeof(*mail) + home->count * sizeof(struct entry *));
 
-	*mail = (struct conv_mail) {.cid = home->cid, .head = home->head, .count = home->count};
+	*mail = (struct conv_mail){.cid = home->cid, .head = home->head, .count = home->count};
 	mail->mail.kind = MAIL_PUBLISH;
 	for (size_t i = 0; i < home->count; i++)
 		mail->entries[i] = entry_ref(home->entries[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The home of users: knows a user's connections on every shard, and so who is online, whom an ended session
- * concerns, and where news for a user go.
+ * The home of users: knows a user's connections on every shard, and so who is online, whom an ended
+ * session concerns, and where news for a user go.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ struct home_user {
 	uint64_t user;
 	struct attached *attached; /* owned */
 	uint32_t count, synced;
-	char *display;		/* owned; NULL: the same as the name */
+	char *display; /* owned; NULL: the same as the name */
 	char name[];
 };
 
@@ -78,8 +78,8 @@ home_users_destroy(struct shard *shard)
 }
 
 /*
- * Whether the session ended while its connection was on its way here.  Where all but one ended, those that
- * were asked for later are not meant.
+ * Whether the session ended while its connection was on its way here.  Where all but one ended,
+ * those that were asked for later are not meant.
  */
 static bool
 was_revoked(const struct shard *shard, const struct user_mail *mail)
@@ -90,7 +90,7 @@ was_revoked(const struct shard *shard, const struct user_mail *mail)
 		if (r->user != mail->user)
 			continue;
 		if (r->session != 0 ? r->session == mail->session
-		                    : r->except != mail->session && mail->at_ns < r->at_ns)
+				    : r->except != mail->session && mail->at_ns < r->at_ns)
 			return true;
 	}
 	return false;
@@ -106,14 +106,15 @@ user_attach(struct shard *shard, struct user_mail *mail)
 	if (was_revoked(shard, mail)) {
 		mail->fault.err = ERR_TOKEN_INVALID;
 	} else if (home != NULL && home->count >= max) {
-		mail->fault = (struct fault) {.err = ERR_LIMIT, .max = max};
+		mail->fault = (struct fault){.err = ERR_LIMIT, .max = max};
 	} else {
 		if (home == NULL) {
 			home = home_user_create(mail);
 			map_put(&shard->home_users, mail->user, home);
 		}
-		home->attached = mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
-		home->attached[home->count++] = (struct attached) {
+		home->attached =
+		    mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
+		home->attached[home->count++] = (struct attached){
 		    .peer = mail->peer, .session = mail->session, .shard = (uint16_t)mail->from};
 	}
 	shard_post(shard, mail->from, &mail->mail);
@@ -205,7 +206,8 @@ user_announce(struct shard *shard, struct user_mail *mail)
 	struct home_user *home = map_get(&shard->home_users, mail->user);
 
 	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
-		struct peers_mail *news = mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
+		struct peers_mail *news =
+		    mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
 
 		news->mail.kind = MAIL_ANNOUNCED;
 		news->user = mail->user;
@@ -240,7 +242,8 @@ user_mark(struct shard *shard, struct mark_mail *mail)
 }
 
 static void
-kill_on(struct shard *shard, const struct home_user *home, unsigned to, const struct user_mail *mail)
+kill_on(
+    struct shard *shard, const struct home_user *home, unsigned to, const struct user_mail *mail)
 {
 	struct peers_mail *kill = mem_zalloc(sizeof(*kill) + home->count * sizeof(uint64_t));
 
@@ -266,8 +269,10 @@ user_revoke(struct shard *shard, struct user_mail *mail)
 {
 	const struct home_user *home = map_get(&shard->home_users, mail->user);
 
-	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked) {
-	    .user = mail->user, .session = mail->session, .except = mail->except, .at_ns = mail->at_ns};
+	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked){.user = mail->user,
+	    .session = mail->session,
+	    .except = mail->except,
+	    .at_ns = mail->at_ns};
 	for (unsigned to = 0; home != NULL && to < shard->config.count; to++)
 		kill_on(shard, home, to, mail);
 	user_mail_destroy(mail);
@@ -314,8 +319,10 @@ user_with_online(struct shard *shard, struct op *op)
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = op->origin;
 	if (op->kind == OP_LOGIN && count >= shard->config.limits.connections) {
-		/* Now, before a session is made that could not be used and for which another would go. */
-		op->fault = (struct fault) {.err = ERR_LIMIT, .max = shard->config.limits.connections};
+		/* Now, before a session is made that could not be used and for which another would
+		 * go. */
+		op->fault =
+		    (struct fault){.err = ERR_LIMIT, .max = shard->config.limits.connections};
 		shard_post(shard, op->origin, &op->mail);
 		return;
 	}
@@ -331,8 +338,8 @@ online_order(const void *a, const void *b)
 }
 
 /*
- * Keeps the first `limit` + 1 names behind `after`, or everyone: gathers up to twice as many, then sorts and
- * cuts.  Every match counts as online.
+ * Keeps the first `limit` + 1 names behind `after`, or everyone: gathers up to twice as many, then
+ * sorts and cuts.  Every match counts as online.
  */
 static void
 query_found(struct query_mail *mail, const struct home_user *home)
@@ -399,7 +406,8 @@ user_query(struct shard *shard, struct query_mail *mail)
 		break;
 	case QUERY_USERS:
 		for (size_t i = 0; i < mail->user_count; i++)
-			if ((home = map_get(&shard->home_users, mail->users[i])) != NULL && home->synced > 0)
+			if ((home = map_get(&shard->home_users, mail->users[i])) != NULL &&
+			    home->synced > 0)
 				query_found(mail, home);
 		break;
 	}

@@ -23,34 +23,35 @@ enum {
 	PEER_MAGIC = 0x5e55109e,
 	TOPIC_MAGIC = 0x70b1c5ed,
 
-	LIMIT_FEED_BYTES = 64 * 1024,	 /* of one peer in one turn */
-	LIMIT_FEED_PEERS = 64,		 /* peers fed in one turn */
-	LIMIT_PAGE_ENTRIES = 64,	 /* a page's alignment */
+	LIMIT_FEED_BYTES = 64 * 1024, /* of one peer in one turn */
+	LIMIT_FEED_PEERS = 64,        /* peers fed in one turn */
+	LIMIT_PAGE_ENTRIES = 64,      /* a page's alignment */
 	LIMIT_PAGE_BYTES = 128 * 1024,
-	LIMIT_PAGE_READS = 32,		 /* page reads of one shard in flight */
+	LIMIT_PAGE_READS = 32,                    /* page reads of one shard in flight */
 	LIMIT_PAGE_CACHE_BYTES = 4 * 1024 * 1024, /* of one shard; over it the least used go */
-	LIMIT_PAGE_IDLE_MS = 2000,	 /* a page nobody asked for goes */
-	LIMIT_SYNC_LIST = 200,		 /* conversations in the answer of sync */
-	LIMIT_SYNC_ENTRIES = 5000,	 /* after so many waiting entries backlog counts as 0 */
-	LIMIT_AUTHORS = 64,		 /* authors whose rights a home conversation remembers */
-	LIMIT_TARGET_CACHE = 65536,	 /* names and handles that a shard remembers */
-	SEEN_EVERY_MS = 6 * 60 * 60 * 1000, /* a connection is use of its session: so often that is noted */
-	LIMIT_HOME_IDLE_MS = 60 * 1000,	 /* a home conversation without listeners is kept so long */
-	LIMIT_REVOKED = 256,		 /* endings of sessions that a shard remembers, against racing logins */
-	LIMIT_HELD_CONVS = 2000,	 /* conversations that may turn up while a peer syncs */
+	LIMIT_PAGE_IDLE_MS = 2000,                /* a page nobody asked for goes */
+	LIMIT_SYNC_LIST = 200,                    /* conversations in the answer of sync */
+	LIMIT_SYNC_ENTRIES = 5000,  /* after so many waiting entries backlog counts as 0 */
+	LIMIT_AUTHORS = 64,         /* authors whose rights a home conversation remembers */
+	LIMIT_TARGET_CACHE = 65536, /* names and handles that a shard remembers */
+	SEEN_EVERY_MS =
+	    6 * 60 * 60 * 1000, /* a connection is use of its session: so often that is noted */
+	LIMIT_HOME_IDLE_MS = 60 * 1000, /* a home conversation without listeners is kept so long */
+	LIMIT_REVOKED = 256, /* endings of sessions that a shard remembers, against racing logins */
+	LIMIT_HELD_CONVS = 2000, /* conversations that may turn up while a peer syncs */
 };
 
 /* --- Calls: requests that wait for their answer (call.c) --- */
 
 struct call {
 	uint64_t id;
-	struct list by_time;	/* in shard->calls */
-	struct list of_peer;	/* in peer->calls */
-	struct peer *peer;	/* borrowed; a call does not outlive its peer */
+	struct list by_time; /* in shard->calls */
+	struct list of_peer; /* in peer->calls */
+	struct peer *peer;   /* borrowed; a call does not outlive its peer */
 	uint64_t started_ms, started_ns;
-	bool writes;		/* timed out it is UNKNOWN_OUTCOME, otherwise UNAVAILABLE */
+	bool writes; /* timed out it is UNKNOWN_OUTCOME, otherwise UNAVAILABLE */
 	struct call_tag tag;
-	void *context;		/* owned, ended by context_free */
+	void *context; /* owned, ended by context_free */
 	void (*context_free)(void *context);
 };
 
@@ -76,23 +77,23 @@ void calls_tick(struct shard *shard);
 
 enum peer_state {
 	PEER_NEW,
-	PEER_ENTERING,	/* a login of some kind is under way */
-	PEER_READY,	/* has a user */
+	PEER_ENTERING, /* a login of some kind is under way */
+	PEER_READY,    /* has a user */
 	PEER_SYNCING,
 	PEER_SYNCED,
 };
 
 /* A peer's place in a topic; both know each other's index. */
 struct sub {
-	uint32_t topic;		/* index in shard->topics */
-	uint32_t at;		/* index in topic->streams */
+	uint32_t topic; /* index in shard->topics */
+	uint32_t at;    /* index in topic->streams */
 };
 
 /* What a peer that sends needs beyond the rest: there only while sends are in flight (send.c). */
 struct sending {
 	uint32_t in_flight;
-	bool unplaced;		/* those in flight went without a known conversation */
-	char target[1 + 32 + 1]; /* then: to whom */
+	bool unplaced;               /* those in flight went without a known conversation */
+	char target[1 + 32 + 1];     /* then: to whom */
 	struct op *held, *held_last; /* wait until they are answered; linked by mail.next */
 };
 
@@ -104,22 +105,23 @@ struct held_convs {
 
 struct peer {
 	uint32_t magic;
-	uint8_t state;		/* enum peer_state */
+	uint8_t state; /* enum peer_state */
 	uint8_t form;
 	bool revoked, attached;
-	struct shard *shard;	/* borrowed */
-	void *out;		/* the gate's */
-	uint64_t id;		/* generation << 32 | slot */
+	struct shard *shard; /* borrowed */
+	void *out;           /* the gate's */
+	uint64_t id;         /* generation << 32 | slot */
 	uint64_t user, session;
-	uint64_t entering;	/* the call of a login or sync that is under way */
-	char *name;		/* owned; the user's */
-	char *ip;		/* owned; until the login is over */
-	struct sub *subs;	/* owned */
-	uint64_t *fresh;	/* owned; for each sub: pages read before the log was here are too old for it.  NULL
-				   once all that it was behind at its sync has been fed: later pages are newer */
+	uint64_t entering; /* the call of a login or sync that is under way */
+	char *name;        /* owned; the user's */
+	char *ip;          /* owned; until the login is over */
+	struct sub *subs;  /* owned */
+	uint64_t *fresh; /* owned; for each sub: pages read before the log was here are too old for
+			    it.  NULL once all that it was behind at its sync has been fed: later
+			    pages are newer */
 	uint32_t sub_count, sub_capacity;
 	uint32_t behind_count, feed_at;
-	struct list feed_link;	/* in shard->feed while there may be something to feed */
+	struct list feed_link; /* in shard->feed while there may be something to feed */
 	struct list calls;
 	struct sending *sending; /* owned, NULL while nothing is sent */
 	struct held_convs *held; /* owned, NULL but while syncing */
@@ -137,7 +139,8 @@ bool peer_check(struct call *call);
 void peer_end(struct peer *peer);
 /* The same, and the client is told. */
 void peer_kill(struct peer *peer, enum goaway reason);
-/* A login or sync came to nothing: the peer is as before it; one that logged in to sync is logged out. */
+/* A login or sync came to nothing: the peer is as before it; one that logged in to sync is logged
+ * out. */
 void peer_retreat(struct peer *peer);
 /* Encodes and queues one event; what need not arrive may be dropped for a slow reader. */
 bool peer_event(struct peer *peer, const struct event *event, bool must);
@@ -149,37 +152,37 @@ struct home_user;
 
 struct revoked {
 	uint64_t user, session, except;
-	uint64_t at_ns;		/* when the shard that ended it had done so */
+	uint64_t at_ns; /* when the shard that ended it had done so */
 };
 
 struct shard {
 	struct chat_config config;
 	uint64_t mono_ms, real_ms, mono_ns;
 	enum pressure pressure;
-	uint64_t seen_ms;	/* when open connections were last noted as use */
-	struct peer **peers;	/* owned; by slot, NULL where free */
+	uint64_t seen_ms;    /* when open connections were last noted as use */
+	struct peer **peers; /* owned; by slot, NULL where free */
 	uint32_t *generations, *free_slots;
 	uint32_t peer_capacity, free_count;
 	size_t peer_count;
 	struct map calls_by_id;
-	struct list calls;	/* oldest first */
+	struct list calls; /* oldest first */
 	uint64_t next_call;
 	struct map topics_by_cid;
 	struct topic **topics;
 	uint32_t *free_topics, topic_capacity, free_topic_count;
-	struct list feed;	/* peers to be fed */
-	struct list pages;	/* least used first */
+	struct list feed;  /* peers to be fed */
+	struct list pages; /* least used first */
 	size_t page_bytes;
 	unsigned page_reads;
-	struct smap targets;	/* who and where → cid (send.c) */
+	struct smap targets; /* who and where → cid (send.c) */
 	struct map home_convs, home_users;
 	struct list dirty_convs; /* have entries to publish */
 	struct revoked revoked[LIMIT_REVOKED];
 	unsigned revoked_at;
 	struct mail *local_first, **local_last; /* mail to itself */
-	struct op *failed;	/* questions to be put again at the next tick; linked by mail.next */
-	uint64_t check_ms;	/* not 0: the sessions are looked at again then */
-	struct map gathers;	/* people.c */
+	struct op *failed;  /* questions to be put again at the next tick; linked by mail.next */
+	uint64_t check_ms;  /* not 0: the sessions are looked at again then */
+	struct map gathers; /* people.c */
 	uint64_t next_gather;
 };
 

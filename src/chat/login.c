@@ -5,22 +5,22 @@
  *   register: hash → REGISTER → attach           login: AUTH → verify → LOGIN → attach
  *   resume:   RESUME → attach                    password.change: AUTH → verify and hash → PASSWORD
  *
- * attach tells the user's home of the connection; only when that has agreed is the login answered, so that an
- * ending session finds every connection that was ever told it is logged in.
+ * attach tells the user's home of the connection; only when that has agreed is the login answered,
+ * so that an ending session finds every connection that was ever told it is logged in.
  */
 #include "chat/mail.h"
 #include "chat/names.h"
 
 /* What a login carries from step to step; the call's context. */
 struct login {
-	bool registers, changes; /* register, password.change; otherwise login or resume */
-	char *password, *fresh;	 /* owned, wiped at the end; fresh: of password.change */
+	bool registers, changes;     /* register, password.change; otherwise login or resume */
+	char *password, *fresh;      /* owned, wiped at the end; fresh: of password.change */
 	slice name, display, device; /* in text */
-	char *old_hash;		 /* owned */
+	char *old_hash;              /* owned */
 	uint64_t user, session;
 	char token[128];
 	size_t token_len;
-	struct buf text;	 /* what the slices point into; never grows after the start */
+	struct buf text;          /* what the slices point into; never grows after the start */
 	struct sync_command sync; /* owned copies within text and cursors */
 	struct op_cursor *cursors;
 };
@@ -91,7 +91,7 @@ login_fault(struct call *call, struct fault fault)
 static void
 login_fail(struct call *call, enum err err)
 {
-	login_fault(call, (struct fault) {.err = err});
+	login_fault(call, (struct fault){.err = err});
 }
 
 static bool
@@ -227,7 +227,7 @@ login_hash_done(struct shard *shard, struct hash_job *job)
 
 	if (call != NULL && job->busy) {
 		stat_add(STAT_HASH_BUSY, 1);
-		login_fault(call, (struct fault) {.err = ERR_BUSY, .retry_after_ms = 1000});
+		login_fault(call, (struct fault){.err = ERR_BUSY, .retry_after_ms = 1000});
 	} else if (call != NULL) {
 		const struct login *login = call->context;
 
@@ -246,7 +246,8 @@ login_hash_done(struct shard *shard, struct hash_job *job)
 /* --- The three ways in --- */
 
 static bool
-register_valid(struct call *call, const struct register_command *cmd, char name[NAME_MAX_BYTES], slice *folded)
+register_valid(
+    struct call *call, const struct register_command *cmd, char name[NAME_MAX_BYTES], slice *folded)
 {
 	const struct chat_limits *limits = &call->peer->shard->config.limits;
 
@@ -258,7 +259,8 @@ register_valid(struct call *call, const struct register_command *cmd, char name[
 		call_fail_param(call, ERR_NAME_TAKEN, "user");
 	else if (slice_given(cmd->display) && !text_valid(cmd->display, 1, DISPLAY_MAX_CHARS))
 		call_fail_param(call, ERR_INVALID_PARAMS, "display");
-	else if (password_valid(call, cmd->password, "password") && device_valid(call, cmd->device)) {
+	else if (password_valid(call, cmd->password, "password") &&
+		 device_valid(call, cmd->device)) {
 		if (password_strong(cmd->password))
 			return true;
 		call_fail_param(call, ERR_WEAK_PASSWORD, "password");
@@ -459,9 +461,11 @@ login_attached(struct shard *shard, struct user_mail *mail)
 
 /* --- What comes back from the store --- */
 
-/* Tells the user's home which sessions ended; session 0: all but `except`.  asker: is not closed by this; or NULL. */
+/* Tells the user's home which sessions ended; session 0: all but `except`.  asker: is not closed by
+ * this; or NULL. */
 static void
-revoke_tell(struct shard *shard, uint64_t user, const struct peer *asker, uint64_t session, uint64_t except)
+revoke_tell(
+    struct shard *shard, uint64_t user, const struct peer *asker, uint64_t session, uint64_t except)
 {
 	struct user_mail *mail = user_mail_create(shard, MAIL_REVOKE, user);
 
@@ -678,13 +682,14 @@ chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, s
 	struct call *call = call_begin(peer, tag, true);
 	struct login *login;
 
-	if (!peer_check(call) || !password_valid(call, old, "old") || !password_valid(call, fresh, "new"))
+	if (!peer_check(call) || !password_valid(call, old, "old") ||
+	    !password_valid(call, fresh, "new"))
 		return;
 	if (!password_strong(fresh)) {
 		call_fail_param(call, ERR_WEAK_PASSWORD, "new");
 		return;
 	}
-	login = login_begin(call, &(struct sync_command) {0}, 4 * DISPLAY_MAX_CHARS);
+	login = login_begin(call, &(struct sync_command){0}, 4 * DISPLAY_MAX_CHARS);
 	login->changes = true;
 	login->password = mem_dup(old);
 	login->fresh = mem_dup(fresh);

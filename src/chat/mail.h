@@ -6,34 +6,37 @@
 #include "chat/internal.h"
 #include "chat/topic.h"
 
-/* name, what it is a struct of, who takes and frees it; struct op and struct hash_job are mail too */
-#define MAILS(X) \
-	X(OP_DONE, op, op_done) /* an operation is back from the store */ \
-	X(HASH_DONE, hash_job, login_hash_done) /* a password is back from the pool */ \
-	X(APPEND, op, home_append) /* to the conversation's home */ \
-	X(APPENDED, op, send_appended) /* back to the author's shard */ \
-	X(COMMITTED, conv_mail, home_committed) /* an entry was stored without its home */ \
-	X(SUBSCRIBE, conv_mail, home_subscribe) /* a shard begins to listen */ \
-	X(UNSUBSCRIBE, conv_mail, home_unsubscribe) \
-	X(SUBSCRIBED, conv_mail, topic_mail) /* the answer, with the head */ \
-	X(PUBLISH, conv_mail, topic_mail) /* entries, or only a head */ \
-	X(SIGNAL, signal_mail, home_signal) /* to the home */ \
-	X(SIGNALLED, signal_mail, home_signal) /* to the listeners */ \
-	X(ATTACH, user_mail, user_attach) /* a connection logged in */ \
-	X(ATTACHED, user_mail, login_attached) /* the answer */ \
-	X(DETACH, user_mail, user_detach) \
-	X(SYNCED, user_mail, user_synced) /* he is online */ \
-	X(REVOKE, user_mail, user_revoke) /* sessions ended */ \
-	X(KILL, peers_mail, peers_kill) /* to the shard of their connections */ \
-	X(VERIFY, user_mail, user_verify) /* sessions may have ended; the store knows */ \
-	X(RENAME, user_mail, user_rename) /* a new display name */ \
-	X(WITH_ONLINE, op, user_with_online) /* passes the user's home to learn which sessions have a connection */ \
-	X(ANNOUNCE, user_mail, user_announce) /* he has a conversation that his peers may not follow yet */ \
-	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */ \
-	X(MARK, mark_mail, user_mark) /* to the user's home */ \
-	X(MARKED, mark_mail, read_marked) /* to the shards of his peers */ \
-	X(QUERY, query_mail, user_query) /* who is online */ \
-	X(RESULT, query_mail, people_result) /* the answer */
+/* name, what it is a struct of, who takes and frees it; struct op and struct hash_job are mail too
+ */
+#define MAILS(X)                                                                                   \
+	X(OP_DONE, op, op_done)                 /* an operation is back from the store */          \
+	X(HASH_DONE, hash_job, login_hash_done) /* a password is back from the pool */             \
+	X(APPEND, op, home_append)              /* to the conversation's home */                   \
+	X(APPENDED, op, send_appended)          /* back to the author's shard */                   \
+	X(COMMITTED, conv_mail, home_committed) /* an entry was stored without its home */         \
+	X(SUBSCRIBE, conv_mail, home_subscribe) /* a shard begins to listen */                     \
+	X(UNSUBSCRIBE, conv_mail, home_unsubscribe)                                                \
+	X(SUBSCRIBED, conv_mail, topic_mail)   /* the answer, with the head */                     \
+	X(PUBLISH, conv_mail, topic_mail)      /* entries, or only a head */                       \
+	X(SIGNAL, signal_mail, home_signal)    /* to the home */                                   \
+	X(SIGNALLED, signal_mail, home_signal) /* to the listeners */                              \
+	X(ATTACH, user_mail, user_attach)      /* a connection logged in */                        \
+	X(ATTACHED, user_mail, login_attached) /* the answer */                                    \
+	X(DETACH, user_mail, user_detach)                                                          \
+	X(SYNCED, user_mail, user_synced)    /* he is online */                                    \
+	X(REVOKE, user_mail, user_revoke)    /* sessions ended */                                  \
+	X(KILL, peers_mail, peers_kill)      /* to the shard of their connections */               \
+	X(VERIFY, user_mail, user_verify)    /* sessions may have ended; the store knows */        \
+	X(RENAME, user_mail, user_rename)    /* a new display name */                              \
+	X(WITH_ONLINE, op, user_with_online) /* passes the user's home to learn which sessions     \
+						have a connection */                               \
+	X(ANNOUNCE, user_mail,                                                                     \
+	    user_announce) /* he has a conversation that his peers may not follow yet */           \
+	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */                  \
+	X(MARK, mark_mail, user_mark)            /* to the user's home */                          \
+	X(MARKED, mark_mail, read_marked)        /* to the shards of his peers */                  \
+	X(QUERY, query_mail, user_query)         /* who is online */                               \
+	X(RESULT, query_mail, people_result)     /* the answer */
 
 #define MAIL_AS_ENUM(name, type, take) MAIL_##name,
 enum mail_kind { MAILS(MAIL_AS_ENUM) };
@@ -41,20 +44,20 @@ enum mail_kind { MAILS(MAIL_AS_ENUM) };
 struct conv_mail {
 	struct mail mail;
 	uint64_t cid, head;
-	unsigned from;		    /* shard */
-	struct conv_facts facts;    /* slices into text; kind 0: not given */
-	char *text;		    /* owned */
+	unsigned from;           /* shard */
+	struct conv_facts facts; /* slices into text; kind 0: not given */
+	char *text;              /* owned */
 	size_t count;
-	struct entry *entries[];    /* owned references */
+	struct entry *entries[]; /* owned references */
 };
 
 struct user_mail {
 	struct mail mail;
 	uint64_t user, peer, session, except, call, cid;
-	uint64_t at_ns;		    /* ATTACH: when the request came; REVOKE: when it was done */
+	uint64_t at_ns; /* ATTACH: when the request came; REVOKE: when it was done */
 	unsigned from;
 	struct fault fault;
-	char *name, *display;	    /* owned, may be NULL */
+	char *name, *display; /* owned, may be NULL */
 };
 
 /* To peers of one user on one shard. */
@@ -68,9 +71,9 @@ struct peers_mail {
 struct mark_mail {
 	struct mail mail;
 	uint64_t to, cid, read, delivered; /* to: the user whose peers hear of it */
-	uint64_t except;		   /* a peer of shard except_shard */
+	uint64_t except;                   /* a peer of shard except_shard */
 	unsigned except_shard;
-	char user[33];			   /* whose marks */
+	char user[33]; /* whose marks */
 	size_t count;
 	uint64_t peers[];
 };
@@ -78,13 +81,13 @@ struct mark_mail {
 struct signal_mail {
 	struct mail mail;
 	uint64_t cid, author;
-	char *from, *kind, *data;	   /* owned; data may be NULL */
+	char *from, *kind, *data; /* owned; data may be NULL */
 };
 
 struct online_record {
 	uint64_t user;
 	char name[33];
-	char *display;			   /* owned */
+	char *display; /* owned */
 };
 
 struct query_mail {
@@ -92,13 +95,15 @@ struct query_mail {
 	enum { QUERY_ALL, QUERY_CONV, QUERY_USERS } what;
 	uint64_t gather, cid;
 	unsigned from;
-	bool everyone;			   /* not only those behind `after`, up to `limit` */
+	bool everyone; /* not only those behind `after`, up to `limit` */
 	uint32_t limit;
 	char after[33];
-	uint64_t *users;		   /* owned: asked for by QUERY_USERS (each home its own), found by QUERY_CONV */
+	uint64_t
+	    *users; /* owned: asked for by QUERY_USERS (each home its own), found by QUERY_CONV */
 	size_t user_count;
-	size_t online;			   /* found */
-	struct online_record *items;	   /* owned; found, in no order, those that make the first limit + 1 among them */
+	size_t online; /* found */
+	struct online_record
+	    *items; /* owned; found, in no order, those that make the first limit + 1 among them */
 	size_t count;
 };
 
@@ -157,7 +162,8 @@ void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
 void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
-/* Nobody has a conversation with himself: such a call is answered, `param` names the offending member. */
+/* Nobody has a conversation with himself: such a call is answered, `param` names the offending
+ * member. */
 bool target_valid(struct call *call, const struct target *target, const char *param);
 struct op_target target_copy(struct op *op, const struct target *target);
 

@@ -5,12 +5,20 @@
 
 #include "base/slice.h"
 
-enum { NAME_MAX_BYTES = 32, DISPLAY_MAX_CHARS = 64, DEVICE_MAX_CHARS = 64, STATUS_MAX_CHARS = 256,
-	CMID_MAX_BYTES = 64, KIND_MAX_BYTES = 32, PASSWORD_MIN_CHARS = 8, PASSWORD_MAX_BYTES = 1024 };
+enum {
+	NAME_MAX_BYTES = 32,
+	DISPLAY_MAX_CHARS = 64,
+	DEVICE_MAX_CHARS = 64,
+	STATUS_MAX_CHARS = 256,
+	CMID_MAX_BYTES = 64,
+	KIND_MAX_BYTES = 32,
+	PASSWORD_MIN_CHARS = 8,
+	PASSWORD_MAX_BYTES = 1024
+};
 
 /*
- * Folds ASCII letters to lower case into ret_name and checks the grammar: 2 to 32 of a-z 0-9 _ . -, beginning
- * with a letter or digit.  *ret_folded points into ret_name.
+ * Folds ASCII letters to lower case into ret_name and checks the grammar: 2 to 32 of a-z 0-9 _ . -,
+ * beginning with a letter or digit.  *ret_folded points into ret_name.
  */
 bool name_fold(slice name, char ret_name[NAME_MAX_BYTES], slice *ret_folded);
 /* all, deleted, everyone, here, server. */

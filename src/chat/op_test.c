@@ -9,7 +9,7 @@
 static struct entry *
 entry_of(slice body, slice data)
 {
-	return entry_create(&(struct entry_parts) {
+	return entry_create(&(struct entry_parts){
 	    .sender = 7, .kind = S("text"), .from = S("ann"), .body = body, .data = data});
 }
 
@@ -17,7 +17,7 @@ static void
 an_entry_copies_its_parts(void **state)
 {
 	char body[] = "hello";
-	struct entry *e = entry_create(&(struct entry_parts) {.sender = 7,
+	struct entry *e = entry_create(&(struct entry_parts){.sender = 7,
 	    .re = 3,
 	    .kind = S("text"),
 	    .from = S("ann"),
@@ -53,7 +53,7 @@ static void
 content_is_kind_body_data_and_re(void **state)
 {
 	struct entry *a = entry_of(S("hi"), S("{}"));
-	struct entry *b = entry_create(&(struct entry_parts) {
+	struct entry *b = entry_create(&(struct entry_parts){
 	    .sender = 8, .kind = S("text"), .cmid = S("other"), .body = S("hi"), .data = S("{}")});
 
 	(void)state;

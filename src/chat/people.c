@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * People: profiles, search, presence, who, signals.  Who is online is spread over the shards (each is home of
- * some users), so those questions are put to all and their answers gathered.
+ * People: profiles, search, presence, who, signals.  Who is online is spread over the shards (each
+ * is home of some users), so those questions are put to all and their answers gathered.
  */
 #include <stdlib.h>
 
@@ -12,12 +12,12 @@
 struct gather {
 	uint64_t id, call;
 	unsigned pending;
-	bool ids_first;		/* the first round finds who follows a conversation */
+	bool ids_first; /* the first round finds who follows a conversation */
 	uint32_t limit;
 	char after[33];
-	bool presence;		/* presence.get: everybody asked for, in the order of op */
-	struct op *op;		/* owned: PROFILES of presence.get */
-	uint64_t *users;	/* owned: of the first round */
+	bool presence;   /* presence.get: everybody asked for, in the order of op */
+	struct op *op;   /* owned: PROFILES of presence.get */
+	uint64_t *users; /* owned: of the first round */
 	size_t user_count;
 	size_t online;
 	struct online_record *items; /* owned */
@@ -58,7 +58,8 @@ gather_begin(struct shard *shard, uint64_t call)
 
 /* Those of the users whose home is that shard. */
 static void
-users_of(struct shard *shard, unsigned home, const struct query_mail *question, struct query_mail *mail)
+users_of(
+    struct shard *shard, unsigned home, const struct query_mail *question, struct query_mail *mail)
 {
 	mail->users = NULL; /* each mail owns its list */
 	mail->user_count = 0;
@@ -98,14 +99,15 @@ gather_take(struct gather *gather, struct query_mail *mail)
 {
 	gather->online += mail->online;
 	if (gather->ids_first) {
-		gather->users = mem_resize(
-		    gather->users, gather->user_count + mail->user_count + 1, sizeof(*gather->users));
+		gather->users = mem_resize(gather->users, gather->user_count + mail->user_count + 1,
+		    sizeof(*gather->users));
 		if (mail->user_count > 0)
 			memcpy(gather->users + gather->user_count, mail->users,
 			    mail->user_count * sizeof(*gather->users));
 		gather->user_count += mail->user_count;
 	}
-	gather->items = mem_resize(gather->items, gather->count + mail->count + 1, sizeof(*gather->items));
+	gather->items =
+	    mem_resize(gather->items, gather->count + mail->count + 1, sizeof(*gather->items));
 	for (size_t i = 0; i < mail->count; i++)
 		gather->items[gather->count++] = mail->items[i];
 	mail->count = 0; /* the texts are the gather's now */
@@ -148,7 +150,7 @@ presence_answer(struct call *call, const struct gather *gather)
 		const struct op_user *user = &op->profiles.items[i];
 		bool shown = open || user->related || user->uid == call->peer->user;
 
-		users[i] = (struct online_user) {.name = user->name, .display = user->display};
+		users[i] = (struct online_user){.name = user->name, .display = user->display};
 		users[i].online = shown && gather_user(gather, user->uid) != NULL;
 		users[i].seen = shown && !users[i].online ? user->seen : 0;
 	}
@@ -176,8 +178,9 @@ who_answer(struct call *call, struct gather *gather)
 			answer.who.more = true;
 			break;
 		}
-		users[count++] = (struct online_user) {
-		    .name = slice_str(item->name), .display = slice_str(item->display), .online = true};
+		users[count++] = (struct online_user){.name = slice_str(item->name),
+		    .display = slice_str(item->display),
+		    .online = true};
 	}
 	answer.who.online = gather->online;
 	answer.who.items = users;
@@ -265,14 +268,16 @@ chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command
 	struct shard *shard = peer->shard;
 	struct op *op;
 
-	if (!peer_check(call) || (cmd->scope == WHO_CONV && !target_valid(call, &cmd->conv, "scope")))
+	if (!peer_check(call) ||
+	    (cmd->scope == WHO_CONV && !target_valid(call, &cmd->conv, "scope")))
 		return;
 	who_keep(call, cmd);
 	if (cmd->scope == WHO_ALL) {
 		if (!shard->config.limits.directory_open)
 			call_fail(call, ERR_FORBIDDEN);
 		else
-			gather_ask(shard, who_gather(shard, call), &(struct query_mail) {.what = QUERY_ALL});
+			gather_ask(shard, who_gather(shard, call),
+			    &(struct query_mail){.what = QUERY_ALL});
 		return;
 	}
 	op = op_create(cmd->scope == WHO_CONTACTS ? OP_CONTACTS : OP_CHECK);
@@ -303,7 +308,8 @@ who_checked(struct call *call, const struct op *op)
 	struct gather *gather = who_gather(shard, call);
 
 	gather->ids_first = true;
-	gather_ask(shard, gather, &(struct query_mail) {.what = QUERY_CONV, .cid = op->check.target.cid});
+	gather_ask(
+	    shard, gather, &(struct query_mail){.what = QUERY_CONV, .cid = op->check.target.cid});
 }
 
 /* Names folded; what is no name is asked for all the same, and not found. */
@@ -534,7 +540,8 @@ people_op_done(struct shard *shard, struct op *op)
 {
 	struct call *call = call_find(shard, op->call);
 	/* Who may not write at the moment may still see who is there. */
-	bool who_muted = op->kind == OP_CHECK && op->context == OP_CHECK && op->fault.err == ERR_FORBIDDEN;
+	bool who_muted =
+	    op->kind == OP_CHECK && op->context == OP_CHECK && op->fault.err == ERR_FORBIDDEN;
 
 	if (op->kind == OP_PROFILE_SET)
 		rename_tell(shard, op);

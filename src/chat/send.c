@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending, on the author's shard: from a command to an operation on its way, and from what came back to the
- * answer.
+ * Sending, on the author's shard: from a command to an operation on its way, and from what came
+ * back to the answer.
  *
- * An append goes through its conversation's home.  Where the shard does not know the conversation of a name
- * yet, the append goes to the store directly, which finds or makes it ("unplaced").  So that one connection's
- * entries keep their order, its appends are either all placed or all unplaced to one name; what does not fit
- * waits until those in flight are answered.  That happens once for a name: then the shard remembers it.
+ * An append goes through its conversation's home.  Where the shard does not know the conversation
+ * of a name yet, the append goes to the store directly, which finds or makes it ("unplaced").  So
+ * that one connection's entries keep their order, its appends are either all placed or all unplaced
+ * to one name; what does not fit waits until those in flight are answered.  That happens once for a
+ * name: then the shard remembers it.
  */
 #include "chat/mail.h"
 #include "chat/names.h"
@@ -110,7 +111,8 @@ target_text(const struct op_target *target, char ret_text[1 + 32 + 1])
 {
 	slice name = slice_given(target->user) ? target->user : target->handle;
 
-	(void)snprintf(ret_text, 1 + 32 + 1, "%c%.*s", slice_given(target->user) ? '@' : '#', SLICE_ARG(name));
+	(void)snprintf(
+	    ret_text, 1 + 32 + 1, "%c%.*s", slice_given(target->user) ? '@' : '#', SLICE_ARG(name));
 }
 
 /* Whether it may go while those in flight are not answered. */
@@ -216,7 +218,8 @@ send_forget(struct peer *peer, uint64_t call)
 	if (before != NULL)
 		before->mail.next = op->mail.next;
 	else
-		sending->held = op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+		sending->held =
+		    op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
 	if (sending->held_last == op)
 		sending->held_last = before;
 	op_destroy(&op);
@@ -260,7 +263,8 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	op = op_create(OP_APPEND);
 	op->call = call->id;
 	op->user = peer->user;
-	/* Refused in its place of the order, before it is told from a duplicate: it may be tried again. */
+	/* Refused in its place of the order, before it is told from a duplicate: it may be tried
+	 * again. */
 	op->fault = pressure_fault(peer->shard, PRESSURE_SEND);
 	if (op->fault.err == ERR_OK)
 		op->fault = cmd->refused;

@@ -23,7 +23,8 @@ mail_drop(struct shard *shard)
 {
 	struct mail *mail;
 
-	/* Only what was posted to itself in the last turn; its owner has let the peers go by now. */
+	/* Only what was posted to itself in the last turn; its owner has let the peers go by now.
+	 */
 	while ((mail = shard->local_first) != NULL) {
 		shard->local_first = mail->next;
 		if (mail->kind == MAIL_DETACH)
@@ -39,7 +40,8 @@ failed_pop(struct op **failed)
 	struct op *op = *failed;
 
 	if (op != NULL)
-		*failed = op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
+		*failed =
+		    op->mail.next != NULL ? container_of(op->mail.next, struct op, mail) : NULL;
 	return op;
 }
 
@@ -188,9 +190,9 @@ peers_kill(struct shard *shard, struct peers_mail *mail)
 	mem_free(mail);
 }
 
-#define MAIL_AS_CASE(name, type, take) \
-	case MAIL_##name: \
-		take(shard, (struct type *)(void *)mail); \
+#define MAIL_AS_CASE(name, type, take)                                                             \
+	case MAIL_##name:                                                                          \
+		take(shard, (struct type *)(void *)mail);                                          \
 		break;
 
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shard as the server sees it: made with its surroundings, fed with mail and turns.  No thread, clock, file
- * or socket here: what the shard needs of the world it asks of `struct chat_ports`.
+ * A shard as the server sees it: made with its surroundings, fed with mail and turns.  No thread,
+ * clock, file or socket here: what the shard needs of the world it asks of `struct chat_ports`.
  */
 #ifndef CHAT_SHARD_H
 #define CHAT_SHARD_H
@@ -11,20 +11,21 @@
 
 enum { SHARDS_MAX = 64, CALL_DEADLINE_MS = 9500 };
 
-/* A password to hash or to check, done elsewhere in a bounded pool; comes back to job->shard by mail. */
+/* A password to hash or to check, done elsewhere in a bounded pool; comes back to job->shard by
+ * mail. */
 struct hash_job {
 	struct mail mail;
 	uint16_t shard;
 	uint64_t call;
-	char *password;		/* owned; wiped when done */
+	char *password; /* owned; wiped when done */
 	size_t password_len;
-	char verify[128];	/* in: the stored hash to check against; "" if only a new one is wanted */
-	bool want_hash;		/* in: make a new hash (of fresh if that is given) */
-	char *fresh;		/* owned, may be NULL */
+	char verify[128]; /* in: the stored hash to check against; "" if only a new one is wanted */
+	bool want_hash;   /* in: make a new hash (of fresh if that is given) */
+	char *fresh;      /* owned, may be NULL */
 	size_t fresh_len;
-	bool busy;		/* out: the pool's queue was full */
-	bool verified;		/* out */
-	char hash[128];		/* out */
+	bool busy;      /* out: the pool's queue was full */
+	bool verified;  /* out */
+	char hash[128]; /* out */
 };
 
 struct chat_ports {
@@ -39,18 +40,19 @@ struct chat_ports {
 struct chat_limits {
 	uint32_t conversations, sessions, connections;
 	bool registration_open, directory_open;
-	uint64_t token_ms;	/* validity from the last use */
+	uint64_t token_ms; /* validity from the last use */
 };
 
 struct chat_config {
-	unsigned index, count;	/* this shard, of how many */
+	unsigned index, count; /* this shard, of how many */
 	struct chat_ports ports;
 	struct chat_out out;
 	struct chat_limits limits;
 	char epoch[40];
 };
 
-/* How short memory is, and what is refused with BUSY from then on; resumes last, so that who was here returns. */
+/* How short memory is, and what is refused with BUSY from then on; resumes last, so that who was
+ * here returns. */
 enum pressure {
 	PRESSURE_NONE,
 	PRESSURE_REGISTER,
@@ -67,8 +69,8 @@ void shard_set_time(struct shard *shard, uint64_t mono_ms, uint64_t real_ms, uin
 /* Mail of any kind of chat's, oldest first: operations, hash jobs, other shards' mail. */
 void shard_deliver(struct shard *shard, struct mail *first);
 /*
- * At a turn's end, before the flush: publishes what was committed and feeds those who are behind.  True if
- * there is work left that must not wait.
+ * At a turn's end, before the flush: publishes what was committed and feeds those who are behind.
+ * True if there is work left that must not wait.
  */
 bool shard_turn(struct shard *shard);
 /* About once a second: deadlines and evictions. */

@@ -2,11 +2,11 @@
 /*
  * sync: what a user has, and from where its streams go on.
  *
- * The user's home knows the connection since its login, so news of further conversations reach the peer from
- * then on; then memberships and heads are read from the store in one reading, which alone says what the head
- * is; then each conversation's topic is followed.  What is committed between the reading and the moment the
- * home takes the shard on as a listener shows as a higher head in the home's answer, or as a hole before the
- * next run: either way the stream is behind, and is fed.
+ * The user's home knows the connection since its login, so news of further conversations reach the
+ * peer from then on; then memberships and heads are read from the store in one reading, which alone
+ * says what the head is; then each conversation's topic is followed.  What is committed between the
+ * reading and the moment the home takes the shard on as a listener shows as a higher head in the
+ * home's answer, or as a hole before the next run: either way the stream is behind, and is fed.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ struct plan {
 	struct sync_answer answer;
 	struct conv_view *views;
 	uint32_t backlog;
-	uint64_t total;		/* entries that wait, so far */
+	uint64_t total; /* entries that wait, so far */
 };
 
 static int
@@ -106,7 +106,7 @@ conv_view(const struct op_conv *conv, const struct op_cursor *cursor)
 		next = conv->head + 1;
 	if (seen + 1 < conv->min_seq)
 		seen = conv->min_seq - 1;
-	return (struct conv_view) {
+	return (struct conv_view){
 	    .conv = conv, .next = next, .unread = conv->head > seen ? conv->head - seen : 0};
 }
 
@@ -121,7 +121,8 @@ plan_gone(struct plan *plan, struct op *op)
 		listed[i].cid = op->sync.items[i].cid;
 	qsort(listed, op->sync.count, sizeof(*listed), cursor_order);
 	for (size_t i = 0; i < op->sync.cursor_count; i++)
-		if (bsearch(&op->sync.cursors[i], listed, op->sync.count, sizeof(*listed), cursor_order) == NULL)
+		if (bsearch(&op->sync.cursors[i], listed, op->sync.count, sizeof(*listed),
+			cursor_order) == NULL)
 			gone[count++] = op->sync.cursors[i].cid;
 	plan->answer.gone = gone;
 	plan->answer.gone_count = count;
@@ -132,12 +133,12 @@ plan_make(struct plan *plan, struct op *op, slice epoch_given, const char *epoch
 {
 	bool reset = must_reset(op, epoch_given, epoch);
 
-	*plan = (struct plan) {.backlog = (uint32_t)op->context};
+	*plan = (struct plan){.backlog = (uint32_t)op->context};
 	plan_gone(plan, op);
 	plan->views = op_alloc(op, (op->sync.count + 1) * sizeof(*plan->views));
 	for (size_t i = 0; i < op->sync.count; i++)
-		plan->views[i] =
-		    conv_view(&op->sync.items[i], reset ? NULL : cursor_of(op, op->sync.items[i].cid));
+		plan->views[i] = conv_view(
+		    &op->sync.items[i], reset ? NULL : cursor_of(op, op->sync.items[i].cid));
 	plan->answer.epoch = slice_str(epoch);
 	plan->answer.reset = reset;
 	plan->answer.total = op->sync.count;

@@ -116,7 +116,8 @@ streams_grow(struct topic *topic)
 	if (topic->stream_count < topic->stream_capacity)
 		return;
 	topic->stream_capacity += topic->stream_capacity / 4 + 2;
-	topic->streams = mem_resize(topic->streams, topic->stream_capacity, sizeof(*topic->streams));
+	topic->streams =
+	    mem_resize(topic->streams, topic->stream_capacity, sizeof(*topic->streams));
 }
 
 static void
@@ -138,7 +139,8 @@ subs_grow(struct peer *peer, uint32_t count)
 		subs_resize(peer, peer->sub_capacity + peer->sub_capacity / 4 + 1);
 }
 
-/* The client was told of a log that goes up to `head`: what was read before that is too old for it. */
+/* The client was told of a log that goes up to `head`: what was read before that is too old for it.
+ */
 static void
 peer_needs(struct peer *peer, uint32_t sub, uint64_t head)
 {
@@ -168,9 +170,9 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
 	streams_grow(topic);
 	subs_grow(peer, peer->sub_count + 1);
 	stream = &topic->streams[topic->stream_count];
-	*stream = (struct stream) { .peer = (uint32_t)peer->id, .sub = peer->sub_count, .cursor = cursor };
-	peer->subs[peer->sub_count] = (struct sub) {
-	    .topic = topic->slot, .at = topic->stream_count };
+	*stream =
+	    (struct stream){.peer = (uint32_t)peer->id, .sub = peer->sub_count, .cursor = cursor};
+	peer->subs[peer->sub_count] = (struct sub){.topic = topic->slot, .at = topic->stream_count};
 	topic->stream_count++;
 	peer->sub_count++;
 	topic->forms[peer->form]++;
@@ -251,7 +253,8 @@ struct published {
 };
 
 static void
-stream_publish(struct shard *shard, struct topic *topic, struct stream *stream, const struct published *p)
+stream_publish(
+    struct shard *shard, struct topic *topic, struct stream *stream, const struct published *p)
 {
 	struct peer *peer = shard->peers[stream->peer];
 	struct run *run = p->runs[peer->form];
@@ -265,7 +268,8 @@ stream_publish(struct shard *shard, struct topic *topic, struct stream *stream, 
 	}
 	if (stream->cursor + 1 > p->first)
 		offset = p->ends[peer->form][stream->cursor - p->first];
-	if (shard->config.out.queue(peer->out, run, offset, run->len - offset, false) == CHAT_FULL) {
+	if (shard->config.out.queue(peer->out, run, offset, run->len - offset, false) ==
+	    CHAT_FULL) {
 		stream_behind(shard, topic, stream);
 		return;
 	}
@@ -274,9 +278,11 @@ stream_publish(struct shard *shard, struct topic *topic, struct stream *stream, 
 }
 
 static void
-topic_publish_run(struct shard *shard, struct topic *topic, struct entry *const *entries, size_t count)
+topic_publish_run(
+    struct shard *shard, struct topic *topic, struct entry *const *entries, size_t count)
 {
-	struct published p = {.first = entries[0]->seq, .last = entries[count - 1]->seq, .count = count};
+	struct published p = {
+	    .first = entries[0]->seq, .last = entries[count - 1]->seq, .count = count};
 	const struct chat_out *out = &shard->config.out;
 
 	assert(p.last - p.first + 1 == count);
@@ -300,7 +306,8 @@ topic_publish_run(struct shard *shard, struct topic *topic, struct entry *const 
 }
 
 void
-topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head)
+topic_publish(
+    struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head)
 {
 	struct topic *topic = topic_find(shard, cid);
 	size_t start = 0;
@@ -318,7 +325,8 @@ topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, s
 		topic->head = head;
 	else if (count > 0)
 		return;
-	/* The log went on without our hearing of it: whoever is live and has not seen that is behind. */
+	/* The log went on without our hearing of it: whoever is live and has not seen that is
+	 * behind. */
 	for (uint32_t i = 0; i < topic->stream_count; i++)
 		if (topic->streams[i].cursor < head)
 			stream_behind(shard, topic, &topic->streams[i]);
@@ -349,7 +357,8 @@ topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct ev
 			continue;
 		if (runs[peer->form] == NULL)
 			runs[peer->form] = out->encode(out->gate, peer->form, event);
-		if (out->queue(peer->out, runs[peer->form], 0, runs[peer->form]->len, false) == CHAT_FULL)
+		if (out->queue(peer->out, runs[peer->form], 0, runs[peer->form]->len, false) ==
+		    CHAT_FULL)
 			stat_add(STAT_DROP_SIGNAL, 1);
 	}
 	for (unsigned form = 0; form < FORM_MAX; form++)

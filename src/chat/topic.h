@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Topics: conversations as one shard's peers follow them, and the feeding of those who are behind.  A
- * stream is a peer's place in a topic with one number, the cursor: live, it gets each run that follows its
- * cursor as it is published; behind, for whatever reason, it is fed in order from the log until it is at the
- * head again.
+ * Topics: conversations as one shard's peers follow them, and the feeding of those who are behind.
+ * A stream is a peer's place in a topic with one number, the cursor: live, it gets each run that
+ * follows its cursor as it is published; behind, for whatever reason, it is fed in order from the
+ * log until it is at the head again.
  */
 #ifndef CHAT_TOPIC_H
 #define CHAT_TOPIC_H
@@ -13,47 +13,49 @@
 #define STREAM_BEHIND ((uint64_t)1 << 63)
 
 struct stream {
-	uint32_t peer;		/* slot in shard->peers */
-	uint32_t sub;		/* index in that peer's subs */
-	uint64_t cursor;	/* highest seq handed on; with STREAM_BEHIND: being fed */
+	uint32_t peer;   /* slot in shard->peers */
+	uint32_t sub;    /* index in that peer's subs */
+	uint64_t cursor; /* highest seq handed on; with STREAM_BEHIND: being fed */
 };
 
 struct page {
 	struct list of_topic, by_use; /* in topic->pages, shard->pages */
-	struct topic *topic;	/* borrowed */
-	uint64_t asked, first, last; /* asked: nothing lies between this and first */
-	uint64_t as_of;		/* the log's head when it was read */
+	struct topic *topic;          /* borrowed */
+	uint64_t asked, first, last;  /* asked: nothing lies between this and first */
+	uint64_t as_of;               /* the log's head when it was read */
 	uint64_t used_ms;
 	size_t bytes;
 	size_t count;
-	struct entry **entries;	/* owned references */
+	struct entry **entries;     /* owned references */
 	struct run *runs[FORM_MAX]; /* encoded at first use */
 	uint32_t *ends[FORM_MAX];
 };
 
 struct topic {
 	uint32_t magic;
-	uint32_t slot;		/* in shard->topics */
+	uint32_t slot; /* in shard->topics */
 	uint64_t cid;
-	uint64_t head;		/* the highest seq known to be committed */
+	uint64_t head;           /* the highest seq known to be committed */
 	struct conv_facts facts; /* slices into text */
-	char *text;		/* owned */
-	struct stream *streams;	/* owned */
+	char *text;              /* owned */
+	struct stream *streams;  /* owned */
 	uint32_t stream_count, stream_capacity, behind_count;
 	uint32_t forms[FORM_MAX]; /* listeners by wire form */
 	struct list pages;
-	bool ended;		/* a past that one peer reads: no home, not in the map */
-	bool reading;		/* a page is on its way; the topic stays until it is here */
-	uint64_t retry_ms;	/* not 0: a reading failed, the next is due then */
+	bool ended;        /* a past that one peer reads: no home, not in the map */
+	bool reading;      /* a page is on its way; the topic stays until it is here */
+	uint64_t retry_ms; /* not 0: a reading failed, the next is due then */
 };
 
-/* So many are about to be followed: room for just them, since most peers follow no more for long. */
+/* So many are about to be followed: room for just them, since most peers follow no more for long.
+ */
 void topic_expect(struct peer *peer, uint32_t count);
 /* Follows a conversation from behind `cursor` on; the topic is made or shared. */
 void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor);
 bool topic_followed(const struct peer *peer, uint64_t cid);
 void topic_leave(struct peer *peer, uint32_t sub);
-void topic_publish(struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);
+void topic_publish(
+    struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);
 void topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event);
 /* Lets a topic go that nobody follows any more. */
 void topic_release(struct shard *shard, struct topic *topic);

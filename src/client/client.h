@@ -28,19 +28,19 @@ enum client_state {
 	CLIENT_OFFLINE, /* not started, stopped, or sent away by the server for good */
 	CLIENT_WAITING, /* between two tries to connect */
 	CLIENT_CONNECTING,
-	CLIENT_LOGGING_IN, /* and getting in step */
+	CLIENT_LOGGING_IN,   /* and getting in step */
 	CLIENT_LOGIN_NEEDED, /* there is no token that the server knows */
-	CLIENT_READY, /* logged in, and synced if it follows */
+	CLIENT_READY,        /* logged in, and synced if it follows */
 };
 
 enum {
-	CLIENT_CALLS_MAX = 1024, /* requests in flight; more are refused */
-	CLIENT_CONVS_MAX = 20000, /* of one user; a server that names more is left */
+	CLIENT_CALLS_MAX = 1024,      /* requests in flight; more are refused */
+	CLIENT_CONVS_MAX = 20000,     /* of one user; a server that names more is left */
 	CLIENT_OUT_MAX = 1024 * 1024, /* bytes waiting for the socket; further calls are refused */
-	CLIENT_FRAME_IN_MAX = 256 * 1024, /* a longer line ends the connection */
-	CLIENT_FRAME_OUT_MAX = 64 * 1024, /* until the server says another limit */
+	CLIENT_FRAME_IN_MAX = 256 * 1024,  /* a longer line ends the connection */
+	CLIENT_FRAME_OUT_MAX = 64 * 1024,  /* until the server says another limit */
 	CLIENT_SYNC_INLINE_MAX = 3 * 1024, /* larger sets of cursors go in a sync of their own */
-	CLIENT_CURSORS_MAX = 60 * 1024, /* those beyond this many bytes begin at the read mark */
+	CLIENT_CURSORS_MAX = 60 * 1024,    /* those beyond this many bytes begin at the read mark */
 	CLIENT_PING_MS = 30 * 1000,
 	CLIENT_DEAD_MS = 60 * 1000,
 	CLIENT_ANSWER_MS =
@@ -48,13 +48,13 @@ enum {
 	CLIENT_STEADY_MS =
 	    10 * 1000, /* logged in for so long: earlier failures don't count any more */
 	CLIENT_LEAVE_MS = 5 * 1000, /* after a goaway the connection is closed from here */
-	CLIENT_MARK_MS = 500, /* marks of a conversation are gathered for so long */
-	CLIENT_SAVE_MS = 250, /* cursors are written at most once in so long */
+	CLIENT_MARK_MS = 500,       /* marks of a conversation are gathered for so long */
+	CLIENT_SAVE_MS = 250,       /* cursors are written at most once in so long */
 };
 
 /* What client_send() and client_call() refuse; negative. */
 enum client_refusal {
-	CLIENT_FULL = -1, /* too much is waiting */
+	CLIENT_FULL = -1,     /* too much is waiting */
 	CLIENT_BAD_TEXT = -2, /* not UTF-8, a zero byte, or a cmid that is none */
 	CLIENT_TOO_LARGE = -3,
 	CLIENT_NOT_KEPT = -4, /* it could not be written to disk: errno */
@@ -64,16 +64,16 @@ enum client_refusal {
 struct client_message {
 	slice to; /* "@bob", "#ops" or a cid in digits */
 	slice body;
-	slice kind; /* none: text */
-	slice data; /* a JSON object, or none */
-	slice cmid; /* none: one is made */
+	slice kind;  /* none: text */
+	slice data;  /* a JSON object, or none */
+	slice cmid;  /* none: one is made */
 	uint64_t re; /* 0: none */
 };
 
 /* What came of a message. */
 struct client_sent {
 	slice cmid, to;
-	bool earlier; /* it was left over from an earlier run */
+	bool earlier;                     /* it was left over from an earlier run */
 	const struct client_error *error; /* NULL: it is stored, at this place */
 	uint64_t cid, seq, ts_ms;
 	bool dup;
@@ -111,8 +111,8 @@ struct client_hooks {
 
 struct client_config {
 	struct address server;
-	slice device; /* copied; a name of this device for people */
-	bool follow; /* sync after the login and get the stream */
+	slice device;     /* copied; a name of this device for people */
+	bool follow;      /* sync after the login and get the stream */
 	unsigned backlog; /* entries per conversation before a gap; 0 to 500 */
 	unsigned
 	    sends_max; /* in flight at a time; 1 keeps the order even when one must be repeated */

@@ -26,7 +26,7 @@ struct test {
 	struct client_hooks hooks;
 	int fd; /* the server's end; -1: none */
 	unsigned dials;
-	bool refuse; /* the next connection fails */
+	bool refuse;  /* the next connection fails */
 	bool decline; /* entries are not dealt with */
 	struct buf in, log, scratch;
 	uint64_t now_ms, id;

@@ -11,7 +11,7 @@ struct client_error {
 	int64_t code; /* 0: made by the client itself (name "connection_lost" or "timeout") */
 	slice name, message;
 	slice param; /* which parameter, or none */
-	bool retry; /* the same request can succeed later */
+	bool retry;  /* the same request can succeed later */
 	uint64_t retry_after_ms;
 };
 
@@ -23,7 +23,7 @@ struct client_entry {
 	slice cmid; /* none: not given */
 	struct json data;
 	uint64_t re, edited, deleted; /* 0: none */
-	struct json raw; /* all of it, as the server wrote it */
+	struct json raw;              /* all of it, as the server wrote it */
 };
 
 struct client_conversation {

@@ -21,7 +21,7 @@ struct client_call {
 /* A message without an answer. */
 struct client_outgoing {
 	struct list all; /* of client.outbox, in the order to be sent */
-	char *params; /* owned; JSON */
+	char *params;    /* owned; JSON */
 	uint64_t created_ms;
 	uint64_t call; /* in flight under this id; 0: not */
 	bool earlier, tried;
@@ -32,7 +32,7 @@ struct client_conv {
 	struct list all; /* of client.convs */
 	uint64_t cid;
 	uint64_t cursor; /* up to here it came; valid if known */
-	uint64_t kept; /* up to here it was dealt with; on disk if stored */
+	uint64_t kept;   /* up to here it was dealt with; on disk if stored */
 	uint64_t head;
 	bool known, stored;
 	bool left; /* the user is no member any more */
@@ -51,7 +51,7 @@ struct client_credentials {
 struct client {
 	uint32_t magic;
 	struct client_config config; /* slices in it are owned copies */
-	struct vault *vault; /* borrowed; NULL: none */
+	struct vault *vault;         /* borrowed; NULL: none */
 	enum client_state state;
 	char trouble[LINK_TROUBLE_MAX + 64];
 	struct client_counts counts;
@@ -69,7 +69,7 @@ struct client {
 	bool closing, no_return, token_void;
 	uint64_t asked_ms;
 	uint64_t leave_at_ms; /* after a goaway; 0: none came */
-	bool polite; /* the goaway said when to come back: no failure */
+	bool polite;          /* the goaway said when to come back: no failure */
 
 	/* Who. */
 	struct client_credentials login;
@@ -84,7 +84,7 @@ struct client {
 	/* Conversations. */
 	struct list convs;
 	struct map convs_by_cid; /* struct client_conv, owned */
-	char *epoch; /* owned or NULL */
+	char *epoch;             /* owned or NULL */
 	bool synced;
 	uint64_t listed, total;
 	bool cursors_dirty;

@@ -20,14 +20,14 @@ enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_SHAKING, LINK_OPEN };
 
 struct link {
 	enum link_state state;
-	int fd; /* owned; -1 while closed */
+	int fd;      /* owned; -1 while closed */
 	short wants; /* poll events that a TLS operation waits for */
 	bool tls;
 	char host[ADDRESS_HOST_MAX + 1];
-	struct addrinfo *found, *at; /* owned; what the name led to, and which of it is tried */
-	uint64_t give_up_ms; /* on this address */
+	struct addrinfo *found, *at;    /* owned; what the name led to, and which of it is tried */
+	uint64_t give_up_ms;            /* on this address */
 	struct ssl_ctx_st *tls_context; /* owned, kept over closing */
-	struct ssl_st *tls_session; /* owned */
+	struct ssl_st *tls_session;     /* owned */
 	char trouble[LINK_TROUBLE_MAX]; /* why the last thing failed, for people */
 };
 

@@ -21,7 +21,7 @@ enum { NAME_BYTES = 256, STALE_MS = 60 * 60 * 1000 };
 struct vault {
 	uint32_t magic;
 	int server_fd, fd, outbox_fd, sent_fd; /* owned: directories */
-	int lock_fd; /* owned; -1 without the lock */
+	int lock_fd;                           /* owned; -1 without the lock */
 	char user[VAULT_NAME_MAX + 1];
 };
 

@@ -22,8 +22,8 @@
 enum {
 	VAULT_NAME_MAX = 32,
 	VAULT_FILE_MAX = 1024 * 1024, /* a longer file is not read: -EFBIG */
-	VAULT_OUTBOX_MAX = 1000, /* more messages without an answer are not taken: -ENOSPC */
-	VAULT_SENT_MAX = 5000, /* the oldest beyond are forgotten */
+	VAULT_OUTBOX_MAX = 1000,      /* more messages without an answer are not taken: -ENOSPC */
+	VAULT_SENT_MAX = 5000,        /* the oldest beyond are forgotten */
 	VAULT_SENT_MS = 24 * 60 * 60 * 1000,
 };
 

@@ -12,8 +12,8 @@
 #include "chat/op.h"
 
 struct driver_options {
-	const char *path; /* what stands behind the URL's colon */
-	unsigned readers; /* read() is called with 0 … readers - 1; at least 1 */
+	const char *path;                 /* what stands behind the URL's colon */
+	unsigned readers;                 /* read() is called with 0 … readers - 1; at least 1 */
 	uint64_t (*now_ms)(void *cookie); /* real time; NULL: the clock's */
 	/* In write() or tick(): the store was reopened and lives another life.  May be NULL. */
 	void (*epoch_changed)(void *cookie, slice epoch);

@@ -17,7 +17,7 @@ struct mem_user {
 	uint64_t created, seen;
 	enum account account;
 	struct list tokens;
-	struct map members; /* by cid */
+	struct map members;  /* by cid */
 	struct map contacts; /* by peer */
 };
 
@@ -53,11 +53,11 @@ struct mem_sent {
 struct mem_conv {
 	struct conv_row row;
 	struct mem_pair pair; /* key of directs */
-	slice title; /* owned */
-	struct entry **log; /* counted; seq is log_base + index */
+	slice title;          /* owned */
+	struct entry **log;   /* counted; seq is log_base + index */
 	uint64_t log_base;
 	size_t log_count, log_capacity;
-	struct smap sent; /* by sender and cmid */
+	struct smap sent;   /* by sender and cmid */
 	struct map members; /* by user; owned */
 };
 

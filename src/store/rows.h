@@ -53,7 +53,7 @@ struct member_row {
 
 /* What a user's account and contacts say about another who wants to write to him. */
 struct peer_row {
-	bool exists; /* false for a deleted account too */
+	bool exists;  /* false for a deleted account too */
 	bool blocked; /* one of the two blocks the other */
 	bool contacts_only, is_contact;
 };

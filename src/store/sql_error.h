@@ -7,10 +7,10 @@
 #include <stdbool.h>
 
 enum sql_class {
-	CLASS_RETRY, /* roll back and run the transaction again at once, a few times */
+	CLASS_RETRY,       /* roll back and run the transaction again at once, a few times */
 	CLASS_UNAVAILABLE, /* nothing was stored and nothing will be for now */
-	CLASS_UNKNOWN, /* it may have been committed: reopen and look */
-	CLASS_BUG, /* the transaction itself is wrong */
+	CLASS_UNKNOWN,     /* it may have been committed: reopen and look */
+	CLASS_BUG,         /* the transaction itself is wrong */
 };
 
 enum sql_phase { PHASE_BEFORE_COMMIT, PHASE_COMMIT };

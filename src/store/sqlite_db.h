@@ -20,10 +20,10 @@ enum {
 	LIMIT_CONVS_CACHED = 131072, /* the least recently used goes */
 	LIMIT_MARKS_PENDING = 65536, /* coalesced marks and touches; more are written at once */
 	LIMIT_MARKS_RECENT = 8192, /* written ones that are kept for who reads an older snapshot */
-	LIMIT_MARKS_BATCH = 2048, /* written with one transaction */
-	MARKS_RIDE_MS = 1000, /* as old as this they ride with the next transaction */
-	MARKS_ALONE_MS = 2000, /* as old as this they get one of their own */
-	CHECKPOINT_PAGES = 4000, /* of the log */
+	LIMIT_MARKS_BATCH = 2048,  /* written with one transaction */
+	MARKS_RIDE_MS = 1000,      /* as old as this they ride with the next transaction */
+	MARKS_ALONE_MS = 2000,     /* as old as this they get one of their own */
+	CHECKPOINT_PAGES = 4000,   /* of the log */
 	CHECKPOINT_AGAIN_PAGES =
 	    1000, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
@@ -50,7 +50,7 @@ struct conv_cache {
 
 struct mark_row {
 	struct list link; /* of pending or recent */
-	uint64_t key[2]; /* user, cid */
+	uint64_t key[2];  /* user, cid */
 	uint64_t read, delivered, acl_ver, dirty_ms;
 	bool pending;
 };
@@ -64,7 +64,7 @@ struct touch_row {
 
 struct marks {
 	pthread_mutex_t lock; /* readers look up, the writer changes; the writer reads without it */
-	struct smap rows; /* mark_row by key */
+	struct smap rows;     /* mark_row by key */
 	struct list pending, recent; /* oldest first */
 	size_t pending_count, recent_count;
 	struct smap touches; /* touch_row by key */
@@ -85,7 +85,7 @@ struct checkpoint {
 	enum checkpoint_state state;
 	bool stopping;
 	/* The writer's: */
-	int pages; /* in the log after the last commit */
+	int pages;   /* in the log after the last commit */
 	int trigger; /* at how many it is wanted */
 };
 
@@ -109,8 +109,8 @@ struct sqlite {
 	uint64_t data_version;
 	struct conv_cache convs;
 	struct saved_input saved[512]; /* of the batch under way */
-	uint64_t now_ms; /* real time of the batch */
-	uint64_t settle_ms; /* SETTLE_MS */
+	uint64_t now_ms;               /* real time of the batch */
+	uint64_t settle_ms;            /* SETTLE_MS */
 	uint64_t next_poll_ms, next_flush_ms, next_open_ms, open_backoff_ms; /* monotonic */
 
 	struct marks marks;
@@ -120,7 +120,7 @@ struct sqlite {
 	pthread_mutex_t state_lock;
 	char epoch[EPOCH_BYTES];
 	uint64_t admin_revision, generation; /* generation: how often the writer was opened */
-	const char *why; /* not writable; NULL: it is */
+	const char *why;                     /* not writable; NULL: it is */
 };
 
 /* conv_cache.c */

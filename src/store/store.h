@@ -17,13 +17,13 @@ struct store_driver;
 
 enum {
 	LIMIT_STORE_WRITES = 65536, /* operations that wait for the writer; more are BUSY */
-	LIMIT_STORE_READS = 16384, /* the same for the readers */
+	LIMIT_STORE_READS = 16384,  /* the same for the readers */
 	LIMIT_STORE_BYTES = 128 * 1024 * 1024, /* what the operations that wait hold; the same */
-	LIMIT_STORE_BATCH = 512, /* operations in one transaction */
+	LIMIT_STORE_BATCH = 512,               /* operations in one transaction */
 };
 
 struct store_options {
-	const char *url; /* "sqlite:PATH", "memory:" */
+	const char *url;  /* "sqlite:PATH", "memory:" */
 	unsigned readers; /* reader threads; 0: two */
 	/* On a worker's thread; the operation is the receiver's. */
 	void (*done)(void *cookie, struct op *op);

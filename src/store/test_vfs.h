@@ -7,10 +7,10 @@
 
 /* How many of the next calls fail; they may be set by any thread. */
 struct test_vfs {
-	_Atomic int sync_wal; /* fsync of a log */
-	_Atomic int sync_any; /* fsync of any file */
+	_Atomic int sync_wal;  /* fsync of a log */
+	_Atomic int sync_any;  /* fsync of any file */
 	_Atomic int write_wal; /* write to a log: the disk is full */
-	_Atomic int read_db; /* read of a database */
+	_Atomic int read_db;   /* read of a database */
 };
 
 extern struct test_vfs test_vfs;

@@ -21,7 +21,7 @@ struct world {
 	struct driver *driver;
 	struct driver *inner; /* the driver itself, or what flaky wraps */
 	char directory[64], path[96];
-	uint64_t now_ms; /* what the drivers take for the real time */
+	uint64_t now_ms;       /* what the drivers take for the real time */
 	uint64_t cid, session; /* counters of the tests */
 };
 

@@ -38,7 +38,7 @@ struct queue {
 	pthread_cond_t wake;
 	struct op_list ops;
 	struct op_list refused; /* of the readers' queue only */
-	unsigned waiting; /* threads that sleep */
+	unsigned waiting;       /* threads that sleep */
 	bool stopping;
 };
 

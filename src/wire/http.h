@@ -18,9 +18,9 @@ struct http_header {
 
 struct http_request {
 	slice method;
-	slice target; /* origin-form, as sent */
-	slice path;   /* the target up to '?' */
-	slice query;  /* behind '?', ptr NULL if none */
+	slice target;   /* origin-form, as sent */
+	slice path;     /* the target up to '?' */
+	slice query;    /* behind '?', ptr NULL if none */
 	unsigned minor; /* HTTP/1.minor: 0 or 1 */
 	struct http_header headers[HTTP_HEADERS_MAX];
 	size_t header_count;

@@ -19,99 +19,103 @@ static const struct {
 	slice in;
 	int status;
 } refused[] = {
-	/* The request line. */
-	{S("\r\n\r\n" GET HOST "\r\n"), 400},
-	{S("\n" GET HOST "\r\n"), 400},
-	{S("GET /\r\n"), 400},
-	{S("GET / \r\n"), 400},
-	{S("GET  / HTTP/1.1\r\n"), 400},
-	{S("GET /  HTTP/1.1\r\n"), 400},
-	{S("GET / HTTP/1.1 \r\n"), 400},
-	{S(" GET / HTTP/1.1\r\n"), 400},
-	{S("GET\t/ HTTP/1.1\r\n"), 400},
-	{S("GET / x HTTP/1.1\r\n"), 400},
-	{S("G(T / HTTP/1.1\r\n"), 400},
-	{S("G\0T / HTTP/1.1\r\n"), 400},
-	{S("GET x HTTP/1.1\r\n"), 400},
-	{S("GET * HTTP/1.1\r\n"), 400},
-	{S("GET http://a/ HTTP/1.1\r\n"), 400},
-	{S("CONNECT a:443 HTTP/1.1\r\n"), 400},
-	{S("GET /a#b HTTP/1.1\r\n"), 400},
-	{S("GET /a\\b HTTP/1.1\r\n"), 400},
-	{S("GET /<> HTTP/1.1\r\n"), 400},
-	{S("GET /% HTTP/1.1\r\n"), 400},
-	{S("GET /%4 HTTP/1.1\r\n"), 400},
-	{S("GET /%zz HTTP/1.1\r\n"), 400},
-	{S("GET /\xC3\xA9 HTTP/1.1\r\n"), 400},
-	{S("GET /a\0b HTTP/1.1\r\n"), 400},
-	{S("GET /a\rb HTTP/1.1\r\n"), 400},
-	{S("GET / HTTP/1.1\n"), 400},
-	{S("GET / HTTP/1.1\r\r\n"), 400},
-	{S("GET / http/1.1\r\n"), 400},
-	{S("GET / HTTP/11\r\n"), 400},
-	{S("GET / HTTP/1.10\r\n"), 400},
-	{S("GET / HTTP/1,1\r\n"), 400},
-	{S("GET / HTTP/+1.1\r\n"), 400},
-	{S("GET / HTTP/1.2\r\n"), 505},
-	{S("GET / HTTP/0.9\r\n"), 505},
-	{S("GET / HTTP/2.0\r\n"), 505},
-	{S("PRI * HTTP/2.0\r\n"), 505},
-	/* Fields. */
-	{S(GET "Host : a\r\n"), 400},
-	{S(GET "Host\t: a\r\n"), 400},
-	{S(GET " Host: a\r\n"), 400},
-	{S(GET HOST "X: 1\r\n folded\r\n"), 400},
-	{S(GET HOST "X: 1\r\n\tfolded\r\n"), 400},
-	{S(GET HOST " \r\n"), 400},
-	{S(GET ": a\r\n"), 400},
-	{S(GET "Host\r\n"), 400},
-	{S(GET "Ho st: a\r\n"), 400},
-	{S(GET "H\xC3\xB6st: a\r\n"), 400},
-	{S(GET "H\0st: a\r\n"), 400},
-	{S(GET HOST "X: a\0b\r\n"), 400},
-	{S(GET HOST "X: a\x01" "b\r\n"), 400},
-	{S(GET HOST "X: a\x7F\r\n"), 400},
-	{S(GET HOST "X: a\rb\r\n"), 400},
-	{S(GET HOST "X: a\nY: b\r\n"), 400},
-	{S(GET HOST "X: a\r\r\n"), 400},
-	{S(GET HOST "\n"), 400},
-	{S(GET HOST "\r\r\n"), 400},
-	/* Host. */
-	{S(GET "\r\n"), 400},
-	{S(GET HOST HOST "\r\n"), 400},
-	{S(GET "Host: a\r\nhOST: b\r\n\r\n"), 400},
-	{S(GET "Host: a b\r\n\r\n"), 400},
-	{S(GET "Host: a, b\r\nHost: c\r\n\r\n"), 400},
-	{S(GET "Host: a/b\r\n\r\n"), 400},
-	{S(GET "Host: user@a\r\n\r\n"), 400},
-	/* Lengths: what a proxy in front might have read otherwise. */
-	{S(GET HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 5, 5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: +5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: -5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 0x5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 5 5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 5a\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length:\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: \x0b" "5\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 18446744073709551616\r\n\r\n"), 413},
-	{S(GET HOST "Content-Length: 99999999999999999999999999\r\n\r\n"), 413},
-	{S(GET HOST "Transfer-Encoding: chunked\r\n\r\n"), 501},
-	{S(GET HOST "Transfer-Encoding: identity\r\n\r\n"), 501},
-	{S(GET HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501},
-	{S(GET HOST "Transfer-Encoding: xchunked\r\n\r\n"), 501},
-	{S(GET HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"), 400},
-	{S(GET HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 400},
-	{S(GET HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), 400},
-	{S(GET HOST "Transfer-Encoding : chunked\r\n\r\n"), 400},
-	{S(GET HOST "Transfer-Encoding\x0b: chunked\r\n\r\n"), 400},
-	{S(GET HOST "X: a\r\n Transfer-Encoding: chunked\r\n\r\n"), 400},
-	{S("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400},
-	/* Others of which there is one. */
-	{S(GET HOST "Authorization: a\r\nAuthorization: b\r\n\r\n"), 400},
-	{S(GET HOST "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: b\r\n\r\n"), 400},
-	{S(GET HOST "Origin: a\r\nOrigin: b\r\n\r\n"), 400},
+    /* The request line. */
+    {S("\r\n\r\n" GET HOST "\r\n"), 400},
+    {S("\n" GET HOST "\r\n"), 400},
+    {S("GET /\r\n"), 400},
+    {S("GET / \r\n"), 400},
+    {S("GET  / HTTP/1.1\r\n"), 400},
+    {S("GET /  HTTP/1.1\r\n"), 400},
+    {S("GET / HTTP/1.1 \r\n"), 400},
+    {S(" GET / HTTP/1.1\r\n"), 400},
+    {S("GET\t/ HTTP/1.1\r\n"), 400},
+    {S("GET / x HTTP/1.1\r\n"), 400},
+    {S("G(T / HTTP/1.1\r\n"), 400},
+    {S("G\0T / HTTP/1.1\r\n"), 400},
+    {S("GET x HTTP/1.1\r\n"), 400},
+    {S("GET * HTTP/1.1\r\n"), 400},
+    {S("GET http://a/ HTTP/1.1\r\n"), 400},
+    {S("CONNECT a:443 HTTP/1.1\r\n"), 400},
+    {S("GET /a#b HTTP/1.1\r\n"), 400},
+    {S("GET /a\\b HTTP/1.1\r\n"), 400},
+    {S("GET /<> HTTP/1.1\r\n"), 400},
+    {S("GET /% HTTP/1.1\r\n"), 400},
+    {S("GET /%4 HTTP/1.1\r\n"), 400},
+    {S("GET /%zz HTTP/1.1\r\n"), 400},
+    {S("GET /\xC3\xA9 HTTP/1.1\r\n"), 400},
+    {S("GET /a\0b HTTP/1.1\r\n"), 400},
+    {S("GET /a\rb HTTP/1.1\r\n"), 400},
+    {S("GET / HTTP/1.1\n"), 400},
+    {S("GET / HTTP/1.1\r\r\n"), 400},
+    {S("GET / http/1.1\r\n"), 400},
+    {S("GET / HTTP/11\r\n"), 400},
+    {S("GET / HTTP/1.10\r\n"), 400},
+    {S("GET / HTTP/1,1\r\n"), 400},
+    {S("GET / HTTP/+1.1\r\n"), 400},
+    {S("GET / HTTP/1.2\r\n"), 505},
+    {S("GET / HTTP/0.9\r\n"), 505},
+    {S("GET / HTTP/2.0\r\n"), 505},
+    {S("PRI * HTTP/2.0\r\n"), 505},
+    /* Fields. */
+    {S(GET "Host : a\r\n"), 400},
+    {S(GET "Host\t: a\r\n"), 400},
+    {S(GET " Host: a\r\n"), 400},
+    {S(GET HOST "X: 1\r\n folded\r\n"), 400},
+    {S(GET HOST "X: 1\r\n\tfolded\r\n"), 400},
+    {S(GET HOST " \r\n"), 400},
+    {S(GET ": a\r\n"), 400},
+    {S(GET "Host\r\n"), 400},
+    {S(GET "Ho st: a\r\n"), 400},
+    {S(GET "H\xC3\xB6st: a\r\n"), 400},
+    {S(GET "H\0st: a\r\n"), 400},
+    {S(GET HOST "X: a\0b\r\n"), 400},
+    {S(GET HOST "X: a\x01"
+		"b\r\n"),
+	400},
+    {S(GET HOST "X: a\x7F\r\n"), 400},
+    {S(GET HOST "X: a\rb\r\n"), 400},
+    {S(GET HOST "X: a\nY: b\r\n"), 400},
+    {S(GET HOST "X: a\r\r\n"), 400},
+    {S(GET HOST "\n"), 400},
+    {S(GET HOST "\r\r\n"), 400},
+    /* Host. */
+    {S(GET "\r\n"), 400},
+    {S(GET HOST HOST "\r\n"), 400},
+    {S(GET "Host: a\r\nhOST: b\r\n\r\n"), 400},
+    {S(GET "Host: a b\r\n\r\n"), 400},
+    {S(GET "Host: a, b\r\nHost: c\r\n\r\n"), 400},
+    {S(GET "Host: a/b\r\n\r\n"), 400},
+    {S(GET "Host: user@a\r\n\r\n"), 400},
+    /* Lengths: what a proxy in front might have read otherwise. */
+    {S(GET HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 5, 5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: +5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: -5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 0x5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 5 5\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 5a\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length:\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: \x0b"
+		"5\r\n\r\n"),
+	400},
+    {S(GET HOST "Content-Length: 18446744073709551616\r\n\r\n"), 413},
+    {S(GET HOST "Content-Length: 99999999999999999999999999\r\n\r\n"), 413},
+    {S(GET HOST "Transfer-Encoding: chunked\r\n\r\n"), 501},
+    {S(GET HOST "Transfer-Encoding: identity\r\n\r\n"), 501},
+    {S(GET HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501},
+    {S(GET HOST "Transfer-Encoding: xchunked\r\n\r\n"), 501},
+    {S(GET HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"), 400},
+    {S(GET HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 400},
+    {S(GET HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), 400},
+    {S(GET HOST "Transfer-Encoding : chunked\r\n\r\n"), 400},
+    {S(GET HOST "Transfer-Encoding\x0b: chunked\r\n\r\n"), 400},
+    {S(GET HOST "X: a\r\n Transfer-Encoding: chunked\r\n\r\n"), 400},
+    {S("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400},
+    /* Others of which there is one. */
+    {S(GET HOST "Authorization: a\r\nAuthorization: b\r\n\r\n"), 400},
+    {S(GET HOST "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: b\r\n\r\n"), 400},
+    {S(GET HOST "Origin: a\r\nOrigin: b\r\n\r\n"), 400},
 };
 
 static void
@@ -133,29 +137,32 @@ static const struct {
 	bool keep_alive, has_length;
 	uint64_t content_length;
 } taken[] = {
-	{S(GET HOST "\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("\r\n" GET HOST "\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("GET / HTTP/1.1\r\nHost:\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("GET / HTTP/1.1\r\nHost:[::1]:7000\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("GET /ws?a=b&c HTTP/1.1\r\n" HOST "\r\n"), S("GET"), S("/ws"), S("a=b&c"), 1, true, false, 0},
-	{S("GET /? HTTP/1.1\r\n" HOST "\r\n"), S("GET"), S("/"), S(""), 1, true, false, 0},
-	{S("GET //a/../%2e%2E/%00;x=1@:!$'()*+,~ HTTP/1.1\r\n" HOST "\r\n"), S("GET"),
-	    S("//a/../%2e%2E/%00;x=1@:!$'()*+,~"), SLICE_NONE, 1, true, false, 0},
-	{S("FROB-IT / HTTP/1.1\r\n" HOST "\r\n"), S("FROB-IT"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("GET / HTTP/1.0\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 0, false, false, 0},
-	{S("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 0, true, false, 0},
-	{S(GET HOST "Connection: close\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, false, false, 0},
-	{S(GET HOST "Connection: x\r\nconnection: y , CLOSE\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, false,
-	    false, 0},
-	{S(GET HOST "Connection: closed\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
-	{S("POST /p HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"), S("POST"), S("/p"), SLICE_NONE, 1, true,
-	    true, 0},
-	{S("POST /p HTTP/1.1\r\n" HOST "content-length:\t 12 \r\n\r\n"), S("POST"), S("/p"), SLICE_NONE, 1,
-	    true, true, 12},
-	{S("POST /p HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n\r\n"), S("POST"), S("/p"),
-	    SLICE_NONE, 1, true, true, UINT64_MAX},
-	{S(GET HOST "X:\r\nY: \t \r\nZ: \xE9\xFF \"q\" \t z\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true,
-	    false, 0},
+    {S(GET HOST "\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
+    {S("\r\n" GET HOST "\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
+    {S("GET / HTTP/1.1\r\nHost:\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
+    {S("GET / HTTP/1.1\r\nHost:[::1]:7000\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false,
+	0},
+    {S("GET /ws?a=b&c HTTP/1.1\r\n" HOST "\r\n"), S("GET"), S("/ws"), S("a=b&c"), 1, true, false,
+	0},
+    {S("GET /? HTTP/1.1\r\n" HOST "\r\n"), S("GET"), S("/"), S(""), 1, true, false, 0},
+    {S("GET //a/../%2e%2E/%00;x=1@:!$'()*+,~ HTTP/1.1\r\n" HOST "\r\n"), S("GET"),
+	S("//a/../%2e%2E/%00;x=1@:!$'()*+,~"), SLICE_NONE, 1, true, false, 0},
+    {S("FROB-IT / HTTP/1.1\r\n" HOST "\r\n"), S("FROB-IT"), S("/"), SLICE_NONE, 1, true, false, 0},
+    {S("GET / HTTP/1.0\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 0, false, false, 0},
+    {S("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 0, true,
+	false, 0},
+    {S(GET HOST "Connection: close\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, false, false, 0},
+    {S(GET HOST "Connection: x\r\nconnection: y , CLOSE\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1,
+	false, false, 0},
+    {S(GET HOST "Connection: closed\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1, true, false, 0},
+    {S("POST /p HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"), S("POST"), S("/p"), SLICE_NONE, 1,
+	true, true, 0},
+    {S("POST /p HTTP/1.1\r\n" HOST "content-length:\t 12 \r\n\r\n"), S("POST"), S("/p"), SLICE_NONE,
+	1, true, true, 12},
+    {S("POST /p HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n\r\n"), S("POST"),
+	S("/p"), SLICE_NONE, 1, true, true, UINT64_MAX},
+    {S(GET HOST "X:\r\nY: \t \r\nZ: \xE9\xFF \"q\" \t z\r\n\r\n"), S("GET"), S("/"), SLICE_NONE, 1,
+	true, false, 0},
 };
 
 static void
@@ -199,7 +206,8 @@ upgrade(void **state)
 	(void)state;
 	assert_int_equal(http_parse(in, &r), in.len - 2);
 	assert_int_equal(r.header_count, 7);
-	assert_true(slice_eq(http_header(&r, S("sec-websocket-KEY")), S("dGhlIHNhbXBsZSBub25jZQ==")));
+	assert_true(
+	    slice_eq(http_header(&r, S("sec-websocket-KEY")), S("dGhlIHNhbXBsZSBub25jZQ==")));
 	assert_true(http_has_token(http_header(&r, S("Connection")), S("upgrade")));
 	assert_true(http_has_token(http_header(&r, S("Upgrade")), S("WebSocket")));
 	assert_true(http_has_token(http_header(&r, S("Sec-WebSocket-Protocol")), S("superchat")));
@@ -268,25 +276,25 @@ queries(void **state)
 		slice query, name;
 		const char *value; /* NULL: none */
 	} cases[] = {
-		{S("a=b"), S("a"), "b"},
-		{S("a=b&c=d"), S("c"), "d"},
-		{S("a=b&a=c"), S("a"), "b"},
-		{S("a"), S("a"), ""},
-		{S("a="), S("a"), ""},
-		{S("a=b=c"), S("a"), "b=c"},
-		{S("&&a=b&"), S("a"), "b"},
-		{S("a=x+y%20%C3%A9%2b"), S("a"), "x y \xC3\xA9+"},
-		{S("%61=b"), S("a"), "b"},
-		{S("aa=1&a=2"), S("a"), "2"},
-		{S("%zz=1&a=2"), S("a"), "2"},
-		{S(""), S("a"), NULL},
-		{SLICE_NONE, S("a"), NULL},
-		{S("b=a"), S("a"), NULL},
-		{S("A=b"), S("a"), NULL},
-		{S("a=%"), S("a"), NULL},
-		{S("a=%4"), S("a"), NULL},
-		{S("a=x%4&b=1"), S("a"), NULL},
-		{S("a=%g0"), S("a"), NULL},
+	    {S("a=b"), S("a"), "b"},
+	    {S("a=b&c=d"), S("c"), "d"},
+	    {S("a=b&a=c"), S("a"), "b"},
+	    {S("a"), S("a"), ""},
+	    {S("a="), S("a"), ""},
+	    {S("a=b=c"), S("a"), "b=c"},
+	    {S("&&a=b&"), S("a"), "b"},
+	    {S("a=x+y%20%C3%A9%2b"), S("a"), "x y \xC3\xA9+"},
+	    {S("%61=b"), S("a"), "b"},
+	    {S("aa=1&a=2"), S("a"), "2"},
+	    {S("%zz=1&a=2"), S("a"), "2"},
+	    {S(""), S("a"), NULL},
+	    {SLICE_NONE, S("a"), NULL},
+	    {S("b=a"), S("a"), NULL},
+	    {S("A=b"), S("a"), NULL},
+	    {S("a=%"), S("a"), NULL},
+	    {S("a=%4"), S("a"), NULL},
+	    {S("a=x%4&b=1"), S("a"), NULL},
+	    {S("a=%g0"), S("a"), NULL},
 	};
 	struct buf b = {0};
 
@@ -295,12 +303,14 @@ queries(void **state)
 	buf_consume(&b, 1);
 	for (size_t i = 0; i < LEN(cases); i++) {
 		char *copy = exact_copy(cases[i].query);
-		slice query = slice_of(slice_given(cases[i].query) ? copy : NULL, cases[i].query.len);
+		slice query =
+		    slice_of(slice_given(cases[i].query) ? copy : NULL, cases[i].query.len);
 		bool found = http_query(query, cases[i].name, &b);
 
 		assert_int_equal(found, cases[i].value != NULL);
 		assert_int_equal(buf_head(&b)[0], '2');
-		assert_true(slice_eq(slice_of(buf_head(&b) + 1, buf_len(&b) - 1), slice_str(cases[i].value)));
+		assert_true(slice_eq(
+		    slice_of(buf_head(&b) + 1, buf_len(&b) - 1), slice_str(cases[i].value)));
 		b.end = b.start + 1;
 		mem_free(copy);
 	}
@@ -314,9 +324,9 @@ answers(void **state)
 
 	(void)state;
 	http_put_answer(&b, 200, S("text/plain"), S("Date: x\r\n"), S("hello"), false, true);
-	assert_true(slice_eq(buf_slice(&b),
-	    S("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
-	      "Connection: keep-alive\r\nDate: x\r\n\r\nhello")));
+	assert_true(slice_eq(
+	    buf_slice(&b), S("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+			     "Connection: keep-alive\r\nDate: x\r\n\r\nhello")));
 	buf_clear(&b);
 	http_put_answer(&b, 404, S("text/plain"), S(""), S("hello"), true, false);
 	assert_true(slice_eq(buf_slice(&b),
@@ -324,11 +334,13 @@ answers(void **state)
 	      "Connection: close\r\n\r\n")));
 	buf_clear(&b);
 	http_put_answer(&b, 204, S(""), SLICE_NONE, S(""), false, true);
-	assert_true(slice_eq(buf_slice(&b), S("HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n")));
+	assert_true(slice_eq(
+	    buf_slice(&b), S("HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n")));
 	buf_clear(&b);
-	http_put_answer(&b, 101, S(""), S("Upgrade: websocket\r\nConnection: Upgrade\r\n"), S(""), false, true);
-	assert_true(slice_eq(buf_slice(&b),
-	    S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")));
+	http_put_answer(
+	    &b, 101, S(""), S("Upgrade: websocket\r\nConnection: Upgrade\r\n"), S(""), false, true);
+	assert_true(slice_eq(buf_slice(&b), S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: "
+					      "websocket\r\nConnection: Upgrade\r\n\r\n")));
 	buf_fini(&b);
 	assert_string_equal(http_reason(431), "Request Header Fields Too Large");
 	assert_string_equal(http_reason(799), "Unknown");
@@ -338,13 +350,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(strictness),
-		cmocka_unit_test(requests),
-		cmocka_unit_test(upgrade),
-		cmocka_unit_test(bounds),
-		cmocka_unit_test(tokens),
-		cmocka_unit_test(queries),
-		cmocka_unit_test(answers),
+	    cmocka_unit_test(strictness),
+	    cmocka_unit_test(requests),
+	    cmocka_unit_test(upgrade),
+	    cmocka_unit_test(bounds),
+	    cmocka_unit_test(tokens),
+	    cmocka_unit_test(queries),
+	    cmocka_unit_test(answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ dump_object(struct json object, struct buf *to)
 		if (json_member(object, name).text.ptr != value.text.ptr)
 			continue;
 		assert_true(count < MEMBERS_MAX);
-		members[count++] = (struct member) {name, value};
+		members[count++] = (struct member){name, value};
 	}
 	qsort(members, count, sizeof(members[0]), member_order);
 	buf_append(to, "{", 1);
@@ -247,7 +247,8 @@ suite(void **state)
 
 	(void)state;
 	if (dir == NULL) {
-		print_message("the JSON test suite is not at %s: its files were NOT tested\n", SUITE);
+		print_message(
+		    "the JSON test suite is not at %s: its files were NOT tested\n", SUITE);
 		skip();
 	}
 	while ((entry = readdir(dir)) != NULL) {
@@ -259,7 +260,8 @@ suite(void **state)
 		buf_clear(&text);
 		read_file(entry->d_name, &text);
 		takes = compare(buf_slice(&text));
-		if ((kind == 'y' && !takes && !too_deep(buf_slice(&text))) || (kind == 'n' && takes))
+		if ((kind == 'y' && !takes && !too_deep(buf_slice(&text))) ||
+		    (kind == 'n' && takes))
 			fail_msg("%s: %s", entry->d_name, takes ? "taken" : "refused");
 		files++;
 	}
@@ -304,9 +306,25 @@ static void
 make_string(struct maker *m)
 {
 	static const slice pieces[] = {
-		S("a"), S("b"), S("plain text"), S("\\\""), S("\\\\"), S("\\/"), S("\\n"), S("\\u0041"),
-		S("\\u00e9"), S("\\uFfFd"), S("\\ud83d\\ude00"), S("\xC3\xA9"), S("\xE2\x82\xAC"),
-		S("\xF0\x9F\x98\x80"), S("\x7F"), S("[{"), S("]},:"), S("\xE2\x80\xA8"), S("\\b\\f\\r\\t"),
+	    S("a"),
+	    S("b"),
+	    S("plain text"),
+	    S("\\\""),
+	    S("\\\\"),
+	    S("\\/"),
+	    S("\\n"),
+	    S("\\u0041"),
+	    S("\\u00e9"),
+	    S("\\uFfFd"),
+	    S("\\ud83d\\ude00"),
+	    S("\xC3\xA9"),
+	    S("\xE2\x82\xAC"),
+	    S("\xF0\x9F\x98\x80"),
+	    S("\x7F"),
+	    S("[{"),
+	    S("]},:"),
+	    S("\xE2\x80\xA8"),
+	    S("\\b\\f\\r\\t"),
 	};
 
 	buf_put(&m->text, S("\""));
@@ -321,10 +339,19 @@ static void
 make_number(struct maker *m)
 {
 	static const slice heads[] = {
-		S("0"), S("1"), S("-0"), S("-17"), S("9007199254740991"), S("9007199254740992"),
-		S("-9007199254740993"), S("9223372036854775807"), S("9223372036854775808"), S("42"),
+	    S("0"),
+	    S("1"),
+	    S("-0"),
+	    S("-17"),
+	    S("9007199254740991"),
+	    S("9007199254740992"),
+	    S("-9007199254740993"),
+	    S("9223372036854775807"),
+	    S("9223372036854775808"),
+	    S("42"),
 	};
-	static const slice tails[] = {S(""), S(""), S(""), S(".5"), S("e2"), S("E-2"), S(".25e+1"), S("e400")};
+	static const slice tails[] = {
+	    S(""), S(""), S(""), S(".5"), S("e2"), S("E-2"), S(".25e+1"), S("e400")};
 
 	make_piece(m, heads, LEN(heads));
 	make_piece(m, tails, LEN(tails));
@@ -367,7 +394,8 @@ make_value(struct maker *m, unsigned depth)
 static void
 mutate(struct maker *m)
 {
-	static const char likely[] = "\"\\{}[],:0123456789.eE+-tfnu \t\n\x00\x01\x1F\x7F\x80\xBF\xC0\xC3\xE2\xED\xF0\xF4\xFF";
+	static const char likely[] = "\"\\{}[],:0123456789.eE+-tfnu "
+				     "\t\n\x00\x01\x1F\x7F\x80\xBF\xC0\xC3\xE2\xED\xF0\xF4\xFF";
 	size_t len = buf_len(&m->text);
 	char *at;
 
@@ -413,8 +441,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(suite),
-		cmocka_unit_test(made_texts),
+	    cmocka_unit_test(suite),
+	    cmocka_unit_test(made_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

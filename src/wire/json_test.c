@@ -17,32 +17,152 @@ accepts(slice text)
 /* --- Acceptance --- */
 
 static const slice good[] = {
-	S("null"), S("true"), S("false"), S("0"), S("-0"), S("-1"), S("10"), S("0.5"), S("1e5"), S("1E+5"),
-	S("-1.25e-10"), S("1e99999"), S("123456789012345678901234567890"), S("\"\""), S("\"a\""), S("[]"),
-	S("{}"), S("[ ]"), S("{ }"), S(" \t\r\n[ 1 , 2 ] \n"), S("[[],{},[[{}]]]"), S("{\"a\":1}"),
-	S("{\"a\":1,\"a\":2}"), S("{\"\":{\"\":[null]}}"), S("{ \"a\" : [ ] , \"b\" : { } }"),
-	S("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\""), S("\"\\u0000\""), S("\"\\ud83d\\ude00\""),
-	S("\"\\uD83D\\uDE00\""), S("\"\\uffff\\uFFFE\""), S("\"\\ud7ff\\ue000\""), S("\"\x7F\""),
-	S("\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\""), S("\"\xF4\x8F\xBF\xBF\""), S("\"\xEF\xBB\xBF\""),
-	S("\"\xE2\x80\xA8\""),
+    S("null"),
+    S("true"),
+    S("false"),
+    S("0"),
+    S("-0"),
+    S("-1"),
+    S("10"),
+    S("0.5"),
+    S("1e5"),
+    S("1E+5"),
+    S("-1.25e-10"),
+    S("1e99999"),
+    S("123456789012345678901234567890"),
+    S("\"\""),
+    S("\"a\""),
+    S("[]"),
+    S("{}"),
+    S("[ ]"),
+    S("{ }"),
+    S(" \t\r\n[ 1 , 2 ] \n"),
+    S("[[],{},[[{}]]]"),
+    S("{\"a\":1}"),
+    S("{\"a\":1,\"a\":2}"),
+    S("{\"\":{\"\":[null]}}"),
+    S("{ \"a\" : [ ] , \"b\" : { } }"),
+    S("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\""),
+    S("\"\\u0000\""),
+    S("\"\\ud83d\\ude00\""),
+    S("\"\\uD83D\\uDE00\""),
+    S("\"\\uffff\\uFFFE\""),
+    S("\"\\ud7ff\\ue000\""),
+    S("\"\x7F\""),
+    S("\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\""),
+    S("\"\xF4\x8F\xBF\xBF\""),
+    S("\"\xEF\xBB\xBF\""),
+    S("\"\xE2\x80\xA8\""),
 };
 
 static const slice bad[] = {
-	S(""), S(" "), S("nul"), S("nulll"), S("True"), S("tru"), S("NaN"), S("Infinity"), S("-"), S("+1"),
-	S("01"), S("-01"), S("00"), S("1."), S(".5"), S("1.e5"), S("1e"), S("1e+"), S("1e5.5"), S("0x1"),
-	S("1_0"), S("--1"), S("- 1"), S("1 2"), S("1,"), S(","), S("\""), S("\"a"), S("'a'"), S("a"),
-	S("["), S("]"), S("[1"), S("[1,"), S("[1,]"), S("[,1]"), S("[,]"), S("[1 2]"), S("[1]]"), S("[1}"),
-	S("{"), S("}"), S("{]"), S("{\"a\""), S("{\"a\":"), S("{\"a\":}"), S("{\"a\" 1}"), S("{\"a\":1,}"),
-	S("{,}"), S("{a:1}"), S("{1:1}"), S("{\"a\":1 \"b\":2}"), S("{\"a\":1]"), S("{\"a\",1}"), S("[\"a\":1]"),
-	S("{\"a\"::1}"), S("{\"a\":1:2}"), S("{null:1}"), S("{[]:1}"), S("[1]x"), S("{}{}"), S("//\n1"),
-	S("/**/1"), S("[1/**/]"), S("\"\t\""), S("\"\n\""), S("\"\0\""), S("\"\x1F\""), S("\"\\"), S("\"\\\""),
-	S("\"\\a\""), S("\"\\'\""), S("\"\\x41\""), S("\"\\U0041\""), S("\"\\u\""), S("\"\\u004\""),
-	S("\"\\u004g\""), S("\"\\u+041\""), S("\"\\u 041\""), S("\"\\ud800\""), S("\"\\udc00\""),
-	S("\"\\ud800x\""), S("\"\\ud800\\n\""), S("\"\\ud800\\ud800\""), S("\"\\udc00\\ud800\""),
-	S("\"\\ud800\\u0041\""), S("\"\\ud800\\ue000\""), S("\"\\ud83d\\ude0\""), S("\"\x80\""), S("\"\xFF\""),
-	S("\"\xC0\x80\""), S("\"\xC3\""), S("\"\xC3"), S("\"\xE0\x80\x80\""), S("\"\xED\xA0\x80\""),
-	S("\"\xF4\x90\x80\x80\""), S("\"\xF0\x9F\x98\""), S("\xEF\xBB\xBF{}"), S("{}\0"), S("\0"), S("[\xA0]"),
-	S("[\x0B]"), S("[\x0C]"), S("\xC2\xA0{}"), S("1\xE2\x80\xA8"), S("\"a\"\"b\""), S("truefalse"),
+    S(""),
+    S(" "),
+    S("nul"),
+    S("nulll"),
+    S("True"),
+    S("tru"),
+    S("NaN"),
+    S("Infinity"),
+    S("-"),
+    S("+1"),
+    S("01"),
+    S("-01"),
+    S("00"),
+    S("1."),
+    S(".5"),
+    S("1.e5"),
+    S("1e"),
+    S("1e+"),
+    S("1e5.5"),
+    S("0x1"),
+    S("1_0"),
+    S("--1"),
+    S("- 1"),
+    S("1 2"),
+    S("1,"),
+    S(","),
+    S("\""),
+    S("\"a"),
+    S("'a'"),
+    S("a"),
+    S("["),
+    S("]"),
+    S("[1"),
+    S("[1,"),
+    S("[1,]"),
+    S("[,1]"),
+    S("[,]"),
+    S("[1 2]"),
+    S("[1]]"),
+    S("[1}"),
+    S("{"),
+    S("}"),
+    S("{]"),
+    S("{\"a\""),
+    S("{\"a\":"),
+    S("{\"a\":}"),
+    S("{\"a\" 1}"),
+    S("{\"a\":1,}"),
+    S("{,}"),
+    S("{a:1}"),
+    S("{1:1}"),
+    S("{\"a\":1 \"b\":2}"),
+    S("{\"a\":1]"),
+    S("{\"a\",1}"),
+    S("[\"a\":1]"),
+    S("{\"a\"::1}"),
+    S("{\"a\":1:2}"),
+    S("{null:1}"),
+    S("{[]:1}"),
+    S("[1]x"),
+    S("{}{}"),
+    S("//\n1"),
+    S("/**/1"),
+    S("[1/**/]"),
+    S("\"\t\""),
+    S("\"\n\""),
+    S("\"\0\""),
+    S("\"\x1F\""),
+    S("\"\\"),
+    S("\"\\\""),
+    S("\"\\a\""),
+    S("\"\\'\""),
+    S("\"\\x41\""),
+    S("\"\\U0041\""),
+    S("\"\\u\""),
+    S("\"\\u004\""),
+    S("\"\\u004g\""),
+    S("\"\\u+041\""),
+    S("\"\\u 041\""),
+    S("\"\\ud800\""),
+    S("\"\\udc00\""),
+    S("\"\\ud800x\""),
+    S("\"\\ud800\\n\""),
+    S("\"\\ud800\\ud800\""),
+    S("\"\\udc00\\ud800\""),
+    S("\"\\ud800\\u0041\""),
+    S("\"\\ud800\\ue000\""),
+    S("\"\\ud83d\\ude0\""),
+    S("\"\x80\""),
+    S("\"\xFF\""),
+    S("\"\xC0\x80\""),
+    S("\"\xC3\""),
+    S("\"\xC3"),
+    S("\"\xE0\x80\x80\""),
+    S("\"\xED\xA0\x80\""),
+    S("\"\xF4\x90\x80\x80\""),
+    S("\"\xF0\x9F\x98\""),
+    S("\xEF\xBB\xBF{}"),
+    S("{}\0"),
+    S("\0"),
+    S("[\xA0]"),
+    S("[\x0B]"),
+    S("[\x0C]"),
+    S("\xC2\xA0{}"),
+    S("1\xE2\x80\xA8"),
+    S("\"a\"\"b\""),
+    S("truefalse"),
 };
 
 static void
@@ -61,7 +181,8 @@ tables(void **state)
 static void
 no_prefix_is_accepted(void **state)
 {
-	slice text = S("{\"a\\u00e9\\ud83d\\ude00\":[1,-2.5e3,true,null,\"\xF0\x9F\x98\x80\",{}],\"b\":{\"c\":[]}}");
+	slice text = S("{\"a\\u00e9\\ud83d\\ude00\":[1,-2.5e3,true,null,\"\xF0\x9F\x98\x80\",{}],"
+		       "\"b\":{\"c\":[]}}");
 
 	(void)state;
 	for (size_t len = 0; len <= text.len; len++)
@@ -96,10 +217,12 @@ depth(void **state)
 		for (unsigned kind = 0; kind < 3; kind++) {
 			buf_clear(&b);
 			for (unsigned i = 0; i < deep; i++)
-				buf_put(&b, kind == 0 || (kind == 2 && i % 2 == 0) ? S("[") : S("{\"a\":"));
+				buf_put(&b,
+				    kind == 0 || (kind == 2 && i % 2 == 0) ? S("[") : S("{\"a\":"));
 			buf_put(&b, S("1"));
 			for (unsigned i = deep; i-- > 0;)
-				buf_put(&b, kind == 0 || (kind == 2 && i % 2 == 0) ? S("]") : S("}"));
+				buf_put(
+				    &b, kind == 0 || (kind == 2 && i % 2 == 0) ? S("]") : S("}"));
 			assert_int_equal(accepts(buf_slice(&b)), deep <= JSON_DEPTH_MAX);
 		}
 	}
@@ -131,9 +254,14 @@ values_and_types(void **state)
 		const char *text;
 		enum json_type type;
 	} want[] = {
-		{"null", JSON_NULL}, {"false", JSON_FALSE}, {"true", JSON_TRUE}, {"-1", JSON_NUMBER},
-		{"0", JSON_NUMBER}, {"\"]\\\"}\\\\\"", JSON_STRING}, {"[[1],[2]]", JSON_ARRAY},
-		{"{ \"x\\\\\" : {\"]\":[ ]} }", JSON_OBJECT},
+	    {"null", JSON_NULL},
+	    {"false", JSON_FALSE},
+	    {"true", JSON_TRUE},
+	    {"-1", JSON_NUMBER},
+	    {"0", JSON_NUMBER},
+	    {"\"]\\\"}\\\\\"", JSON_STRING},
+	    {"[[1],[2]]", JSON_ARRAY},
+	    {"{ \"x\\\\\" : {\"]\":[ ]} }", JSON_OBJECT},
 	};
 	struct buf b = {0};
 	struct json element, array;
@@ -160,7 +288,8 @@ values_and_types(void **state)
 static void
 members(void **state)
 {
-	struct json object = checked(S("{ \"a\" : 1, \"b\":{\"a\":2},\"\\u0061\" :3,\"\":4,\"c\\n\":5 }"));
+	struct json object =
+	    checked(S("{ \"a\" : 1, \"b\":{\"a\":2},\"\\u0061\" :3,\"\":4,\"c\\n\":5 }"));
 	struct json key, value;
 	struct json_iter it;
 	int count = 0;
@@ -176,7 +305,7 @@ members(void **state)
 	assert_true(slice_eq(json_member(json_member(object, S("b")), S("a")).text, S("2")));
 	assert_false(slice_given(json_member(object, S("c")).text));
 	assert_false(slice_given(json_member(checked(S("{}")), S("a")).text));
-	assert_false(slice_given(json_member((struct json) {SLICE_NONE}, S("a")).text));
+	assert_false(slice_given(json_member((struct json){SLICE_NONE}, S("a")).text));
 }
 
 static void
@@ -185,15 +314,17 @@ strings(void **state)
 	static const struct {
 		slice text, value;
 	} want[] = {
-		{S("\"\""), S("")},
-		{S("\"plain\""), S("plain")},
-		{S("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""), S("\"\\/\b\f\n\r\t")},
-		{S("\"\\u0000\""), S("\0")},
-		{S("\"a\\u00e9b\\u20aC\""), S("a\xC3\xA9" "b\xE2\x82\xAC")},
-		{S("\"\\ud83d\\uDE00!\""), S("\xF0\x9F\x98\x80!")},
-		{S("\"\\udbff\\udfff\\ud800\\udc00\""), S("\xF4\x8F\xBF\xBF\xF0\x90\x80\x80")},
-		{S("\"\\u007f\\u0080\\u07ff\\u0800\\uffff\""), S("\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF")},
-		{S("\"\xC3\xA9\\n\xC3\xA9\""), S("\xC3\xA9\n\xC3\xA9")},
+	    {S("\"\""), S("")},
+	    {S("\"plain\""), S("plain")},
+	    {S("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""), S("\"\\/\b\f\n\r\t")},
+	    {S("\"\\u0000\""), S("\0")},
+	    {S("\"a\\u00e9b\\u20aC\""), S("a\xC3\xA9"
+					  "b\xE2\x82\xAC")},
+	    {S("\"\\ud83d\\uDE00!\""), S("\xF0\x9F\x98\x80!")},
+	    {S("\"\\udbff\\udfff\\ud800\\udc00\""), S("\xF4\x8F\xBF\xBF\xF0\x90\x80\x80")},
+	    {S("\"\\u007f\\u0080\\u07ff\\u0800\\uffff\""),
+		S("\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF")},
+	    {S("\"\xC3\xA9\\n\xC3\xA9\""), S("\xC3\xA9\n\xC3\xA9")},
 	};
 
 	(void)state;
@@ -225,18 +356,31 @@ integers(void **state)
 		bool fits;
 		int64_t value;
 	} want[] = {
-		{"0", true, 0}, {"-0", true, 0}, {"7", true, 7}, {"-7", true, -7},
-		{"9007199254740991", true, 9007199254740991}, {"-9007199254740991", true, -9007199254740991},
-		{"9007199254740992", false, 0}, {"-9007199254740992", false, 0}, {"18446744073709551617", false, 0},
-		{"99999999999999999999999999999999", false, 0}, {"1.0", false, 0}, {"1e3", false, 0},
-		{"0.0", false, 0}, {"0e0", false, 0}, {"\"1\"", false, 0}, {"null", false, 0}, {"[1]", false, 0},
+	    {"0", true, 0},
+	    {"-0", true, 0},
+	    {"7", true, 7},
+	    {"-7", true, -7},
+	    {"9007199254740991", true, 9007199254740991},
+	    {"-9007199254740991", true, -9007199254740991},
+	    {"9007199254740992", false, 0},
+	    {"-9007199254740992", false, 0},
+	    {"18446744073709551617", false, 0},
+	    {"99999999999999999999999999999999", false, 0},
+	    {"1.0", false, 0},
+	    {"1e3", false, 0},
+	    {"0.0", false, 0},
+	    {"0e0", false, 0},
+	    {"\"1\"", false, 0},
+	    {"null", false, 0},
+	    {"[1]", false, 0},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < LEN(want); i++) {
 		int64_t value = 77;
 
-		assert_int_equal(json_integer(checked(slice_str(want[i].text)), &value), want[i].fits);
+		assert_int_equal(
+		    json_integer(checked(slice_str(want[i].text)), &value), want[i].fits);
 		assert_int_equal(value, want[i].fits ? want[i].value : 77);
 	}
 }
@@ -248,8 +392,11 @@ minify(void **state)
 
 	(void)state;
 	buf_put(&b, S("x="));
-	json_minify(checked(S(" { \"a b\\\"\" : [ 1 , 2.50 ,\t{ } ] , \"c\\\\\" : \" \" , \"\":null}\r\n")), &b);
-	assert_true(slice_eq(buf_slice(&b), S("x={\"a b\\\"\":[1,2.50,{}],\"c\\\\\":\" \",\"\":null}")));
+	json_minify(
+	    checked(S(" { \"a b\\\"\" : [ 1 , 2.50 ,\t{ } ] , \"c\\\\\" : \" \" , \"\":null}\r\n")),
+	    &b);
+	assert_true(
+	    slice_eq(buf_slice(&b), S("x={\"a b\\\"\":[1,2.50,{}],\"c\\\\\":\" \",\"\":null}")));
 	buf_fini(&b);
 }
 
@@ -261,14 +408,15 @@ writing_strings(void **state)
 	static const struct {
 		slice text, json;
 	} want[] = {
-		{S(""), S("\"\"")},
-		{SLICE_NONE, S("\"\"")},
-		{S("plain, and more than eight"), S("\"plain, and more than eight\"")},
-		{S("\"\\/"), S("\"\\\"\\\\/\"")},
-		{S("\b\f\n\r\t\0\x1F\x7F"), S("\"\\b\\f\\n\\r\\t\\u0000\\u001f\x7F\"")},
-		{S("caf\xC3\xA9 \xF0\x9F\x98\x80"), S("\"caf\xC3\xA9 \xF0\x9F\x98\x80\"")},
-		{S("\xE2\x80\xA7\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAA"), S("\"\xE2\x80\xA7\\u2028\\u2029\xE2\x80\xAA\"")},
-		{S("a\xE2\x80\xA8"), S("\"a\\u2028\"")},
+	    {S(""), S("\"\"")},
+	    {SLICE_NONE, S("\"\"")},
+	    {S("plain, and more than eight"), S("\"plain, and more than eight\"")},
+	    {S("\"\\/"), S("\"\\\"\\\\/\"")},
+	    {S("\b\f\n\r\t\0\x1F\x7F"), S("\"\\b\\f\\n\\r\\t\\u0000\\u001f\x7F\"")},
+	    {S("caf\xC3\xA9 \xF0\x9F\x98\x80"), S("\"caf\xC3\xA9 \xF0\x9F\x98\x80\"")},
+	    {S("\xE2\x80\xA7\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAA"),
+		S("\"\xE2\x80\xA7\\u2028\\u2029\xE2\x80\xAA\"")},
+	    {S("a\xE2\x80\xA8"), S("\"a\\u2028\"")},
 	};
 	struct buf b = {0};
 
@@ -316,17 +464,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables),
-		cmocka_unit_test(no_prefix_is_accepted),
-		cmocka_unit_test(every_byte_everywhere),
-		cmocka_unit_test(depth),
-		cmocka_unit_test(values_and_types),
-		cmocka_unit_test(members),
-		cmocka_unit_test(strings),
-		cmocka_unit_test(integers),
-		cmocka_unit_test(minify),
-		cmocka_unit_test(writing_strings),
-		cmocka_unit_test(writing_objects),
+	    cmocka_unit_test(tables),
+	    cmocka_unit_test(no_prefix_is_accepted),
+	    cmocka_unit_test(every_byte_everywhere),
+	    cmocka_unit_test(depth),
+	    cmocka_unit_test(values_and_types),
+	    cmocka_unit_test(members),
+	    cmocka_unit_test(strings),
+	    cmocka_unit_test(integers),
+	    cmocka_unit_test(minify),
+	    cmocka_unit_test(writing_strings),
+	    cmocka_unit_test(writing_objects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,27 +19,27 @@ static const struct {
 	int result;
 	slice line;
 } table[] = {
-	{S(""), 8, 0, SLICE_NONE},
-	{S("\n"), 8, 1, S("")},
-	{S("\r\n"), 8, 2, S("")},
-	{S("\n"), 0, 1, S("")},
-	{S("\r\n"), 0, 2, S("")},
-	{S("\r"), 0, 0, SLICE_NONE},
-	{S("\rx"), 0, LINES_TOO_LONG, SLICE_NONE},
-	{S("abc"), 8, 0, SLICE_NONE},
-	{S("abc\ndef\n"), 8, 4, S("abc")},
-	{S("abc\r\ndef"), 8, 5, S("abc")},
-	{S("a\rb\n"), 8, 4, S("a\rb")},
-	{S("a\r\r\n"), 8, 4, S("a\r")},
-	{S("12345678\n"), 8, 9, S("12345678")},
-	{S("12345678\r\n"), 8, 10, S("12345678")},
-	{S("12345678"), 8, 0, SLICE_NONE},
-	{S("12345678\r"), 8, 0, SLICE_NONE},
-	{S("12345678\rx"), 8, LINES_TOO_LONG, SLICE_NONE},
-	{S("12345678\r\r\n"), 8, LINES_TOO_LONG, SLICE_NONE},
-	{S("123456789"), 8, LINES_TOO_LONG, SLICE_NONE},
-	{S("123456789\n"), 8, LINES_TOO_LONG, SLICE_NONE},
-	{S("a\0b\n"), 8, 4, S("a\0b")},
+    {S(""), 8, 0, SLICE_NONE},
+    {S("\n"), 8, 1, S("")},
+    {S("\r\n"), 8, 2, S("")},
+    {S("\n"), 0, 1, S("")},
+    {S("\r\n"), 0, 2, S("")},
+    {S("\r"), 0, 0, SLICE_NONE},
+    {S("\rx"), 0, LINES_TOO_LONG, SLICE_NONE},
+    {S("abc"), 8, 0, SLICE_NONE},
+    {S("abc\ndef\n"), 8, 4, S("abc")},
+    {S("abc\r\ndef"), 8, 5, S("abc")},
+    {S("a\rb\n"), 8, 4, S("a\rb")},
+    {S("a\r\r\n"), 8, 4, S("a\r")},
+    {S("12345678\n"), 8, 9, S("12345678")},
+    {S("12345678\r\n"), 8, 10, S("12345678")},
+    {S("12345678"), 8, 0, SLICE_NONE},
+    {S("12345678\r"), 8, 0, SLICE_NONE},
+    {S("12345678\rx"), 8, LINES_TOO_LONG, SLICE_NONE},
+    {S("12345678\r\r\n"), 8, LINES_TOO_LONG, SLICE_NONE},
+    {S("123456789"), 8, LINES_TOO_LONG, SLICE_NONE},
+    {S("123456789\n"), 8, LINES_TOO_LONG, SLICE_NONE},
+    {S("a\0b\n"), 8, 4, S("a\0b")},
 };
 
 static void
@@ -80,8 +80,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines_are_found_and_bounded),
-		cmocka_unit_test(lines_follow_each_other),
+	    cmocka_unit_test(lines_are_found_and_bounded),
+	    cmocka_unit_test(lines_follow_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,8 +10,8 @@
 enum { PROXY_HEADER_MAX = 536, PROXY_BAD = -1 };
 
 struct proxy_header {
-	bool local;			 /* LOCAL or UNKNOWN: keep the connection's own address */
-	struct sockaddr_storage source;  /* AF_INET or AF_INET6 otherwise */
+	bool local;                     /* LOCAL or UNKNOWN: keep the connection's own address */
+	struct sockaddr_storage source; /* AF_INET or AF_INET6 otherwise */
 };
 
 /* > 0 bytes used, 0 more needed, PROXY_BAD if the bytes are no PROXY header. */

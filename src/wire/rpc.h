@@ -12,7 +12,8 @@ enum rpc_id_kind { RPC_ID_NONE, RPC_ID_INTEGER, RPC_ID_STRING, RPC_ID_NULL };
 
 /* A request's id by value, to be echoed. */
 struct rpc_id {
-	uint8_t kind; /* enum rpc_id_kind; NONE: not to be answered; NULL: answered with "id":null */
+	uint8_t
+	    kind; /* enum rpc_id_kind; NONE: not to be answered; NULL: answered with "id":null */
 	uint8_t len;
 	char text[RPC_ID_MAX]; /* decoded string */
 	int64_t integer;

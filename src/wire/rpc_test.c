@@ -12,48 +12,50 @@ static const struct {
 	enum rpc_result result;
 	const char *id, *method, *params;
 } table[] = {
-	{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", RPC_OK, "1", "ping", NULL},
-	{"{\"id\":1,\"method\":\"ping\",\"params\":{}}", RPC_OK, "1", "ping", "{}"},
-	{" {\"id\" : 1 , \"method\" : \"m\" , \"params\" : {\"a\": 1} } \r", RPC_OK, "1", "m", "{\"a\": 1}"},
-	{"{\"method\":\"ping\"}", RPC_OK, NULL, "ping", NULL},
-	{"{\"method\":\"ping\",\"params\":null}", RPC_OK, NULL, "ping", NULL},
-	{"{\"method\":\"p\\u0069ng\",\"id\":\"a\\\"b\"}", RPC_OK, "\"a\\\"b\"", "ping", NULL},
-	{"{\"\\u006dethod\":\"ping\",\"i\\u0064\":7}", RPC_OK, "7", "ping", NULL},
-	{"{\"id\":1,\"id\":2,\"method\":\"a\",\"method\":\"b\",\"params\":[],\"params\":{}}", RPC_OK, "2", "b", "{}"},
-	{"{\"id\":\"\",\"method\":\"\"}", RPC_OK, "\"\"", "", NULL},
-	{"{\"id\":-9007199254740991,\"method\":\"m\"}", RPC_OK, "-9007199254740991", "m", NULL},
-	{"{\"id\":\"" SIXTY_FOUR "\",\"method\":\"m\"}", RPC_OK, "\"" SIXTY_FOUR "\"", "m", NULL},
-	{"{\"id\":\"\\u0041\\u00e9\",\"method\":\"m\"}", RPC_OK, "\"A\xC3\xA9\"", "m", NULL},
-	{"{\"x\":{\"method\":1},\"id\":1,\"method\":\"m\",\"y\":[]}", RPC_OK, "1", "m", NULL},
+    {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", RPC_OK, "1", "ping", NULL},
+    {"{\"id\":1,\"method\":\"ping\",\"params\":{}}", RPC_OK, "1", "ping", "{}"},
+    {" {\"id\" : 1 , \"method\" : \"m\" , \"params\" : {\"a\": 1} } \r", RPC_OK, "1", "m",
+	"{\"a\": 1}"},
+    {"{\"method\":\"ping\"}", RPC_OK, NULL, "ping", NULL},
+    {"{\"method\":\"ping\",\"params\":null}", RPC_OK, NULL, "ping", NULL},
+    {"{\"method\":\"p\\u0069ng\",\"id\":\"a\\\"b\"}", RPC_OK, "\"a\\\"b\"", "ping", NULL},
+    {"{\"\\u006dethod\":\"ping\",\"i\\u0064\":7}", RPC_OK, "7", "ping", NULL},
+    {"{\"id\":1,\"id\":2,\"method\":\"a\",\"method\":\"b\",\"params\":[],\"params\":{}}", RPC_OK,
+	"2", "b", "{}"},
+    {"{\"id\":\"\",\"method\":\"\"}", RPC_OK, "\"\"", "", NULL},
+    {"{\"id\":-9007199254740991,\"method\":\"m\"}", RPC_OK, "-9007199254740991", "m", NULL},
+    {"{\"id\":\"" SIXTY_FOUR "\",\"method\":\"m\"}", RPC_OK, "\"" SIXTY_FOUR "\"", "m", NULL},
+    {"{\"id\":\"\\u0041\\u00e9\",\"method\":\"m\"}", RPC_OK, "\"A\xC3\xA9\"", "m", NULL},
+    {"{\"x\":{\"method\":1},\"id\":1,\"method\":\"m\",\"y\":[]}", RPC_OK, "1", "m", NULL},
 
-	{"", RPC_PARSE_ERROR, "null", NULL, NULL},
-	{"{", RPC_PARSE_ERROR, "null", NULL, NULL},
-	{"{\"id\":1,\"method\":\"ping\"}x", RPC_PARSE_ERROR, "null", NULL, NULL},
-	{"{\"id\":1,\"method\":\"\xFF\"}", RPC_PARSE_ERROR, "null", NULL, NULL},
-	{"{\"id\":1,\"method\":\"\\ud800\"}", RPC_PARSE_ERROR, "null", NULL, NULL},
+    {"", RPC_PARSE_ERROR, "null", NULL, NULL},
+    {"{", RPC_PARSE_ERROR, "null", NULL, NULL},
+    {"{\"id\":1,\"method\":\"ping\"}x", RPC_PARSE_ERROR, "null", NULL, NULL},
+    {"{\"id\":1,\"method\":\"\xFF\"}", RPC_PARSE_ERROR, "null", NULL, NULL},
+    {"{\"id\":1,\"method\":\"\\ud800\"}", RPC_PARSE_ERROR, "null", NULL, NULL},
 
-	{"[]", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"[{\"id\":1,\"method\":\"ping\"}]", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"1", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":5}", RPC_INVALID_REQUEST, "5", NULL, NULL},
-	{"{\"id\":5,\"method\":1}", RPC_INVALID_REQUEST, "5", NULL, NULL},
-	{"{\"id\":5,\"method\":null}", RPC_INVALID_REQUEST, "5", NULL, NULL},
-	{"{\"method\":1}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"jsonrpc\":\"1.0\",\"id\":5,\"method\":\"m\"}", RPC_INVALID_REQUEST, "5", NULL, NULL},
-	{"{\"jsonrpc\":2.0,\"id\":\"x\",\"method\":\"m\"}", RPC_INVALID_REQUEST, "\"x\"", NULL, NULL},
-	{"{\"jsonrpc\":null,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":null,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":1.5,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":1e2,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":9007199254740992,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":true,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":{},\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
-	{"{\"id\":\"" SIXTY_FOUR "x\",\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"[]", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"[{\"id\":1,\"method\":\"ping\"}]", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"1", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":5}", RPC_INVALID_REQUEST, "5", NULL, NULL},
+    {"{\"id\":5,\"method\":1}", RPC_INVALID_REQUEST, "5", NULL, NULL},
+    {"{\"id\":5,\"method\":null}", RPC_INVALID_REQUEST, "5", NULL, NULL},
+    {"{\"method\":1}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"jsonrpc\":\"1.0\",\"id\":5,\"method\":\"m\"}", RPC_INVALID_REQUEST, "5", NULL, NULL},
+    {"{\"jsonrpc\":2.0,\"id\":\"x\",\"method\":\"m\"}", RPC_INVALID_REQUEST, "\"x\"", NULL, NULL},
+    {"{\"jsonrpc\":null,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":null,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":1.5,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":1e2,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":9007199254740992,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":true,\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":{},\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
+    {"{\"id\":\"" SIXTY_FOUR "x\",\"method\":\"m\"}", RPC_INVALID_REQUEST, "null", NULL, NULL},
 
-	{"{\"id\":5,\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS, "5", "m", NULL},
-	{"{\"id\":5,\"method\":\"m\",\"params\":\"x\"}", RPC_INVALID_PARAMS, "5", "m", NULL},
-	{"{\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS, NULL, "m", NULL},
+    {"{\"id\":5,\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS, "5", "m", NULL},
+    {"{\"id\":5,\"method\":\"m\",\"params\":\"x\"}", RPC_INVALID_PARAMS, "5", "m", NULL},
+    {"{\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS, NULL, "m", NULL},
 };
 
 static void
@@ -83,7 +85,8 @@ envelopes(void **state)
 		struct rpc_request request;
 
 		buf_clear(&scratch);
-		assert_int_equal(rpc_parse(slice_of(copy, frame.len), &scratch, &request), table[i].result);
+		assert_int_equal(
+		    rpc_parse(slice_of(copy, frame.len), &scratch, &request), table[i].result);
 		check_id(&request.id, table[i].id);
 		if (table[i].method != NULL)
 			assert_true(slice_eq(request.method, slice_str(table[i].method)));
@@ -105,7 +108,8 @@ no_prefix_is_a_frame(void **state)
 		char *copy = exact_copy(slice_of(frame.ptr, len));
 		struct rpc_request request;
 
-		assert_int_equal(rpc_parse(slice_of(copy, len), &scratch, &request), RPC_PARSE_ERROR);
+		assert_int_equal(
+		    rpc_parse(slice_of(copy, len), &scratch, &request), RPC_PARSE_ERROR);
 		mem_free(copy);
 	}
 	buf_fini(&scratch);
@@ -126,7 +130,8 @@ longest_id(void **state)
 	assert_int_equal(rpc_parse(buf_slice(&frame), &scratch, &request), RPC_OK);
 	assert_int_equal(request.id.len, RPC_ID_MAX);
 	rpc_put_head(&head, &request.id);
-	assert_int_equal(buf_len(&head), strlen("{\"jsonrpc\":\"2.0\",\"id\":\"\",") + RPC_ID_MAX * 6);
+	assert_int_equal(
+	    buf_len(&head), strlen("{\"jsonrpc\":\"2.0\",\"id\":\"\",") + RPC_ID_MAX * 6);
 	buf_fini(&frame);
 	buf_fini(&scratch);
 	buf_fini(&head);
@@ -136,8 +141,9 @@ longest_id(void **state)
 static void
 scratch_holds_a_whole_frame(void **state)
 {
-	slice frame = S("{\"method\":\"\\u0061bc\",\"params\":{\"a\":\"\\n1\",\"b\":\"\\n2\",\"c\":[\"\\n3\"]},"
-			"\"id\":\"\\n4\"}");
+	slice frame = S(
+	    "{\"method\":\"\\u0061bc\",\"params\":{\"a\":\"\\n1\",\"b\":\"\\n2\",\"c\":[\"\\n3\"]},"
+	    "\"id\":\"\\n4\"}");
 	struct buf scratch = {0};
 	struct rpc_request request;
 	struct json_iter it;
@@ -160,10 +166,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(envelopes),
-		cmocka_unit_test(no_prefix_is_a_frame),
-		cmocka_unit_test(longest_id),
-		cmocka_unit_test(scratch_holds_a_whole_frame),
+	    cmocka_unit_test(envelopes),
+	    cmocka_unit_test(no_prefix_is_a_frame),
+	    cmocka_unit_test(longest_id),
+	    cmocka_unit_test(scratch_holds_a_whole_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,8 +7,8 @@
 
 /* Where a sequence stands between two fragments; zero at the start. */
 struct utf8_state {
-	uint32_t code;	  /* what has been gathered */
-	uint8_t missing;  /* continuation bytes still to come */
+	uint32_t code;     /* what has been gathered */
+	uint8_t missing;   /* continuation bytes still to come */
 	uint8_t low, high; /* bounds of the next continuation byte */
 };
 

@@ -20,7 +20,12 @@ static bool
 valid_by_arithmetic(const unsigned char *at, size_t len)
 {
 	while (len > 0) {
-		size_t n = *at < 0x80 ? 1 : *at < 0xC0 ? 0 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : *at < 0xF8 ? 4 : 0;
+		size_t n = *at < 0x80   ? 1
+			   : *at < 0xC0 ? 0
+			   : *at < 0xE0 ? 2
+			   : *at < 0xF0 ? 3
+			   : *at < 0xF8 ? 4
+					: 0;
 		unsigned char again[4];
 		uint32_t code;
 
@@ -32,7 +37,8 @@ valid_by_arithmetic(const unsigned char *at, size_t len)
 				return false;
 			code = code << 6 | (at[i] & 0x3Fu);
 		}
-		if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) || encode(code, again) != n)
+		if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) ||
+		    encode(code, again) != n)
 			return false;
 		at += n;
 		len -= n;
@@ -93,22 +99,24 @@ static const struct {
 	slice text;
 	bool valid;
 } table[] = {
-	{S(""), true},
-	{S("plain ascii, longer than eight bytes"), true},
-	{S("na\xC3\xAFve \xE2\x82\xAC \xF0\x9F\x98\x80 \xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D"), true},
-	{S("\xEF\xBB\xBF with a byte order mark"), true},
-	{S("a\0b"), true},
-	{S("\xF4\x8F\xBF\xBF\xEF\xBF\xBF\xED\x9F\xBF\xEE\x80\x80"), true},
-	{S("12345678\xFF"), false},
-	{S("\xC0\x80"), false},
-	{S("\xE0\x80\x80"), false},
-	{S("\xF0\x80\x80\x80"), false},
-	{S("\xED\xA0\x80\xED\xB0\x80"), false},
-	{S("\xF4\x90\x80\x80"), false},
-	{S("\xF8\x88\x80\x80\x80"), false},
-	{S("\x80"), false},
-	{S("\xE2\x82"), false},
-	{S("\xE2\x82" "a"), false},
+    {S(""), true},
+    {S("plain ascii, longer than eight bytes"), true},
+    {S("na\xC3\xAFve \xE2\x82\xAC \xF0\x9F\x98\x80 \xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D"), true},
+    {S("\xEF\xBB\xBF with a byte order mark"), true},
+    {S("a\0b"), true},
+    {S("\xF4\x8F\xBF\xBF\xEF\xBF\xBF\xED\x9F\xBF\xEE\x80\x80"), true},
+    {S("12345678\xFF"), false},
+    {S("\xC0\x80"), false},
+    {S("\xE0\x80\x80"), false},
+    {S("\xF0\x80\x80\x80"), false},
+    {S("\xED\xA0\x80\xED\xB0\x80"), false},
+    {S("\xF4\x90\x80\x80"), false},
+    {S("\xF8\x88\x80\x80\x80"), false},
+    {S("\x80"), false},
+    {S("\xE2\x82"), false},
+    {S("\xE2\x82"
+       "a"),
+	false},
 };
 
 static bool
@@ -183,12 +191,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_code_point),
-		cmocka_unit_test(every_three_bytes),
-		cmocka_unit_test(fragments),
-		cmocka_unit_test(fails_at_once),
-		cmocka_unit_test(cutting),
-		cmocka_unit_test(controls),
+	    cmocka_unit_test(every_code_point),
+	    cmocka_unit_test(every_three_bytes),
+	    cmocka_unit_test(fragments),
+	    cmocka_unit_test(fails_at_once),
+	    cmocka_unit_test(cutting),
+	    cmocka_unit_test(controls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,24 +12,32 @@
 #include "wire/utf8.h"
 
 enum ws_unit_kind {
-	WS_MESSAGE,	/* a whole text message; payload is UTF-8 */
-	WS_PING,	/* answer with ws_put_frame(WS_OP_PONG, payload) */
+	WS_MESSAGE, /* a whole text message; payload is UTF-8 */
+	WS_PING,    /* answer with ws_put_frame(WS_OP_PONG, payload) */
 	WS_PONG,
-	WS_CLOSE,	/* the peer closes; close_code as sent, 1005 if none; payload is its reason */
-	WS_FAIL,	/* close the connection with close_code: 1002, 1003, 1007, 1009 */
+	WS_CLOSE, /* the peer closes; close_code as sent, 1005 if none; payload is its reason */
+	WS_FAIL,  /* close the connection with close_code: 1002, 1003, 1007, 1009 */
 };
 
-enum { WS_OP_CONTINUATION = 0, WS_OP_TEXT = 1, WS_OP_BINARY = 2, WS_OP_CLOSE = 8, WS_OP_PING = 9, WS_OP_PONG = 10 };
+enum {
+	WS_OP_CONTINUATION = 0,
+	WS_OP_TEXT = 1,
+	WS_OP_BINARY = 2,
+	WS_OP_CLOSE = 8,
+	WS_OP_PING = 9,
+	WS_OP_PONG = 10
+};
 
 struct ws_unit {
 	enum ws_unit_kind kind;
 	uint16_t close_code;
-	slice payload; /* unmasked, within the decoder's buffer or the input; valid until the next call */
+	slice
+	    payload; /* unmasked, within the decoder's buffer or the input; valid until the next call */
 };
 
 /* A connection's decoder; zero at the start.  Owns memory only inside a fragmented message. */
 struct ws_decoder {
-	struct buf message;	 /* what fragments have brought */
+	struct buf message; /* what fragments have brought */
 	struct utf8_state utf8;
 	bool in_message;
 };

@@ -97,96 +97,136 @@ static const struct {
 	slice in;
 	const char *units;
 } table[] = {
-	/* RFC 6455 §5.7, the frames of a client. */
-	{S("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "M(Hello)"},
-	{S("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "Q(Hello)"},
-	{S("\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "P(Hello)"},
-	/* The same as a server sends them: unmasked. */
-	{S("\x81\x05Hello"), "F1002"},
-	{S("\x01\x03Hel"), "F1002"},
-	{S("\x89\x05Hello"), "F1002"},
+    /* RFC 6455 §5.7, the frames of a client. */
+    {S("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "M(Hello)"},
+    {S("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "Q(Hello)"},
+    {S("\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"), "P(Hello)"},
+    /* The same as a server sends them: unmasked. */
+    {S("\x81\x05Hello"), "F1002"},
+    {S("\x01\x03Hel"), "F1002"},
+    {S("\x89\x05Hello"), "F1002"},
 
-	{S("\x81\x80" ZERO), "M()"},
-	{S("\x81\x82" ZERO "{}" "\x81\x82" ZERO "[]"), "M({})M([])"},
-	{S("\x89\x80" ZERO), "P()"},
-	/* Fragments, with control frames between them. */
-	{S("\x01\x83" ZERO "Hel" "\x80\x82" ZERO "lo"), "M(Hello)"},
-	{S("\x01\x83" ZERO "Hel" "\x00\x80" ZERO "\x00\x81" ZERO "l" "\x80\x81" ZERO "o"), "M(Hello)"},
-	{S("\x01\x80" ZERO "\x80\x80" ZERO), "M()"},
-	{S("\x01\x83" ZERO "Hel" "\x89\x81" ZERO "?" "\x80\x82" ZERO "lo"), "P(?)M(Hello)"},
-	{S("\x01\x81" ZERO "a" "\x80\x81" ZERO "b" "\x81\x81" ZERO "c" "\x01\x81" ZERO "d" "\x80\x80" ZERO),
-	    "M(ab)M(c)M(d)"},
-	{S("\x01\x81" ZERO "a" "\x88\x80" ZERO), "C1005()"},
-	{S("\x80\x81" ZERO "a"), "F1002"},
-	{S("\x00\x81" ZERO "a"), "F1002"},
-	{S("\x81\x81" ZERO "a" "\x80\x81" ZERO "b"), "M(a)F1002"},
-	{S("\x01\x81" ZERO "a" "\x81\x81" ZERO "b"), "F1002"},
-	{S("\x01\x81" ZERO "a" "\x01\x81" ZERO "b"), "F1002"},
-	{S("\x01\x81" ZERO "a" "\x82\x81" ZERO "b"), "F1002"},
-	/* Binary. */
-	{S("\x82\x81" ZERO "a"), "F1003"},
-	{S("\x02\x81" ZERO "a"), "F1003"},
-	/* Reserved bits and opcodes. */
-	{S("\xC1\x80" ZERO), "F1002"},
-	{S("\xA1\x80" ZERO), "F1002"},
-	{S("\x91\x80" ZERO), "F1002"},
-	{S("\x83\x80" ZERO), "F1002"},
-	{S("\x84\x80" ZERO), "F1002"},
-	{S("\x87\x80" ZERO), "F1002"},
-	{S("\x8B\x80" ZERO), "F1002"},
-	{S("\x8F\x80" ZERO), "F1002"},
-	/* Control frames in parts, or too long. */
-	{S("\x09\x80" ZERO), "F1002"},
-	{S("\x0A\x80" ZERO), "F1002"},
-	{S("\x08\x80" ZERO), "F1002"},
-	{S("\x89\xFE\x00\x7E" ZERO), "F1002"},
-	{S("\x88\xFF\x00\x00\x00\x00\x00\x01\x00\x00" ZERO), "F1002"},
-	/* Lengths: not the shortest form, the top bit, over the bound. */
-	{S("\x81\xFE\x00\x7D" ZERO), "F1002"},
-	{S("\x81\xFE\x00\x00" ZERO), "F1002"},
-	{S("\x81\xFF\x00\x00\x00\x00\x00\x00\xFF\xFF" ZERO), "F1002"},
-	{S("\x81\xFF\x80\x00\x00\x00\x00\x00\x00\x00" ZERO), "F1002"},
-	{S("\x81\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" ZERO), "F1002"},
-	{S("\x81\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF" ZERO), "F1009"},
-	{S("\x81\xFF\x00\x00\x00\x00\x00\x01\x00\x00" ZERO), "F1009"},
-	{S("\x81\xFE\x01\x2D" ZERO), "F1009"},
-	{S("\x01\x81" ZERO "a" "\x80\xFE\x01\x2C"), "F1009"},
-	{S("\x01\x81" ZERO "a" "\x00\xFE\x01\x2C"), "F1009"},
-	/* Close. */
-	{S("\x88\x80" ZERO), "C1005()"},
-	{S("\x88\x81" ZERO "\x03"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xE8"), "C1000()"},
-	{S("\x88\x85" ZERO "\x03\xE9" "bye"), "C1001(bye)"},
-	{S("\x88\x82" ZERO "\x0B\xB8"), "C3000()"},
-	{S("\x88\x82" ZERO "\x13\x87"), "C4999()"},
-	{S("\x88\x82" ZERO "\x03\xF6"), "C1014()"},
-	{S("\x88\x84" ZERO "\x03\xE8\xC3\xA9"), "C1000(\xC3\xA9)"},
-	{S("\x88\x83" ZERO "\x03\xE8\xFF"), "F1007"},
-	{S("\x88\x83" ZERO "\x03\xE8\xC3"), "F1007"},
-	{S("\x88\x82" ZERO "\x00\x00"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xE7"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xEC"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xED"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xEE"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xF7"), "F1002"},
-	{S("\x88\x82" ZERO "\x03\xF8"), "F1002"},
-	{S("\x88\x82" ZERO "\x07\xD0"), "F1002"},
-	{S("\x88\x82" ZERO "\x13\x88"), "F1002"},
-	{S("\x88\x82" ZERO "\xFF\xFF"), "F1002"},
-	/* UTF-8, whole, cut by a frame's end, and across fragments. */
-	{S("\x81\x83" ZERO "\xE2\x82\xAC"), "M(\xE2\x82\xAC)"},
-	{S("\x01\x81" ZERO "\xE2" "\x00\x81" ZERO "\x82" "\x89\x80" ZERO "\x80\x81" ZERO "\xAC"),
-	    "P()M(\xE2\x82\xAC)"},
-	{S("\x81\x82" ZERO "\xE2\x82"), "F1007"},
-	{S("\x81\x82" ZERO "\xC0\x80"), "F1007"},
-	{S("\x81\x83" ZERO "\xED\xA0\x80"), "F1007"},
-	{S("\x01\x82" ZERO "\xE2\x82" "\x80\x80" ZERO), "F1007"},
-	{S("\x01\x82" ZERO "\xE2\x82" "\x80\x81" ZERO "a"), "F1007"},
-	/* At once, not at the message's end; and a pong in another's middle has bytes of any kind. */
-	{S("\x01\x82" ZERO "\xF4\x90"), "F1007"},
-	{S("\x01\x81" ZERO "\xE2" "\x8A\x81" ZERO "\xFF"), "Q(\xFF)"},
-	{S("\x01\x81" ZERO "\xE2" "\x8A\x81" ZERO "\xFF" "\x80\x82" ZERO "\x82\xAC"),
-	    "Q(\xFF)M(\xE2\x82\xAC)"},
+    {S("\x81\x80" ZERO), "M()"},
+    {S("\x81\x82" ZERO "{}"
+       "\x81\x82" ZERO "[]"),
+	"M({})M([])"},
+    {S("\x89\x80" ZERO), "P()"},
+    /* Fragments, with control frames between them. */
+    {S("\x01\x83" ZERO "Hel"
+       "\x80\x82" ZERO "lo"),
+	"M(Hello)"},
+    {S("\x01\x83" ZERO "Hel"
+       "\x00\x80" ZERO "\x00\x81" ZERO "l"
+       "\x80\x81" ZERO "o"),
+	"M(Hello)"},
+    {S("\x01\x80" ZERO "\x80\x80" ZERO), "M()"},
+    {S("\x01\x83" ZERO "Hel"
+       "\x89\x81" ZERO "?"
+       "\x80\x82" ZERO "lo"),
+	"P(?)M(Hello)"},
+    {S("\x01\x81" ZERO "a"
+       "\x80\x81" ZERO "b"
+       "\x81\x81" ZERO "c"
+       "\x01\x81" ZERO "d"
+       "\x80\x80" ZERO),
+	"M(ab)M(c)M(d)"},
+    {S("\x01\x81" ZERO "a"
+       "\x88\x80" ZERO),
+	"C1005()"},
+    {S("\x80\x81" ZERO "a"), "F1002"},
+    {S("\x00\x81" ZERO "a"), "F1002"},
+    {S("\x81\x81" ZERO "a"
+       "\x80\x81" ZERO "b"),
+	"M(a)F1002"},
+    {S("\x01\x81" ZERO "a"
+       "\x81\x81" ZERO "b"),
+	"F1002"},
+    {S("\x01\x81" ZERO "a"
+       "\x01\x81" ZERO "b"),
+	"F1002"},
+    {S("\x01\x81" ZERO "a"
+       "\x82\x81" ZERO "b"),
+	"F1002"},
+    /* Binary. */
+    {S("\x82\x81" ZERO "a"), "F1003"},
+    {S("\x02\x81" ZERO "a"), "F1003"},
+    /* Reserved bits and opcodes. */
+    {S("\xC1\x80" ZERO), "F1002"},
+    {S("\xA1\x80" ZERO), "F1002"},
+    {S("\x91\x80" ZERO), "F1002"},
+    {S("\x83\x80" ZERO), "F1002"},
+    {S("\x84\x80" ZERO), "F1002"},
+    {S("\x87\x80" ZERO), "F1002"},
+    {S("\x8B\x80" ZERO), "F1002"},
+    {S("\x8F\x80" ZERO), "F1002"},
+    /* Control frames in parts, or too long. */
+    {S("\x09\x80" ZERO), "F1002"},
+    {S("\x0A\x80" ZERO), "F1002"},
+    {S("\x08\x80" ZERO), "F1002"},
+    {S("\x89\xFE\x00\x7E" ZERO), "F1002"},
+    {S("\x88\xFF\x00\x00\x00\x00\x00\x01\x00\x00" ZERO), "F1002"},
+    /* Lengths: not the shortest form, the top bit, over the bound. */
+    {S("\x81\xFE\x00\x7D" ZERO), "F1002"},
+    {S("\x81\xFE\x00\x00" ZERO), "F1002"},
+    {S("\x81\xFF\x00\x00\x00\x00\x00\x00\xFF\xFF" ZERO), "F1002"},
+    {S("\x81\xFF\x80\x00\x00\x00\x00\x00\x00\x00" ZERO), "F1002"},
+    {S("\x81\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" ZERO), "F1002"},
+    {S("\x81\xFF\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF" ZERO), "F1009"},
+    {S("\x81\xFF\x00\x00\x00\x00\x00\x01\x00\x00" ZERO), "F1009"},
+    {S("\x81\xFE\x01\x2D" ZERO), "F1009"},
+    {S("\x01\x81" ZERO "a"
+       "\x80\xFE\x01\x2C"),
+	"F1009"},
+    {S("\x01\x81" ZERO "a"
+       "\x00\xFE\x01\x2C"),
+	"F1009"},
+    /* Close. */
+    {S("\x88\x80" ZERO), "C1005()"},
+    {S("\x88\x81" ZERO "\x03"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xE8"), "C1000()"},
+    {S("\x88\x85" ZERO "\x03\xE9"
+       "bye"),
+	"C1001(bye)"},
+    {S("\x88\x82" ZERO "\x0B\xB8"), "C3000()"},
+    {S("\x88\x82" ZERO "\x13\x87"), "C4999()"},
+    {S("\x88\x82" ZERO "\x03\xF6"), "C1014()"},
+    {S("\x88\x84" ZERO "\x03\xE8\xC3\xA9"), "C1000(\xC3\xA9)"},
+    {S("\x88\x83" ZERO "\x03\xE8\xFF"), "F1007"},
+    {S("\x88\x83" ZERO "\x03\xE8\xC3"), "F1007"},
+    {S("\x88\x82" ZERO "\x00\x00"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xE7"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xEC"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xED"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xEE"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xF7"), "F1002"},
+    {S("\x88\x82" ZERO "\x03\xF8"), "F1002"},
+    {S("\x88\x82" ZERO "\x07\xD0"), "F1002"},
+    {S("\x88\x82" ZERO "\x13\x88"), "F1002"},
+    {S("\x88\x82" ZERO "\xFF\xFF"), "F1002"},
+    /* UTF-8, whole, cut by a frame's end, and across fragments. */
+    {S("\x81\x83" ZERO "\xE2\x82\xAC"), "M(\xE2\x82\xAC)"},
+    {S("\x01\x81" ZERO "\xE2"
+       "\x00\x81" ZERO "\x82"
+       "\x89\x80" ZERO "\x80\x81" ZERO "\xAC"),
+	"P()M(\xE2\x82\xAC)"},
+    {S("\x81\x82" ZERO "\xE2\x82"), "F1007"},
+    {S("\x81\x82" ZERO "\xC0\x80"), "F1007"},
+    {S("\x81\x83" ZERO "\xED\xA0\x80"), "F1007"},
+    {S("\x01\x82" ZERO "\xE2\x82"
+       "\x80\x80" ZERO),
+	"F1007"},
+    {S("\x01\x82" ZERO "\xE2\x82"
+       "\x80\x81" ZERO "a"),
+	"F1007"},
+    /* At once, not at the message's end; and a pong in another's middle has bytes of any kind. */
+    {S("\x01\x82" ZERO "\xF4\x90"), "F1007"},
+    {S("\x01\x81" ZERO "\xE2"
+       "\x8A\x81" ZERO "\xFF"),
+	"Q(\xFF)"},
+    {S("\x01\x81" ZERO "\xE2"
+       "\x8A\x81" ZERO "\xFF"
+       "\x80\x82" ZERO "\x82\xAC"),
+	"Q(\xFF)M(\xE2\x82\xAC)"},
 };
 
 static void
@@ -205,17 +245,17 @@ fails_by_the_header(void **state)
 		slice in;
 		const char *units;
 	} early[] = {
-		{S("\xC1"), "F1002"},
-		{S("\x80"), "F1002"},
-		{S("\x82"), "F1003"},
-		{S("\x09"), "F1002"},
-		{S("\x81\x05"), "F1002"},
-		{S("\x89\xFE"), "F1002"},
-		{S("\x81\xFE\x01\x2D"), "F1009"},
-		{S("\x81\xFE\x00\x7D"), "F1002"},
-		{S("\x81"), ""},
-		{S("\x81\x81" ZERO), ""},
-		{S("\x81\xFE\x01\x2C" ZERO), ""},
+	    {S("\xC1"), "F1002"},
+	    {S("\x80"), "F1002"},
+	    {S("\x82"), "F1003"},
+	    {S("\x09"), "F1002"},
+	    {S("\x81\x05"), "F1002"},
+	    {S("\x89\xFE"), "F1002"},
+	    {S("\x81\xFE\x01\x2D"), "F1009"},
+	    {S("\x81\xFE\x00\x7D"), "F1002"},
+	    {S("\x81"), ""},
+	    {S("\x81\x81" ZERO), ""},
+	    {S("\x81\xFE\x01\x2C" ZERO), ""},
 	};
 
 	(void)state;
@@ -275,9 +315,11 @@ bound_shrinks(void **state)
 	bool has_unit;
 
 	(void)state;
-	assert_int_equal(ws_next(&d, first, sizeof(first) - 1, MAX, &has_unit, &unit), sizeof(first) - 1);
+	assert_int_equal(
+	    ws_next(&d, first, sizeof(first) - 1, MAX, &has_unit, &unit), sizeof(first) - 1);
 	assert_false(has_unit);
-	assert_int_equal(ws_next(&d, last, sizeof(last) - 1, 2, &has_unit, &unit), sizeof(last) - 1);
+	assert_int_equal(
+	    ws_next(&d, last, sizeof(last) - 1, 2, &has_unit, &unit), sizeof(last) - 1);
 	assert_true(has_unit && unit.kind == WS_FAIL && unit.close_code == 1009);
 	ws_decoder_fini(&d);
 }
@@ -291,14 +333,14 @@ headers(void **state)
 		size_t len;
 		slice header;
 	} want[] = {
-		{WS_OP_TEXT, 5, S("\x81\x05")},
-		{WS_OP_PING, 5, S("\x89\x05")},
-		{WS_OP_PONG, 0, S("\x8A\x00")},
-		{WS_OP_TEXT, 125, S("\x81\x7D")},
-		{WS_OP_TEXT, 126, S("\x81\x7E\x00\x7E")},
-		{WS_OP_BINARY, 256, S("\x82\x7E\x01\x00")},
-		{WS_OP_TEXT, 65535, S("\x81\x7E\xFF\xFF")},
-		{WS_OP_BINARY, 65536, S("\x82\x7F\x00\x00\x00\x00\x00\x01\x00\x00")},
+	    {WS_OP_TEXT, 5, S("\x81\x05")},
+	    {WS_OP_PING, 5, S("\x89\x05")},
+	    {WS_OP_PONG, 0, S("\x8A\x00")},
+	    {WS_OP_TEXT, 125, S("\x81\x7D")},
+	    {WS_OP_TEXT, 126, S("\x81\x7E\x00\x7E")},
+	    {WS_OP_BINARY, 256, S("\x82\x7E\x01\x00")},
+	    {WS_OP_TEXT, 65535, S("\x81\x7E\xFF\xFF")},
+	    {WS_OP_BINARY, 65536, S("\x82\x7F\x00\x00\x00\x00\x00\x01\x00\x00")},
 	};
 
 	(void)state;
@@ -326,7 +368,8 @@ frames(void **state)
 	assert_true(slice_eq(buf_slice(&b), S("\x88\x00")));
 	buf_clear(&b);
 	ws_put_close(&b, 1001, S("bye"));
-	assert_true(slice_eq(buf_slice(&b), S("\x88\x05\x03\xE9" "bye")));
+	assert_true(slice_eq(buf_slice(&b), S("\x88\x05\x03\xE9"
+					      "bye")));
 	buf_fini(&b);
 }
 
@@ -370,15 +413,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(units),
-		cmocka_unit_test(fails_by_the_header),
-		cmocka_unit_test(lengths_and_masks),
-		cmocka_unit_test(fragments_up_to_the_bound),
-		cmocka_unit_test(bound_shrinks),
-		cmocka_unit_test(headers),
-		cmocka_unit_test(frames),
-		cmocka_unit_test(long_reason),
-		cmocka_unit_test(handshake),
+	    cmocka_unit_test(units),
+	    cmocka_unit_test(fails_by_the_header),
+	    cmocka_unit_test(lengths_and_masks),
+	    cmocka_unit_test(fragments_up_to_the_bound),
+	    cmocka_unit_test(bound_shrinks),
+	    cmocka_unit_test(headers),
+	    cmocka_unit_test(frames),
+	    cmocka_unit_test(long_reason),
+	    cmocka_unit_test(handshake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
