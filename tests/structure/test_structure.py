@@ -37,7 +37,7 @@ ONLY = {
     "sqlite3.h": {"store", "bench"},
     "utf8proc.h": {"store", "chat", "base"},
     "sodium.h": {"base", "server"},
-    "openssl/": {"net", "wire", "client"},
+    "openssl/": {"net", "wire", "client", "bench"},
     "sys/epoll.h": {"net", "bench"},
     "pthread.h": {"base", "store", "bus", "server", "bench", "net"},
     "unistd.h": {"base", "net", "store", "bus", "server", "client", "apps", "bench"},
@@ -65,6 +65,8 @@ def name_of(path):
 
 def room_of(path):
     parts = path.relative_to(TOP).parts
+    if parts[:2] == ("apps", "confab-bench"):
+        return "bench"
     return parts[1] if parts[0] == "src" else parts[0]
 
 
