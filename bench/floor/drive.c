@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -29,7 +30,8 @@
 #include "base/panic.h"
 #include "common.h"
 
-enum { EVENTS = 256, READ_BYTES = 256 * 1024, BODY_BYTES = 200, PATIENCE_MS = 20000 };
+enum { EVENTS = 256, READ_BYTES = 256 * 1024, BODY_BYTES = 200 };
+#define PATIENCE 20000000000ULL /* in ns: a server that is silent for so long has lost something */
 enum style { CONFAB, FLOOR, REDIS };
 
 struct user {
@@ -264,13 +266,15 @@ client_read(struct client *c)
 
 /* Waits for input once; each client that got some is handed to `then`. */
 static void
-turn(void (*then)(struct client *c), int patience_ms)
+turn(void (*then)(struct client *c), uint64_t patience_ns)
 {
+	struct timespec patience = {
+	    .tv_sec = (time_t)(patience_ns / 1000000000), .tv_nsec = (long)(patience_ns % 1000000000)};
 	struct epoll_event events[EVENTS];
-	int n = epoll_wait(epoll_fd, events, EVENTS, patience_ms);
+	int n = epoll_pwait2(epoll_fd, events, EVENTS, &patience, NULL);
 
-	if (n == 0 && patience_ms == PATIENCE_MS)
-		panic("nothing came for %d seconds: %llu answers, %llu deliveries", PATIENCE_MS / 1000,
+	if (n == 0 && patience_ns == PATIENCE)
+		panic("nothing came for %llu seconds: %llu answers, %llu deliveries", PATIENCE / 1000000000ULL,
 		    (unsigned long long)answers, (unsigned long long)deliveries);
 	for (int i = 0; i < n; i++) {
 		struct client *c = events[i].data.ptr;
@@ -292,10 +296,10 @@ open_up_to(size_t count)
 		client_connect(&clients[client_count]);
 		client_login(&clients[client_count], client_count);
 		while (client_count > logins + 200)
-			turn(NULL, PATIENCE_MS);
+			turn(NULL, PATIENCE);
 	}
 	while (logins < count)
-		turn(NULL, PATIENCE_MS);
+		turn(NULL, PATIENCE);
 }
 
 /* --- What they say --- */
@@ -343,7 +347,7 @@ fanout(size_t members, unsigned burst, unsigned rounds)
 			say_to_all(author);
 		client_flush(author);
 		while (deliveries < want)
-			turn(NULL, PATIENCE_MS);
+			turn(NULL, PATIENCE);
 	}
 	report((uint64_t)burst * rounds * members, deliveries);
 }
@@ -374,7 +378,7 @@ pairs_say(uint64_t messages)
 	for (size_t i = 0; i < client_count; i++)
 		pair_refill(&clients[i]);
 	while (answers < limit || deliveries < copies * limit)
-		turn(pair_refill, PATIENCE_MS);
+		turn(pair_refill, PATIENCE);
 }
 
 /* Message number n is due at n / rate seconds, whatever became of those before, and goes to pair n mod pairs. */
@@ -396,7 +400,7 @@ pairs_say_at(uint64_t messages)
 			if (n == open_from)
 				mark_set();
 		}
-		turn(NULL, n < messages ? 1 : PATIENCE_MS);
+		turn(NULL, n < messages ? 1000000000 / open_rate : PATIENCE);
 	}
 }
 
@@ -440,7 +444,7 @@ ingest(size_t senders, uint64_t messages)
 		for (size_t i = 0; i < client_count; i++)
 			group_refill(&clients[i]);
 		while (answers < limit)
-			turn(group_refill, PATIENCE_MS);
+			turn(group_refill, PATIENCE);
 	}
 	report(messages, answers);
 }
@@ -490,7 +494,7 @@ resume(size_t people, uint64_t resumes)
 	for (client_count = 0; client_count < window; client_count++)
 		resume_next(&clients[client_count]);
 	while (said < limit) {
-		turn(resume_done, PATIENCE_MS);
+		turn(resume_done, PATIENCE);
 		if (mark.at_ns == 0 && said >= warm) {
 			warm = said;
 			mark_set();
@@ -517,7 +521,7 @@ idle(void)
 			continue;
 		} else if (sscanf(line, "wait %llu", &a) == 1) {
 			while (deliveries < a)
-				turn(NULL, PATIENCE_MS);
+				turn(NULL, PATIENCE);
 		}
 		puts("ok");
 		(void)fflush(stdout);
