@@ -409,6 +409,7 @@ read_tls(struct conn *conn)
 	enum tls_result why = TLS_DONE;
 	size_t got = 0, n = 1;
 
+	tls_allow(conn);
 	while (takes_input(conn) && got < LIMIT_READ_BYTES && n > 0) {
 		n = tls_read(conn, conn->reactor->scratch, LIMIT_READ_BYTES, &why);
 		got += n;

@@ -23,6 +23,7 @@ enum {
 	LIMIT_IOV = 64,		   /* slices of one write */
 	LIMIT_RECORD_BYTES = 16 * 1024, /* of one TLS record, and what is gathered for it */
 	LIMIT_RECORDS = 4,	   /* TLS records of one connection in one turn */
+	LIMIT_TLS_READ_BYTES = 32 * 1024, /* encrypted, of one connection in one turn */
 	LIMIT_ACCEPTS = 64,	   /* of one listener in one turn */
 	LIMIT_OUTQ_KEPT = 256,	   /* empty queues that a reactor keeps for the next who needs one */
 	LIMIT_HOOKS = 8,
@@ -177,6 +178,11 @@ enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED }
 
 /* -1 without a context.  The bytes are copied. */
 int tls_open(struct conn *conn, struct tls_context *context, slice seen);
+/*
+ * Lets it take LIMIT_TLS_READ_BYTES off the socket; what is left is for the next turn, of which epoll tells.
+ * OpenSSL alone would not come back from records that carry nothing for as long as the peer sends them.
+ */
+void tls_allow(struct conn *conn);
 /* > 0 bytes, or 0 and why in *ret_result. */
 size_t tls_read(struct conn *conn, char *to, size_t size, enum tls_result *ret_result);
 size_t tls_write(struct conn *conn, const char *bytes, size_t len, enum tls_result *ret_result);

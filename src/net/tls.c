@@ -24,6 +24,7 @@ struct tls_context {
 struct tls {
 	SSL *ssl;
 	struct buf seen;
+	size_t allowance; /* what may still be taken off the socket until tls_allow() */
 };
 
 /* --- The BIO --- */
@@ -47,13 +48,18 @@ bio_read(BIO *bio, char *to, size_t size, size_t *ret_len)
 			buf_fini(seen);
 		return 1;
 	}
-	n = recv(conn->fd, to, size, 0);
+	*ret_len = 0;
+	if (conn->tls->allowance == 0) {
+		BIO_set_retry_read(bio);
+		return 0;
+	}
+	n = recv(conn->fd, to, size < conn->tls->allowance ? size : conn->tls->allowance, 0);
 	if (n > 0) {
 		conn->reactor->bytes_in += (uint64_t)n;
+		conn->tls->allowance -= (size_t)n;
 		*ret_len = (size_t)n;
 		return 1;
 	}
-	*ret_len = 0;
 	if (n == 0)
 		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
 	else if (errno == EAGAIN || errno == EINTR)
@@ -130,6 +136,7 @@ tls_open(struct conn *conn, struct tls_context *context, slice seen)
 	SSL_set_accept_state(tls->ssl);
 	buf_put(&tls->seen, seen);
 	conn->tls = tls;
+	tls_allow(conn);
 	return 0;
 }
 
@@ -146,6 +153,12 @@ tls_why(struct conn *conn, int returned)
 	default:
 		return TLS_FAILED;
 	}
+}
+
+void
+tls_allow(struct conn *conn)
+{
+	conn->tls->allowance = LIMIT_TLS_READ_BYTES;
 }
 
 size_t

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* TLS against OpenSSL's own client, with a certificate made here. */
+#include <sys/ioctl.h>
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -199,6 +201,17 @@ client_read(struct buf *to, size_t want)
 	return SSL_ERROR_NONE;
 }
 
+/* As many records that carry nothing; the server is not given a turn meanwhile. */
+static void
+client_renew_keys(int times)
+{
+	for (int i = 0; i < times; i++) {
+		ERR_clear_error();
+		assert_int_equal(SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(client), 1);
+	}
+}
+
 /* --- The tests --- */
 
 static void
@@ -292,6 +305,31 @@ the_hello_may_come_in_pieces(void **state)
 	handshake();
 	client_write("pieces", 6);
 	assert_int_equal(client_read(&back, 6), SSL_ERROR_NONE);
+	buf_fini(&back);
+}
+
+/* OpenSSL reads on as long as there are such records: one peer would hold up all others. */
+static void
+records_without_content_wait_for_the_next_turn(void **state)
+{
+	struct buf back = {0};
+	size_t written = 0;
+	int waiting = 0;
+
+	(void)state;
+	p.echo = true;
+	handshake();
+	turns_settle(r);
+	client_renew_keys(4000);
+	assert_int_equal(SSL_write_ex(client, "x", 1, &written), 1);
+	assert_int_equal(ioctl(p.conn->fd, FIONREAD, &waiting), 0);
+	assert_true(waiting > LIMIT_READ_BYTES);
+	for (int before = waiting; waiting > 0; before = waiting) {
+		reactor_turn(r, 100);
+		assert_int_equal(ioctl(p.conn->fd, FIONREAD, &waiting), 0);
+		assert_in_range(before - waiting, 1, LIMIT_READ_BYTES);
+	}
+	assert_int_equal(client_read(&back, 1), SSL_ERROR_NONE);
 	buf_fini(&back);
 }
 
@@ -515,6 +553,7 @@ main(void)
 		TEST(the_oldest_allowed_is_1_2),
 		TEST(older_ones_fail),
 		TEST(the_hello_may_come_in_pieces),
+		TEST(records_without_content_wait_for_the_next_turn),
 		TEST(rubbish_closes),
 		TEST(giving_up_the_handshake_closes),
 		TEST(a_slow_reader_gets_all_in_order),
