@@ -207,12 +207,23 @@ subprotocol_offer(const struct http_request *request)
 	return offer;
 }
 
+/* A list may be spread over several fields of its name; proxies do that. */
+static bool
+has_token(const struct http_request *request, slice name, slice token)
+{
+	for (size_t i = 0; i < request->header_count; i++)
+		if (same_text(request->headers[i].name, name) &&
+		    http_has_token(request->headers[i].value, token))
+			return true;
+	return false;
+}
+
 static bool
 asks_upgrade(const struct http_request *request)
 {
 	return request->minor >= 1 &&
-	       http_has_token(http_header(request, S("Upgrade")), S("websocket")) &&
-	       http_has_token(http_header(request, S("Connection")), S("upgrade"));
+	       has_token(request, S("Upgrade"), S("websocket")) &&
+	       has_token(request, S("Connection"), S("upgrade"));
 }
 
 static void

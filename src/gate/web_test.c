@@ -199,6 +199,10 @@ upgrades_and_refusals(void **state)
 		"400", ""},
 	    {"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n", "426", "Upgrade: websocket\r\n"},
 	    {"GET /ws HTTP/1.0\r\n" ASK KEY "Sec-WebSocket-Version: 13\r\n\r\n", "426", ""},
+	    {"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nUpgrade: h2c\r\n"
+	     "Upgrade: websocket\r\nConnection: Upgrade\r\n" KEY
+	     "Sec-WebSocket-Version: 13\r\n\r\n",
+		"101", ""},
 	};
 
 	(void)state;
