@@ -261,6 +261,8 @@ upgrade(struct visit *v)
 		    S("version 13 of WebSocket is spoken here\n"));
 	else if (!slice_given(key) || !ws_key_valid(key))
 		answer_text(v, 400, S("Sec-WebSocket-Key is to be the base64 of 16 bytes\n"));
+	else if (v->request->content_length > 0)
+		answer_text(v, 400, S("a body has no place before WebSocket\n"));
 	else if (offer == OFFER_OTHERS)
 		answer_text(v, 400, S("the subprotocol here is confab.v1\n"));
 	else if (!origin_allowed(v))

@@ -203,6 +203,8 @@ upgrades_and_refusals(void **state)
 	     "Upgrade: websocket\r\nConnection: Upgrade\r\n" KEY
 	     "Sec-WebSocket-Version: 13\r\n\r\n",
 		"101", ""},
+	    {UPGRADE("Content-Length: 0\r\n"), "101", ""},
+	    {UPGRADE("Content-Length: 5\r\n") "hello", "400", ""},
 	};
 
 	(void)state;
