@@ -23,13 +23,13 @@ enum { EXIT_VIOLATION = 1, EXIT_USAGE = 2, EXIT_CANNOT = 3 };
 
 enum { BODY_MIN = 64, BODY_MAX = 16384, NAME_BYTES = 40, TOKEN_BYTES = 136, SLOTS_MAX = 16 };
 
-#define SCENARIOS(X)               \
-	X(fanout, "fanout")               \
-	X(direct, "direct")               \
-	X(ingest, "ingest")               \
-	X(idle, "idle")                   \
-	X(resume_storm, "resume-storm")   \
-	X(slow_readers, "slow-readers")   \
+#define SCENARIOS(X)                                                                               \
+	X(fanout, "fanout")                                                                        \
+	X(direct, "direct")                                                                        \
+	X(ingest, "ingest")                                                                        \
+	X(idle, "idle")                                                                            \
+	X(resume_storm, "resume-storm")                                                            \
+	X(slow_readers, "slow-readers")                                                            \
 	X(mixed, "mixed")
 
 enum scenario_kind {
@@ -61,7 +61,7 @@ struct line {
 struct conv {
 	/* The highest seq seen by anyone, the highest and the lowest told to a sender. */
 	uint64_t cid, newest, answered, answered_first;
-	struct line *lines;		/* owned; those of the last mask + 1 places */
+	struct line *lines; /* owned; those of the last mask + 1 places */
 	bool group;
 };
 
@@ -80,9 +80,9 @@ struct sent {
 /* A client's outgoing messages to one target. */
 struct author {
 	char to[NAME_BYTES + 4]; /* JSON */
-	struct conv *conv;	 /* NULL until the first answer */
-	struct client *peer;	 /* who must get it too; NULL: all who have the stream */
-	struct sent *ring;	 /* owned */
+	struct conv *conv;       /* NULL until the first answer */
+	struct client *peer;     /* who must get it too; NULL: all who have the stream */
+	struct sent *ring;       /* owned */
 	uint64_t first, next, unanswered, last_seen;
 	bool disordered; /* something was sent again: its numbers may come out of order */
 };
@@ -112,7 +112,7 @@ struct client {
 	struct stream *streams; /* owned */
 	uint32_t stream_count, author_count;
 	struct author *authors; /* owned */
-	struct hole *holes;	/* owned */
+	struct hole *holes;     /* owned */
 	uint32_t hole_count;
 	uint64_t opened_ns, written_ns, reopen_ns;
 	char epoch[40];
@@ -120,8 +120,8 @@ struct client {
 };
 
 struct totals {
-	uint64_t sends, answers, deliveries, missing, dups, refused, retried, gaps, history, signals, marks, resumes,
-	    goaways, closed;
+	uint64_t sends, answers, deliveries, missing, dups, refused, retried, gaps, history,
+	    signals, marks, resumes, goaways, closed;
 };
 
 struct bench {
@@ -200,11 +200,11 @@ enum violation {
 extern const char *const violation_names[VIOLATION_MAX];
 extern uint64_t violation_counts[VIOLATION_MAX];
 
-void violation(enum violation what, const struct client *c, uint64_t cid, uint64_t seq, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+void violation(enum violation what, const struct client *c, uint64_t cid, uint64_t seq,
+    const char *format, ...) __attribute__((format(printf, 5, 6)));
 uint64_t violations(void);
 /* The body of a message, and its cmid. */
-void body_write(char *ret, size_t len, uint32_t sender, unsigned slot, uint64_t number);
+void body_write(char *ret, size_t len, uint32_t sender, unsigned slot, const struct sent *sent);
 void cmid_write(char ret[32], uint32_t sender, unsigned slot, const struct sent *sent);
 struct conv *conv_of(uint64_t cid);
 struct stream *stream_of(struct client *c, uint64_t cid);
@@ -215,7 +215,8 @@ void check_message(struct client *c, slice frame);
 void check_entry(struct client *c, slice entry);
 /* The server says that it skips. */
 void check_gap(struct client *c, uint64_t cid, uint64_t from, uint64_t to);
-void check_answer(struct client *c, struct author *author, struct sent *sent, uint64_t cid, uint64_t seq);
+void check_answer(
+    struct client *c, struct author *author, struct sent *sent, uint64_t cid, uint64_t seq);
 /* Whether all that was answered came to all. */
 bool check_complete(void);
 /* What is missing at the end are violations. */

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 
-enum { NAMED_MAX = 10, MISSING_MAX = 4096, HEAD_BYTES = 49 };
+enum { NAMED_MAX = 10, MISSING_MAX = 4096, SUM_END = 48, SCHED_SHIFT = 10, HEAD_BYTES = 60 };
 
 const char *const violation_names[VIOLATION_MAX] = {
     [VIOLATION_LOST] = "lost",
@@ -31,7 +31,8 @@ static struct {
 static size_t missing_count;
 
 void
-violation(enum violation what, const struct client *c, uint64_t cid, uint64_t seq, const char *format, ...)
+violation(enum violation what, const struct client *c, uint64_t cid, uint64_t seq,
+    const char *format, ...)
 {
 	char why[256];
 	va_list args;
@@ -42,7 +43,8 @@ violation(enum violation what, const struct client *c, uint64_t cid, uint64_t se
 	va_start(args, format);
 	(void)vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	(void)fprintf(stderr, "violation: %s: to %s, conversation %" PRIu64 ", seq %" PRIu64 ": %s\n",
+	(void)fprintf(stderr,
+	    "violation: %s: to %s, conversation %" PRIu64 ", seq %" PRIu64 ": %s\n",
 	    violation_names[what], c->name, cid, seq, why);
 }
 
@@ -78,7 +80,7 @@ hex(const char *at, unsigned digits)
 	return value;
 }
 
-/* Of all but the checksum's own place: `cbRRRRRRRR SSSSSS.TT.NNNNNNNNNN XXXXXXXXXXXXXXXX filler`. */
+/* Of all but the checksum's own place: `cbRRRRRRRR SSSSSS.TT.NNNNNNNNNN XXXXXXXXXXXXXXXX HHHHHHHHHH filler`. */
 static uint64_t
 body_sum(const char *body, size_t len)
 {
@@ -90,7 +92,7 @@ body_sum(const char *body, size_t len)
 		sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
 		sum ^= sum >> 29;
 	}
-	for (at = HEAD_BYTES - 1; at + 8 <= len; at += 8) {
+	for (at = SUM_END; at + 8 <= len; at += 8) {
 		memcpy(&word, body + at, 8);
 		sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
 		sum ^= sum >> 29;
@@ -101,19 +103,26 @@ body_sum(const char *body, size_t len)
 }
 
 void
-body_write(char *ret, size_t len, uint32_t sender, unsigned slot, uint64_t number)
+body_write(char *ret, size_t len, uint32_t sender, unsigned slot, const struct sent *sent)
 {
 	assert(len >= BODY_MIN);
 	memcpy(ret, "cb", 2);
 	memcpy(ret + 2, bench.run, 8);
-	ret[10] = ret[31] = ret[48] = ' ';
+	ret[10] = ret[31] = ret[48] = ret[59] = ' ';
 	put_hex(ret + 11, 6, sender);
 	ret[17] = ret[20] = '.';
 	put_hex(ret + 18, 2, slot);
-	put_hex(ret + 21, 10, number);
-	for (size_t i = HEAD_BYTES; i < len; i++)
-		ret[i] = (char)('a' + (i + number) % 26);
+	put_hex(ret + 21, 10, sent->number);
+	put_hex(ret + 49, 10, (sent->sched_ns - bench.started_ns) >> SCHED_SHIFT);
+	memset(ret + HEAD_BYTES, 'a' + (int)(sent->number % 26), len - HEAD_BYTES);
 	put_hex(ret + 32, 16, body_sum(ret, len));
+}
+
+/* When it was to be sent. */
+static uint64_t
+body_sched_ns(slice body)
+{
+	return bench.started_ns + (hex(body.ptr + 49, 10) << SCHED_SHIFT);
 }
 
 /* Led by the time, which costs a store the least; the same when it is sent again. */
@@ -166,11 +175,12 @@ stream_begin(struct client *c, uint64_t cid, uint64_t next, bool group)
 	if (stream == NULL) {
 		c->streams = mem_resize(c->streams, c->stream_count + 1, sizeof(*c->streams));
 		stream = &c->streams[c->stream_count++];
-		*stream = (struct stream) {.conv = conv_of(cid), .next = next};
+		*stream = (struct stream){.conv = conv_of(cid), .next = next};
 		stream->conv->group = group;
 	} else if (next != stream->next) {
 		violation(next < stream->next ? VIOLATION_TWICE : VIOLATION_LOST, c, cid, next,
-		    "the stream begins at %" PRIu64 " where %" PRIu64 " is due", next, stream->next);
+		    "the stream begins at %" PRIu64 " where %" PRIu64 " is due", next,
+		    stream->next);
 		stream->next = next;
 	}
 }
@@ -221,7 +231,7 @@ fields_read(slice frame, struct fields *ret)
 {
 	const char *at = frame.ptr, *end = frame.ptr + frame.len;
 
-	*ret = (struct fields) {0};
+	*ret = (struct fields){0};
 	if (!after(&at, end, S("\"cid\":")))
 		return false;
 	ret->cid = digits(&at, end);
@@ -246,7 +256,8 @@ author_of(slice body)
 {
 	uint64_t sender, slot;
 
-	if (body.len < BODY_MIN || memcmp(body.ptr, "cb", 2) != 0 || memcmp(body.ptr + 2, bench.run, 8) != 0)
+	if (body.len < BODY_MIN || memcmp(body.ptr, "cb", 2) != 0 ||
+	    memcmp(body.ptr + 2, bench.run, 8) != 0)
 		return NULL;
 	if (hex(body.ptr + 32, 16) != body_sum(body.ptr, body.len))
 		return NULL;
@@ -264,16 +275,17 @@ check_first(const struct client *c, struct author *author, const struct fields *
 	bool dense = f->seq == author->conv->newest + 1;
 
 	if (number <= author->last_seen && !author->disordered)
-		violation(VIOLATION_TWICE, c, f->cid, f->seq, "message %" PRIu64 " of %.*s was there before", number,
-		    SLICE_ARG(f->from));
+		violation(VIOLATION_TWICE, c, f->cid, f->seq,
+		    "message %" PRIu64 " of %.*s was there before", number, SLICE_ARG(f->from));
 	else if (number > author->last_seen + 1 && dense && !author->disordered)
-		violation(VIOLATION_ORDER, c, f->cid, f->seq, "message %" PRIu64 " of %.*s, before %" PRIu64, number,
-		    SLICE_ARG(f->from), author->last_seen + 1);
+		violation(VIOLATION_ORDER, c, f->cid, f->seq,
+		    "message %" PRIu64 " of %.*s, before %" PRIu64, number, SLICE_ARG(f->from),
+		    author->last_seen + 1);
 	if (number > author->last_seen)
 		author->last_seen = number;
 }
 
-/* Checks content and author; returns when it was to be sent, 0 if that isn't known any more. */
+/* Checks content and author; returns when it was to be sent, 0 if nobody here sent it. */
 static uint64_t
 check_content(const struct client *c, const struct fields *f, bool first)
 {
@@ -285,30 +297,37 @@ check_content(const struct client *c, const struct fields *f, bool first)
 
 	if (author == NULL) {
 		if (slice_eq(f->kind, S("text")))
-			violation(VIOLATION_ALTERED, c, f->cid, f->seq, "\"%.*s\" is not as it was sent",
-			    f->body.len > 80 ? 80 : (int)f->body.len, f->body.ptr != NULL ? f->body.ptr : "");
+			violation(VIOLATION_ALTERED, c, f->cid, f->seq,
+			    "\"%.*s\" is not as it was sent",
+			    f->body.len > 80 ? 80 : (int)f->body.len,
+			    f->body.ptr != NULL ? f->body.ptr : "");
 		return 0;
 	}
 	sender = &bench.clients[hex(f->body.ptr + 11, 6)];
 	number = hex(f->body.ptr + 21, 10);
 	if (!slice_eq(f->from, slice_str(sender->name)))
-		violation(VIOLATION_ALTERED, c, f->cid, f->seq, "from %.*s, but %s wrote it", SLICE_ARG(f->from), sender->name);
+		violation(VIOLATION_ALTERED, c, f->cid, f->seq, "from %.*s, but %s wrote it",
+		    SLICE_ARG(f->from), sender->name);
 	if (author->conv == NULL)
 		author->conv = conv_of(f->cid);
 	if (author->conv->cid != f->cid)
-		violation(VIOLATION_MISPLACED, c, f->cid, f->seq, "it was sent to conversation %" PRIu64, author->conv->cid);
+		violation(VIOLATION_MISPLACED, c, f->cid, f->seq,
+		    "it was sent to conversation %" PRIu64, author->conv->cid);
 	else if (first)
 		check_first(c, author, f, number);
 	sent = &author->ring[number & bench.ring_mask];
 	if (sent->number != number)
-		return 0;
+		return body_sched_ns(f->body); /* everybody else has had it long ago */
 	cmid_write(cmid, sender->index, (unsigned)(author - sender->authors), sent);
 	if (!slice_eq(f->cmid, slice_str(cmid)))
-		violation(VIOLATION_ALTERED, c, f->cid, f->seq, "its cmid is \"%.*s\", not \"%s\"", SLICE_ARG(f->cmid), cmid);
+		violation(VIOLATION_ALTERED, c, f->cid, f->seq, "its cmid is \"%.*s\", not \"%s\"",
+		    SLICE_ARG(f->cmid), cmid);
 	if (sent->answered != 0 && sent->answered != f->seq)
-		violation(VIOLATION_MISPLACED, c, f->cid, f->seq, "answered with seq %" PRIu64, sent->answered);
+		violation(VIOLATION_MISPLACED, c, f->cid, f->seq, "answered with seq %" PRIu64,
+		    sent->answered);
 	if (sent->seen != 0 && sent->seen != f->seq)
-		violation(VIOLATION_TWICE, c, f->cid, f->seq, "it came at seq %" PRIu64 " before", sent->seen);
+		violation(VIOLATION_TWICE, c, f->cid, f->seq, "it came at seq %" PRIu64 " before",
+		    sent->seen);
 	sent->seen = f->seq;
 	while (author->first < author->next) {
 		const struct sent *s = &author->ring[author->first & bench.ring_mask];
@@ -317,7 +336,7 @@ check_content(const struct client *c, const struct fields *f, bool first)
 			break;
 		author->first++;
 	}
-	return sent->sched_ns;
+	return body_sched_ns(f->body);
 }
 
 static void
@@ -346,10 +365,12 @@ check_place(struct client *c, struct stream *stream, uint64_t seq)
 	}
 	if (seq < stream->next) {
 		for (size_t i = 0; i < missing_count; i++) {
-			if (missing[i].client == c && missing[i].cid == cid && missing[i].seq == seq) {
+			if (missing[i].client == c && missing[i].cid == cid &&
+			    missing[i].seq == seq) {
 				missing[i] = missing[--missing_count];
 				bench.totals.missing--;
-				violation(VIOLATION_ORDER, c, cid, seq, "it came after %" PRIu64, stream->next - 1);
+				violation(VIOLATION_ORDER, c, cid, seq, "it came after %" PRIu64,
+				    stream->next - 1);
 				return true;
 			}
 		}
@@ -378,7 +399,8 @@ check_same(struct client *c, struct conv *conv, slice frame, const struct fields
 
 	if (line->seq == f->seq) {
 		if (frame.len != line->len || memcmp(frame.ptr, line->bytes, frame.len) != 0)
-			violation(VIOLATION_ALTERED, c, conv->cid, f->seq, "it differs from what others got: %.*s",
+			violation(VIOLATION_ALTERED, c, conv->cid, f->seq,
+			    "it differs from what others got: %.*s",
 			    frame.len > 160 ? 160 : (int)frame.len, frame.ptr);
 		sched_ns = line->sched_ns;
 	} else {
@@ -386,7 +408,7 @@ check_same(struct client *c, struct conv *conv, slice frame, const struct fields
 		if (line->seq < f->seq && violations() == wrong)
 			line_keep(line, frame, f->seq, sched_ns);
 	}
-	if (first)
+	if (first && violations() == wrong)
 		conv->newest = f->seq;
 	bench.totals.deliveries++;
 	if (sched_ns != 0)
@@ -400,8 +422,8 @@ check_message(struct client *c, slice frame)
 	struct fields f;
 
 	if (!fields_read(frame, &f)) {
-		violation(VIOLATION_ALTERED, c, f.cid, f.seq, "not a message: %.*s", frame.len > 160 ? 160 : (int)frame.len,
-		    frame.ptr);
+		violation(VIOLATION_ALTERED, c, f.cid, f.seq, "not a message: %.*s",
+		    frame.len > 160 ? 160 : (int)frame.len, frame.ptr);
 		return;
 	}
 	if ((stream = stream_of(c, f.cid)) == NULL) {
@@ -415,15 +437,18 @@ check_message(struct client *c, slice frame)
 void
 check_entry(struct client *c, slice entry)
 {
+	uint64_t sched_ns;
 	struct fields f;
 
 	if (!fields_read(entry, &f)) {
-		violation(VIOLATION_ALTERED, c, f.cid, f.seq, "not an entry: %.*s", entry.len > 160 ? 160 : (int)entry.len,
-		    entry.ptr);
+		violation(VIOLATION_ALTERED, c, f.cid, f.seq, "not an entry: %.*s",
+		    entry.len > 160 ? 160 : (int)entry.len, entry.ptr);
 		return;
 	}
-	(void)check_content(c, &f, false);
+	sched_ns = check_content(c, &f, false);
 	bench.totals.deliveries++;
+	if (sched_ns != 0 && !c->auditor)
+		hist_add(&bench.delivery, bench.now_ns - sched_ns);
 	bench.totals.history++;
 }
 
@@ -433,7 +458,8 @@ check_gap(struct client *c, uint64_t cid, uint64_t from, uint64_t to)
 	struct stream *stream = stream_of(c, cid);
 
 	if (stream == NULL || from != stream->next || to < from) {
-		violation(VIOLATION_LOST, c, cid, from, "a gap up to %" PRIu64 " is announced where %" PRIu64 " is due", to,
+		violation(VIOLATION_LOST, c, cid, from,
+		    "a gap up to %" PRIu64 " is announced where %" PRIu64 " is due", to,
 		    stream != NULL ? stream->next : 0);
 		return;
 	}
@@ -449,9 +475,11 @@ check_answer(struct client *c, struct author *author, struct sent *sent, uint64_
 	if (author->conv == NULL)
 		author->conv = conv_of(cid);
 	if (author->conv->cid != cid || seq == 0)
-		violation(VIOLATION_MISPLACED, c, cid, seq, "answered so, sent to conversation %" PRIu64, author->conv->cid);
+		violation(VIOLATION_MISPLACED, c, cid, seq,
+		    "answered so, sent to conversation %" PRIu64, author->conv->cid);
 	if (sent->seen != 0 && sent->seen != seq)
-		violation(VIOLATION_MISPLACED, c, cid, seq, "answered so, but it came at seq %" PRIu64, sent->seen);
+		violation(VIOLATION_MISPLACED, c, cid, seq,
+		    "answered so, but it came at seq %" PRIu64, sent->seen);
 	sent->answered = seq;
 	if (!bench.listening)
 		sent->seen = seq;
@@ -474,9 +502,9 @@ static bool
 author_complete(const struct client *c, const struct author *author)
 {
 	return author->unanswered == 0 &&
-	    (!bench.listening || author->conv == NULL || author->peer == NULL ||
-		(stream_of(author->peer, author->conv->cid) != NULL &&
-		    stream_of(&bench.clients[c->index], author->conv->cid) != NULL));
+	       (!bench.listening || author->conv == NULL || author->peer == NULL ||
+		   (stream_of(author->peer, author->conv->cid) != NULL &&
+		       stream_of(&bench.clients[c->index], author->conv->cid) != NULL));
 }
 
 bool
@@ -485,7 +513,8 @@ check_complete(void)
 	for (uint32_t i = 0; i < bench.client_count; i++) {
 		const struct client *c = &bench.clients[i];
 
-		if (c->hole_count > 0 || (c->state != CLIENT_READY && c->author_count + c->stream_count > 0))
+		if (c->hole_count > 0 ||
+		    (c->state != CLIENT_READY && c->author_count + c->stream_count > 0))
 			return false;
 		for (uint32_t s = 0; s < c->stream_count; s++) {
 			if (c->streams[s].next <= c->streams[s].conv->answered)
@@ -506,26 +535,30 @@ author_end(struct client *c, const struct author *author)
 		const struct sent *sent = &author->ring[number & bench.ring_mask];
 
 		if (sent->answered == 0 && !sent->refused)
-			violation(VIOLATION_UNANSWERED, c, author->conv != NULL ? author->conv->cid : 0, sent->seen,
+			violation(VIOLATION_UNANSWERED, c,
+			    author->conv != NULL ? author->conv->cid : 0, sent->seen,
 			    "message %" PRIu64 " to %s", number, author->to);
 	}
 	if (bench.listening && author->conv != NULL && author->peer != NULL &&
 	    stream_of(author->peer, author->conv->cid) == NULL)
-		violation(VIOLATION_LOST, author->peer, author->conv->cid, 1, "he was told nothing of the conversation");
+		violation(VIOLATION_LOST, author->peer, author->conv->cid, 1,
+		    "he was told nothing of the conversation");
 }
 
 void
 check_end(void)
 {
 	for (size_t i = 0; i < missing_count; i++)
-		violation(VIOLATION_LOST, missing[i].client, missing[i].cid, missing[i].seq, "it was passed over");
+		violation(VIOLATION_LOST, missing[i].client, missing[i].cid, missing[i].seq,
+		    "it was passed over");
 	for (uint32_t i = 0; i < bench.client_count; i++) {
 		struct client *c = &bench.clients[i];
 
 		for (uint32_t s = 0; s < c->stream_count; s++) {
 			if (c->streams[s].next <= c->streams[s].conv->answered)
-				violation(VIOLATION_LOST, c, c->streams[s].conv->cid, c->streams[s].next,
-				    "nothing came from there up to %" PRIu64, c->streams[s].conv->answered);
+				violation(VIOLATION_LOST, c, c->streams[s].conv->cid,
+				    c->streams[s].next, "nothing came from there up to %" PRIu64,
+				    c->streams[s].conv->answered);
 		}
 		for (uint32_t h = 0; h < c->hole_count; h++)
 			violation(VIOLATION_LOST, c, c->holes[h].cid, c->holes[h].from,

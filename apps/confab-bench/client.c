@@ -35,7 +35,7 @@ static struct retry {
 	struct client *client;
 	uint64_t number, at_ns;
 	unsigned slot;
-} *retries;
+} * retries;
 static size_t retry_count, reopening;
 static struct buf text;
 
@@ -118,8 +118,8 @@ put_sync(const struct client *c)
 	}
 	buf_printf(&text, "{\"backlog\":%d,\"epoch\":\"%s\",\"cursors\":{", BACKLOG, c->epoch);
 	for (uint32_t i = 0; i < c->stream_count; i++)
-		buf_printf(&text, "%s\"%" PRIu64 "\":%" PRIu64, i > 0 ? "," : "", c->streams[i].conv->cid,
-		    c->streams[i].next - 1);
+		buf_printf(&text, "%s\"%" PRIu64 "\":%" PRIu64, i > 0 ? "," : "",
+		    c->streams[i].conv->cid, c->streams[i].next - 1);
 	buf_put(&text, S("}}"));
 }
 
@@ -145,9 +145,11 @@ client_connected(struct client *c)
 {
 	int id = c->unsynced ? ID_LOGIN : ID_SYNC;
 
-	buf_printf(&text, "{\"id\":%d,\"method\":\"%s\",\"params\":{", id, c->registering ? "register" : "resume");
+	buf_printf(&text, "{\"id\":%d,\"method\":\"%s\",\"params\":{", id,
+	    c->registering ? "register" : "resume");
 	if (c->registering)
-		buf_printf(&text, "\"user\":\"%s\",\"password\":\"%s-%s-password\"", c->name, bench.run, c->name);
+		buf_printf(&text, "\"user\":\"%s\",\"password\":\"%s-%s-password\"", c->name,
+		    bench.run, c->name);
 	else
 		buf_printf(&text, "\"token\":\"%s\"", c->token);
 	if (!c->unsynced) {
@@ -155,7 +157,9 @@ client_connected(struct client *c)
 		put_sync(c);
 		if (buf_len(&text) > LOGIN_BYTES) {
 			buf_clear(&text);
-			buf_printf(&text, "{\"id\":%d,\"method\":\"resume\",\"params\":{\"token\":\"%s\"", ID_LOGIN, c->token);
+			buf_printf(&text,
+			    "{\"id\":%d,\"method\":\"resume\",\"params\":{\"token\":\"%s\"",
+			    ID_LOGIN, c->token);
 		}
 	}
 	buf_put(&text, S("}}"));
@@ -172,8 +176,10 @@ put_send(struct client *c, unsigned slot, const struct sent *sent)
 	size_t len = bench.options.body;
 
 	cmid_write(cmid, c->index, slot, sent);
-	body_write(body, len, c->index, slot, sent->number);
-	buf_printf(&text, "{\"id\":%" PRIu64 ",\"method\":\"send\",\"params\":{\"to\":%s,\"cmid\":\"%s\",\"body\":\"",
+	body_write(body, len, c->index, slot, sent);
+	buf_printf(&text,
+	    "{\"id\":%" PRIu64
+	    ",\"method\":\"send\",\"params\":{\"to\":%s,\"cmid\":\"%s\",\"body\":\"",
 	    sent->number * ID_SLOTS + slot, c->authors[slot].to, cmid);
 	buf_append(&text, body, len);
 	buf_put(&text, S("\"}}"));
@@ -187,8 +193,8 @@ ask_history(struct client *c)
 	const struct hole *hole = &c->holes[0];
 
 	buf_printf(&text,
-	    "{\"id\":%d,\"method\":\"history\",\"params\":{\"cid\":%" PRIu64 ",\"after\":%" PRIu64 ",\"before\":%" PRIu64
-	    ",\"limit\":%d}}",
+	    "{\"id\":%d,\"method\":\"history\",\"params\":{\"cid\":%" PRIu64 ",\"after\":%" PRIu64
+	    ",\"before\":%" PRIu64 ",\"limit\":%d}}",
 	    ID_HISTORY, hole->cid, hole->from - 1, hole->to + 1, HISTORY_LIMIT);
 	put_text(c);
 	c->dirty = true;
@@ -198,7 +204,7 @@ void
 client_history(struct client *c, uint64_t cid, uint64_t from, uint64_t to)
 {
 	c->holes = mem_resize(c->holes, c->hole_count + 1, sizeof(*c->holes));
-	c->holes[c->hole_count++] = (struct hole) {.cid = cid, .from = from, .to = to};
+	c->holes[c->hole_count++] = (struct hole){.cid = cid, .from = from, .to = to};
 	if (c->hole_count == 1 && c->state == CLIENT_READY)
 		ask_history(c);
 }
@@ -274,7 +280,8 @@ parsed(slice frame, slice member)
 	struct json whole;
 
 	if (!json_check(frame, &whole))
-		cannot("the server sent what is no JSON: %.*s", frame.len > 200 ? 200 : (int)frame.len, frame.ptr);
+		cannot("the server sent what is no JSON: %.*s",
+		    frame.len > 200 ? 200 : (int)frame.len, frame.ptr);
 	return json_member(whole, member);
 }
 
@@ -314,7 +321,7 @@ client_author(struct client *c, const char *to, struct client *peer)
 	assert(c->author_count < SLOTS_MAX);
 	c->authors = mem_resize(c->authors, c->author_count + 1, sizeof(*c->authors));
 	author = &c->authors[c->author_count];
-	*author = (struct author) {.first = 1, .next = 1, .peer = peer};
+	*author = (struct author){.first = 1, .next = 1, .peer = peer};
 	(void)snprintf(author->to, sizeof(author->to), "%s", to);
 	author->ring = mem_zalloc((bench.ring_mask + 1) * sizeof(*author->ring));
 	return c->author_count++;
@@ -325,7 +332,8 @@ client_may_send(const struct client *c, unsigned slot, unsigned window)
 {
 	const struct author *author = &c->authors[slot];
 
-	return c->state == CLIENT_READY && author->unanswered < window && author->next - author->first <= bench.ring_mask;
+	return c->state == CLIENT_READY && author->unanswered < window &&
+	       author->next - author->first <= bench.ring_mask;
 }
 
 void
@@ -334,7 +342,8 @@ client_send(struct client *c, unsigned slot, uint64_t sched_ns)
 	struct author *author = &c->authors[slot];
 	struct sent *sent = &author->ring[author->next & bench.ring_mask];
 
-	*sent = (struct sent) {.number = author->next++, .sched_ns = sched_ns, .ms = clock_real_ms()};
+	*sent =
+	    (struct sent){.number = author->next++, .sched_ns = sched_ns, .ms = clock_real_ms()};
 	author->unanswered++;
 	bench.totals.sends++;
 	put_send(c, slot, sent);
@@ -348,8 +357,9 @@ client_mark(struct client *c)
 	if (c->stream_count == 0 || c->state != CLIENT_READY)
 		return;
 	stream = &c->streams[c->hint < c->stream_count ? c->hint : 0];
-	buf_printf(&text, "{\"id\":%d,\"method\":\"mark\",\"params\":{\"cid\":%" PRIu64 ",\"read\":%" PRIu64 "}}", ID_MARK,
-	    stream->conv->cid, stream->next - 1);
+	buf_printf(&text,
+	    "{\"id\":%d,\"method\":\"mark\",\"params\":{\"cid\":%" PRIu64 ",\"read\":%" PRIu64 "}}",
+	    ID_MARK, stream->conv->cid, stream->next - 1);
 	put_text(c);
 	link_flush(c);
 }
@@ -367,7 +377,8 @@ client_signal(struct client *c, unsigned slot)
 {
 	if (c->state != CLIENT_READY)
 		return;
-	buf_printf(&text, "{\"method\":\"signal\",\"params\":{\"to\":%s,\"kind\":\"typing\"}}", c->authors[slot].to);
+	buf_printf(&text, "{\"method\":\"signal\",\"params\":{\"to\":%s,\"kind\":\"typing\"}}",
+	    c->authors[slot].to);
 	put_text(c);
 	link_flush(c);
 }
@@ -387,7 +398,8 @@ sent_of(struct client *c, uint64_t id)
 static uint64_t
 number_after(slice frame, slice key)
 {
-	const char *at = memmem(frame.ptr, frame.len, key.ptr, key.len), *end = frame.ptr + frame.len;
+	const char *at = memmem(frame.ptr, frame.len, key.ptr, key.len),
+		   *end = frame.ptr + frame.len;
 	uint64_t value = 0;
 
 	for (at = at != NULL ? at + key.len : end; at < end && *at >= '0' && *at <= '9'; at++)
@@ -403,10 +415,12 @@ take_send_answer(struct client *c, slice frame, uint64_t id)
 	struct author *author;
 
 	/* Sent again after `unknown_outcome`, it can be answered twice. */
-	if ((sent == NULL || sent->answered != 0) && slot < c->author_count && c->authors[slot].disordered)
+	if ((sent == NULL || sent->answered != 0) && slot < c->author_count &&
+	    c->authors[slot].disordered)
 		return;
 	if (sent == NULL || sent->answered != 0) {
-		violation(VIOLATION_UNANSWERED, c, 0, 0, "an answer that nothing waits for: %.*s", SLICE_ARG(frame));
+		violation(VIOLATION_UNANSWERED, c, 0, 0, "an answer that nothing waits for: %.*s",
+		    SLICE_ARG(frame));
 		return;
 	}
 	author = &c->authors[slot];
@@ -414,7 +428,8 @@ take_send_answer(struct client *c, slice frame, uint64_t id)
 	bench.totals.answers++;
 	bench.totals.dups += memmem(frame.ptr, frame.len, "\"dup\":true", 10) != NULL;
 	hist_add(&bench.ack, bench.now_ns - sent->sched_ns);
-	check_answer(c, author, sent, number_after(frame, S("\"cid\":")), number_after(frame, S("\"seq\":")));
+	check_answer(c, author, sent, number_after(frame, S("\"cid\":")),
+	    number_after(frame, S("\"seq\":")));
 	if (client_answered != NULL)
 		client_answered(c, slot);
 }
@@ -432,14 +447,15 @@ take_history(struct client *c, slice frame)
 	json_iter_init(&it, json_member(result, S("messages")));
 	for (seq = hole->from; json_next_element(&it, &element); seq++) {
 		if (integer_of(element, S("seq")) != seq) {
-			violation(VIOLATION_LOST, c, hole->cid, seq, "history gives %" PRIu64 " there",
-			    integer_of(element, S("seq")));
+			violation(VIOLATION_LOST, c, hole->cid, seq,
+			    "history gives %" PRIu64 " there", integer_of(element, S("seq")));
 			seq = integer_of(element, S("seq"));
 		}
 		check_entry(c, element.text);
 	}
 	if (seq == hole->from) {
-		violation(VIOLATION_LOST, c, hole->cid, seq, "history ends there, %" PRIu64 " was due", hole->to);
+		violation(VIOLATION_LOST, c, hole->cid, seq,
+		    "history ends there, %" PRIu64 " was due", hole->to);
 		seq = hole->to + 1;
 	}
 	hole->from = seq;
@@ -455,7 +471,7 @@ static void
 retry_later(struct client *c, uint64_t id, uint64_t after_ms)
 {
 	retries = mem_resize(retries, retry_count + 1, sizeof(*retries));
-	retries[retry_count++] = (struct retry) {
+	retries[retry_count++] = (struct retry){
 	    .client = c,
 	    .number = id / ID_SLOTS,
 	    .slot = (unsigned)(id % ID_SLOTS),
@@ -535,7 +551,8 @@ take_other(struct client *c, slice frame, slice method)
 			take_conversation(c, params);
 	} else if (slice_eq(method, S("gap"))) {
 		params = parsed(frame, S("params"));
-		check_gap(c, integer_of(params, S("cid")), integer_of(params, S("from")), integer_of(params, S("to")));
+		check_gap(c, integer_of(params, S("cid")), integer_of(params, S("from")),
+		    integer_of(params, S("to")));
 	} else if (slice_eq(method, S("goaway"))) {
 		take_goaway(c, frame);
 	} else if (slice_eq(method, S("signal"))) {
@@ -551,11 +568,13 @@ take_other(struct client *c, slice frame, slice method)
 void
 client_frame(struct client *c, slice frame)
 {
-	static const char start[] = "{\"jsonrpc\":\"2.0\",\"", notification[] = "{\"jsonrpc\":\"2.0\",\"method\":\"";
+	static const char start[] = "{\"jsonrpc\":\"2.0\",\"",
+			  notification[] = "{\"jsonrpc\":\"2.0\",\"method\":\"";
 	const char *end;
 
 	if (slice_starts(frame, slice_str(notification))) {
-		slice rest = slice_of(frame.ptr + sizeof(notification) - 1, frame.len - (sizeof(notification) - 1));
+		slice rest = slice_of(
+		    frame.ptr + sizeof(notification) - 1, frame.len - (sizeof(notification) - 1));
 
 		if (slice_starts(rest, S("message\"")))
 			check_message(c, frame);
@@ -564,8 +583,8 @@ client_frame(struct client *c, slice frame)
 	} else if (slice_starts(frame, slice_str(start))) {
 		take_answer(c, frame);
 	} else {
-		violation(VIOLATION_ALTERED, c, 0, 0, "not of the protocol: %.*s", frame.len > 160 ? 160 : (int)frame.len,
-		    frame.ptr);
+		violation(VIOLATION_ALTERED, c, 0, 0, "not of the protocol: %.*s",
+		    frame.len > 160 ? 160 : (int)frame.len, frame.ptr);
 	}
 }
 
@@ -598,7 +617,8 @@ client_tick(struct client *c, bool pings)
 		closed(c);
 		client_open(c);
 	}
-	if (pings && c->state == CLIENT_READY && !c->paused && bench.now_ns - c->written_ns > PING_AFTER_NS) {
+	if (pings && c->state == CLIENT_READY && !c->paused &&
+	    bench.now_ns - c->written_ns > PING_AFTER_NS) {
 		buf_printf(&text, "{\"id\":%d,\"method\":\"ping\"}", ID_PING);
 		put_text(c);
 		link_flush(c);

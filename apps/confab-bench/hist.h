@@ -8,7 +8,11 @@
 
 #include <stdint.h>
 
-enum { HIST_SUB_BITS = 6, HIST_SUB = 1 << HIST_SUB_BITS, HIST_BUCKETS = HIST_SUB * (64 - HIST_SUB_BITS) };
+enum {
+	HIST_SUB_BITS = 6,
+	HIST_SUB = 1 << HIST_SUB_BITS,
+	HIST_BUCKETS = HIST_SUB * (64 - HIST_SUB_BITS)
+};
 
 struct hist {
 	uint64_t count, max, sum;
@@ -24,7 +28,8 @@ hist_bucket(uint64_t value)
 		return (unsigned)value;
 	top = 63 - (unsigned)__builtin_clzll(value);
 	shift = top - HIST_SUB_BITS;
-	return (unsigned)((shift + 1) << HIST_SUB_BITS) + (unsigned)((value >> shift) & (HIST_SUB - 1));
+	return (unsigned)((shift + 1) << HIST_SUB_BITS) +
+	       (unsigned)((value >> shift) & (HIST_SUB - 1));
 }
 
 static inline void

@@ -19,8 +19,10 @@
 enum {
 	EVENTS = 512,
 	READ_BYTES = 256 * 1024,
-	KEPT_BYTES = 512 * 1024, /* what of a frame may wait for its rest; the server's are at most 256 KiB */
-	PER_SOURCE = 20000,	 /* connections of one address: there are only so many ports */
+	KEPT_BYTES =
+	    512 *
+	    1024, /* what of a frame may wait for its rest; the server's are at most 256 KiB */
+	PER_SOURCE = 20000, /* connections of one address: there are only so many ports */
 	SLOW_RECEIVE_BYTES = 16 * 1024,
 };
 
@@ -48,8 +50,8 @@ link_init(void)
 	tls = SSL_CTX_new(TLS_client_method());
 	if (tls == NULL)
 		cannot("TLS cannot be set up");
-	(void)SSL_CTX_set_mode(tls,
-	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_verify(tls, SSL_VERIFY_NONE, NULL);
 }
 
@@ -71,7 +73,8 @@ bind_source(const struct client *c)
 	const struct sockaddr_in *to = (const void *)&address;
 	int one = 1;
 
-	if (c->index < PER_SOURCE || address.ss_family != AF_INET || (ntohl(to->sin_addr.s_addr) >> 24) != 127)
+	if (c->index < PER_SOURCE || address.ss_family != AF_INET ||
+	    (ntohl(to->sin_addr.s_addr) >> 24) != 127)
 		return;
 	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->index / PER_SOURCE);
 	(void)setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
@@ -91,8 +94,10 @@ link_open(struct client *c)
 	if (c->was_slow)
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
 	bind_source(c);
-	if (connect(c->fd, (const struct sockaddr *)(const void *)&address, address_len) != 0 && errno != EINPROGRESS)
-		cannot("connect to %s:%s: %s", bench.options.host, bench.options.port, strerror(errno));
+	if (connect(c->fd, (const struct sockaddr *)(const void *)&address, address_len) != 0 &&
+	    errno != EINPROGRESS)
+		cannot("connect to %s:%s: %s", bench.options.host, bench.options.port,
+		    strerror(errno));
 	c->state = CLIENT_CONNECTING;
 	c->out_waits = true;
 	watch(c, EPOLL_CTL_ADD);
@@ -227,7 +232,8 @@ connected(struct client *c)
 
 	(void)getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error != 0)
-		cannot("connect to %s:%s: %s", bench.options.host, bench.options.port, strerror(error));
+		cannot("connect to %s:%s: %s", bench.options.host, bench.options.port,
+		    strerror(error));
 	c->out_waits = false;
 	watch(c, EPOLL_CTL_MOD);
 	if (!bench.options.tls) {
@@ -316,7 +322,8 @@ take_frames(struct client *c, const char *at, size_t len)
 	uint64_t payload;
 	size_t header;
 
-	while (c->state != CLIENT_CLOSED && !c->paused &&
+	while (
+	    c->state != CLIENT_CLOSED && !c->paused &&
 	    (header = frame_header((const unsigned char *)at, (size_t)(end - at), &payload)) > 0) {
 		unsigned first = (unsigned char)at[0];
 
@@ -341,7 +348,8 @@ take(struct client *c, const char *at, size_t len)
 
 	if (c->state == CLIENT_UPGRADE && (used = take_upgrade(c, at, len)) == 0)
 		return;
-	used += bench.options.ws ? take_frames(c, at + used, len - used) : take_lines(c, at + used, len - used);
+	used += bench.options.ws ? take_frames(c, at + used, len - used)
+				 : take_lines(c, at + used, len - used);
 	if (c->state == CLIENT_CLOSED)
 		return;
 	if (len - used > KEPT_BYTES)
@@ -366,7 +374,8 @@ read_some(struct client *c, char *to)
 		n = SSL_read(c->ssl, to + all, (int)(READ_BYTES - all));
 		if (n <= 0) {
 			error = SSL_get_error(c->ssl, (int)n);
-			if (all == 0 && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+			if (all == 0 && error != SSL_ERROR_WANT_READ &&
+			    error != SSL_ERROR_WANT_WRITE)
 				return -1;
 			break;
 		}
@@ -397,7 +406,8 @@ link_read(struct client *c)
 		}
 		if (n > 0 || kept > 0)
 			take(c, input, kept + (size_t)n);
-		more = c->state != CLIENT_CLOSED && c->ssl != NULL && n > 0 && SSL_pending(c->ssl) > 0;
+		more =
+		    c->state != CLIENT_CLOSED && c->ssl != NULL && n > 0 && SSL_pending(c->ssl) > 0;
 	} while (more);
 }
 

@@ -32,19 +32,26 @@ static const struct {
 } table[] = {
     {"server", SERVER, 0, "HOST:PORT", "where the server listens (127.0.0.1:7000)"},
     {"transport", TRANSPORT, 0, "tcp|ws|tls|wss", "how to connect (tcp)"},
-    {"pid", UNSIGNED, AT(pid), "PID", "the server's process, here: its CPU and memory are reported"},
+    {"pid", UNSIGNED, AT(pid), "PID",
+	"the server's process, here: its CPU and memory are reported"},
     {"tokens", TEXT, AT(tokens), "FILE", "users, a line each: name and token"},
-    {"register", FLAG, AT(registers), NULL, "register the users that FILE lacks, and append them to it"},
-    {"connections", UNSIGNED, AT(connections), "N", "idle, mixed; resume-storm: beside the pairs (1000)"},
-    {"from", UNSIGNED, AT(from), "N", "measure the memory of a connection from N connections on (0)"},
+    {"register", FLAG, AT(registers), NULL,
+	"register the users that FILE lacks, and append them to it"},
+    {"connections", UNSIGNED, AT(connections), "N",
+	"idle, mixed; resume-storm: beside the pairs (1000)"},
+    {"from", UNSIGNED, AT(from), "N",
+	"measure the memory of a connection from N connections on (0)"},
     {"members", UNSIGNED, AT(members), "N", "fanout, slow-readers: listeners (100)"},
     {"authors", UNSIGNED, AT(authors), "N", "fanout, slow-readers, ingest: who writes (1)"},
-    {"pairs", UNSIGNED, AT(pairs), "N", "direct: who write to whom; resume-storm: who stay and write (500)"},
+    {"pairs", UNSIGNED, AT(pairs), "N",
+	"direct: who write to whom; resume-storm: who stay and write (500)"},
     {"cid", LARGE, AT(cid), "CID", "the group; otherwise the first that the first user is in"},
-    {"window", UNSIGNED, AT(window), "N", "closed loop: unanswered messages of an author (16; fanout: rounds)"},
+    {"window", UNSIGNED, AT(window), "N",
+	"closed loop: unanswered messages of an author (16; fanout: rounds)"},
     {"burst", UNSIGNED, AT(burst), "N", "messages at a time (fanout 32, otherwise 1)"},
     {"rounds", LARGE, AT(rounds), "N", "fanout: bursts; resume-storm: storms"},
-    {"rate", REAL, AT(rate), "N", "open loop: messages a second, late ones counted from their time"},
+    {"rate", REAL, AT(rate), "N",
+	"open loop: messages a second, late ones counted from their time"},
     {"messages", LARGE, AT(messages), "N", "how many to send"},
     {"seconds", REAL, AT(seconds), "S", "how long to send (10, unless --messages)"},
     {"warmup", REAL, AT(warmup), "S", "before it is measured (a tenth)"},
@@ -57,7 +64,8 @@ static const struct {
     {"stall", REAL, AT(stall), "S", "what hasn't come any nearer for so long is lost (10)"},
     {"deadline", REAL, AT(deadline), "S", "give up after so long (600)"},
     {"seed", LARGE, AT(seed), "N", "of what is random (1)"},
-    {"progress", FLAG, AT(progress), NULL, "a line each second on stderr, also if it is no terminal"},
+    {"progress", FLAG, AT(progress), NULL,
+	"a line each second on stderr, also if it is no terminal"},
     {"help", FLAG, 0, NULL, "this text"},
 };
 
@@ -84,8 +92,8 @@ usage(FILE *to)
 	for (size_t i = 0; i < LEN(table); i++) {
 		char left[40];
 
-		(void)snprintf(left, sizeof(left), "--%s%s%s", table[i].name, table[i].arg != NULL ? " " : "",
-		    table[i].arg != NULL ? table[i].arg : "");
+		(void)snprintf(left, sizeof(left), "--%s%s%s", table[i].name,
+		    table[i].arg != NULL ? " " : "", table[i].arg != NULL ? table[i].arg : "");
 		(void)fprintf(to, "  %-26s %s\n", left, table[i].help);
 	}
 }
@@ -114,7 +122,8 @@ set_server(const char *text)
 	const char *colon = strrchr(text, ':');
 	struct options *o = &bench.options;
 
-	if (colon == NULL || (size_t)(colon - text) >= sizeof(o->host) || strlen(colon + 1) >= sizeof(o->port))
+	if (colon == NULL || (size_t)(colon - text) >= sizeof(o->host) ||
+	    strlen(colon + 1) >= sizeof(o->port))
 		misused("--server", "HOST:PORT is wanted");
 	(void)snprintf(o->host, sizeof(o->host), "%.*s", (int)(colon - text), text);
 	(void)snprintf(o->port, sizeof(o->port), "%s", colon + 1);
@@ -179,7 +188,7 @@ complete(void)
 {
 	struct options *o = &bench.options;
 	bool to_group = o->scenario == SCENARIO_fanout || o->scenario == SCENARIO_slow_readers ||
-	    o->scenario == SCENARIO_ingest;
+			o->scenario == SCENARIO_ingest;
 	uint32_t window;
 
 	if (o->tokens == NULL)
@@ -207,8 +216,12 @@ complete(void)
 	window = o->window > o->burst ? o->window : o->burst;
 	if (window > 1 << 16)
 		misused("--window", "is too large");
-	bench.lines_mask = (o->rate > 0 ? to_group ? 4096 : 64 : power_of_two(to_group ? 8 * window : 2 * window)) - 1;
-	bench.ring_mask = (o->rate > 0 ? to_group ? 8192 : 256 : power_of_two(to_group ? 8 * window : 4 * window)) - 1;
+	bench.lines_mask = (o->rate > 0 ? to_group ? 4096 : 64
+					: power_of_two(to_group ? 8 * window : 2 * window)) -
+			   1;
+	bench.ring_mask = (o->rate > 0 ? to_group ? 8192 : 256
+				       : power_of_two(to_group ? 8 * window : 4 * window)) -
+			  1;
 }
 
 static void
@@ -217,11 +230,26 @@ options_read(int argc, char **argv)
 	struct option options[LEN(table) + 1] = {0};
 	int at;
 
-	bench.options = (struct options) {.connections = 1000, .members = 100, .authors = 1, .pairs = 500, .slow = 10,
-	    .pause = 3, .hold = 5, .rest = -1, .warmup = -1, .body = 200, .opening = 256, .stall = 10, .deadline = 600,
-	    .seed = 1, .progress = isatty(STDERR_FILENO) != 0, .host = "127.0.0.1", .port = "7000"};
+	bench.options = (struct options){.connections = 1000,
+	    .members = 100,
+	    .authors = 1,
+	    .pairs = 500,
+	    .slow = 10,
+	    .pause = 3,
+	    .hold = 5,
+	    .rest = -1,
+	    .warmup = -1,
+	    .body = 200,
+	    .opening = 256,
+	    .stall = 10,
+	    .deadline = 600,
+	    .seed = 1,
+	    .progress = isatty(STDERR_FILENO) != 0,
+	    .host = "127.0.0.1",
+	    .port = "7000"};
 	for (size_t i = 0; i < LEN(table); i++)
-		options[i] = (struct option) {table[i].name, table[i].kind == FLAG ? no_argument : required_argument, NULL, 1};
+		options[i] = (struct option){table[i].name,
+		    table[i].kind == FLAG ? no_argument : required_argument, NULL, 1};
 	while ((at = -1, true)) {
 		int got = getopt_long(argc, argv, "", options, &at);
 
@@ -241,7 +269,7 @@ options_read(int argc, char **argv)
 	}
 	bench.options.scenario_name = argv[optind];
 	while (bench.options.scenario < SCENARIO_MAX &&
-	    strcmp(scenario_names[bench.options.scenario], argv[optind]) != 0)
+	       strcmp(scenario_names[bench.options.scenario], argv[optind]) != 0)
 		bench.options.scenario++;
 	if (bench.options.scenario == SCENARIO_MAX)
 		misused(argv[optind], "there is no such scenario");
@@ -267,7 +295,8 @@ users_load(void)
 	if (f != NULL)
 		(void)fclose(f);
 	if (known < count && !bench.options.registers)
-		cannot("%s has %u users, %u are needed (--register makes new ones)", bench.options.tokens, known, count);
+		cannot("%s has %u users, %u are needed (--register makes new ones)",
+		    bench.options.tokens, known, count);
 	bench.options.registers = known < count;
 	for (; known < count; known++) {
 		(void)snprintf(name, sizeof(name), "bench-%s-%u", bench.run, known);

@@ -25,7 +25,8 @@ stat_read(const char *path, char ret_name[32], double *ret_cpu_s)
 		return false;
 	*close = '\0';
 	(void)snprintf(ret_name, 32, "%s", open + 1);
-	if (sscanf(close + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
+	if (sscanf(close + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) !=
+	    2)
 		return false;
 	*ret_cpu_s = (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
 	return true;
@@ -66,7 +67,7 @@ proc_memory_read(int pid, struct proc_memory *ret)
 	unsigned long kib;
 	FILE *f;
 
-	*ret = (struct proc_memory) {0};
+	*ret = (struct proc_memory){0};
 	(void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
 	if ((f = fopen(path, "r")) == NULL)
 		return false;
@@ -87,7 +88,7 @@ proc_own_cpu_s(void)
 
 	(void)getrusage(RUSAGE_SELF, &used);
 	return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-	    (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+	       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 void
@@ -106,6 +107,7 @@ proc_put_machine(struct buf *to)
 	json_str(to, "cpu", slice_str(model));
 	json_uint(to, "cores", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
 	json_str(to, "kernel", slice_str(system.release));
-	json_uint(to, "memory", (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
+	json_uint(
+	    to, "memory", (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
 	buf_put(to, S("}"));
 }

@@ -20,8 +20,8 @@ mark_set(unsigned which)
 	m->totals = bench.totals;
 	m->connections = bench.ready;
 	m->own_cpu_s = proc_own_cpu_s();
-	if (bench.options.pid != 0 &&
-	    (!proc_cpu_read(bench.options.pid, &m->cpu) || !proc_memory_read(bench.options.pid, &m->memory)))
+	if (bench.options.pid != 0 && (!proc_cpu_read(bench.options.pid, &m->cpu) ||
+					  !proc_memory_read(bench.options.pid, &m->memory)))
 		cannot("process %d can't be looked at", bench.options.pid);
 }
 
@@ -32,10 +32,11 @@ report_progress(void)
 	const struct totals *t = &bench.totals;
 
 	(void)fprintf(stderr,
-	    "%6.1f s  %u connections  %" PRIu64 " sends (+%" PRIu64 ")  %" PRIu64 " deliveries (+%" PRIu64
-	    ")  p99 %.2f ms  %" PRIu64 " violations\n",
-	    (double)(bench.now_ns - bench.started_ns) / 1e9, bench.ready, t->sends, t->sends - sends, t->deliveries,
-	    t->deliveries - deliveries, (double)hist_at(&bench.delivery, 0.99) / 1e6, violations());
+	    "%6.1f s  %u connections  %" PRIu64 " sends (+%" PRIu64 ")  %" PRIu64
+	    " deliveries (+%" PRIu64 ")  p99 %.2f ms  %" PRIu64 " violations\n",
+	    (double)(bench.now_ns - bench.started_ns) / 1e9, bench.ready, t->sends,
+	    t->sends - sends, t->deliveries, t->deliveries - deliveries,
+	    (double)hist_at(&bench.delivery, 0.99) / 1e6, violations());
 	sends = t->sends;
 	deliveries = t->deliveries;
 }
@@ -103,13 +104,16 @@ put_threads(struct buf *to, const struct proc_cpu *from, const struct proc_cpu *
 static void
 put_connection_bytes(struct buf *to)
 {
-	const struct mark *few = marks[MARK_OPEN_FROM].at_ns != 0 ? &marks[MARK_OPEN_FROM] : &marks[MARK_EMPTY];
-	const struct mark *all = bench.options.scenario == SCENARIO_idle ? &marks[MARK_END] : &marks[MARK_OPEN];
+	const struct mark *few =
+	    marks[MARK_OPEN_FROM].at_ns != 0 ? &marks[MARK_OPEN_FROM] : &marks[MARK_EMPTY];
+	const struct mark *all =
+	    bench.options.scenario == SCENARIO_idle ? &marks[MARK_END] : &marks[MARK_OPEN];
 	double count = (double)all->connections - (double)few->connections;
 
 	if (count > 0)
 		put_number(to, "bytes_per_connection",
-		    ((double)all->memory.private_dirty - (double)few->memory.private_dirty) / count);
+		    ((double)all->memory.private_dirty - (double)few->memory.private_dirty) /
+			count);
 }
 
 static void
@@ -183,7 +187,10 @@ put_heads(struct buf *to, int argc, char **argv)
 	const struct options *o = &bench.options;
 
 	json_str(to, "scenario", slice_str(o->scenario_name));
-	json_str(to, "transport", o->ws ? o->tls ? S("wss") : S("ws") : o->tls ? S("tls") : S("tcp"));
+	json_str(to, "transport",
+	    o->ws    ? o->tls ? S("wss") : S("ws")
+	       : o->tls ? S("tls")
+		     : S("tcp"));
 	json_str(to, "loop", o->rate > 0 ? S("open") : S("closed"));
 	put_command(to, argc, argv);
 	json_key(to, "machine");
@@ -200,7 +207,8 @@ void
 report_print(int argc, char **argv)
 {
 	const struct mark *from = &marks[MARK_START], *until = &marks[MARK_END];
-	double wall_s = (double)(until->at_ns - from->at_ns) / 1e9 + 1e-9, own_s = until->own_cpu_s - from->own_cpu_s;
+	double wall_s = (double)(until->at_ns - from->at_ns) / 1e9 + 1e-9,
+	       own_s = until->own_cpu_s - from->own_cpu_s;
 	double sends = (double)(until->totals.answers - from->totals.answers);
 	double deliveries = (double)(until->totals.deliveries - from->totals.deliveries);
 	double resumes = (double)(until->totals.resumes - from->totals.resumes);
@@ -228,7 +236,8 @@ report_print(int argc, char **argv)
 	put_totals(&out);
 	put_violations(&out);
 	/* Where the generator was at its end and the server was not, the figures are the generator's. */
-	json_bool(&out, "void", bench.options.pid != 0 && own_s / wall_s >= 0.95 && server_s / wall_s < 0.8);
+	json_bool(&out, "void",
+	    bench.options.pid != 0 && own_s / wall_s >= 0.95 && server_s / wall_s < 0.8);
 	buf_put(&out, S("}\n"));
 	(void)fwrite(buf_head(&out), 1, buf_len(&out), stdout);
 	(void)fflush(stdout);

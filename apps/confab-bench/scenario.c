@@ -18,14 +18,14 @@ enum { VIOLATIONS_MAX = 100 };
 static struct writer {
 	struct client *client;
 	unsigned slot;
-} *writers;
+} * writers;
 static size_t writer_count;
 
 /* One load: warming up, or what is measured. */
 static struct {
-	uint64_t left, until_ns; /* messages to send; when to stop sending */
+	uint64_t left, until_ns;  /* messages to send; when to stop sending */
 	uint64_t due_ns, step_ns; /* open loop: the next burst's scheduled time */
-	uint64_t round_want;	  /* rounds: deliveries that end this one */
+	uint64_t round_want;      /* rounds: deliveries that end this one */
 	size_t turn;
 	bool on, over;
 } run;
@@ -50,7 +50,8 @@ ns(double seconds)
 static bool
 in_rounds(void)
 {
-	return bench.options.scenario == SCENARIO_fanout && bench.options.rate <= 0 && bench.options.window == 0;
+	return bench.options.scenario == SCENARIO_fanout && bench.options.rate <= 0 &&
+	       bench.options.window == 0;
 }
 
 /* --- The loop --- */
@@ -80,7 +81,8 @@ stalled(void)
 {
 	static uint64_t seen, since_ns;
 	const struct totals *t = &bench.totals;
-	uint64_t now = t->sends + t->answers + t->deliveries + t->resumes + t->retried + t->missing + bench.ready + bench.opening;
+	uint64_t now = t->sends + t->answers + t->deliveries + t->resumes + t->retried +
+		       t->missing + bench.ready + bench.opening;
 
 	if (now != seen) {
 		seen = now;
@@ -109,7 +111,8 @@ open_up_to(uint32_t count)
 	while (bench.ready < count) {
 		one_turn(bench.now_ns + TICK_NS);
 		if (stalled())
-			cannot("%u of %u connections stay without an answer", count - bench.ready, count);
+			cannot("%u of %u connections stay without an answer", count - bench.ready,
+			    count);
 	}
 }
 
@@ -163,7 +166,8 @@ next_round(void)
 {
 	const struct writer *w = &writers[run.turn % writer_count];
 
-	if (bench.totals.deliveries + bench.totals.missing < run.round_want || w->client->state != CLIENT_READY)
+	if (bench.totals.deliveries + bench.totals.missing < run.round_want ||
+	    w->client->state != CLIENT_READY)
 		return;
 	run.turn++;
 	for (unsigned i = 0; i < bench.options.burst && run.left > 0; i++) {
@@ -197,8 +201,8 @@ next_writer(void)
 
 		/* Most of what people write is to one other. */
 		w->slot = w->client->author_count > 1 && random_up_to(5) == 0
-		    ? 1 + random_up_to(w->client->author_count - 1)
-		    : 0;
+			      ? 1 + random_up_to(w->client->author_count - 1)
+			      : 0;
 		mixed_beside(w->client, w->slot);
 		return w;
 	}
@@ -269,16 +273,20 @@ storm_begin(void)
 static void
 storm_step(void)
 {
-	for (; beside.at < bench.client_count && bench.opening < bench.options.opening; beside.at++) {
-		if (bench.clients[beside.at].state == CLIENT_CLOSED && bench.clients[beside.at].reopen_ns == 0)
+	for (; beside.at < bench.client_count && bench.opening < bench.options.opening;
+	     beside.at++) {
+		if (bench.clients[beside.at].state == CLIENT_CLOSED &&
+		    bench.clients[beside.at].reopen_ns == 0)
 			client_open(&bench.clients[beside.at]);
 	}
 	if (!beside.going || beside.at < bench.client_count || bench.ready < bench.client_count)
 		return;
-	if (--beside.rounds > 0)
+	if (--beside.rounds > 0) {
 		storm_begin();
-	else
-		run.over = true;
+		return;
+	}
+	beside.going = false;
+	run.over = true;
 }
 
 static void
@@ -351,7 +359,9 @@ load(uint64_t messages, double seconds)
 	while (!load_over()) {
 		pump();
 		step_beside();
-		one_turn(bench.options.rate > 0 && run.due_ns > bench.now_ns ? run.due_ns : bench.now_ns + TICK_NS);
+		one_turn(bench.options.rate > 0 && run.due_ns > bench.now_ns
+			     ? run.due_ns
+			     : bench.now_ns + TICK_NS);
 	}
 	run.on = false;
 }
@@ -364,7 +374,8 @@ drain(void)
 
 	for (;;) {
 		step_beside();
-		if (bench.totals.answers == bench.totals.sends || bench.now_ns - looked_ns > TICK_NS) {
+		if (bench.totals.answers == bench.totals.sends ||
+		    bench.now_ns - looked_ns > TICK_NS) {
 			looked_ns = bench.now_ns;
 			if (check_complete())
 				return;
@@ -416,7 +427,8 @@ audit(void)
 	while (auditor.hole_count > 0 && violations() <= VIOLATIONS_MAX) {
 		one_turn(bench.now_ns + TICK_NS);
 		if (stalled()) {
-			violation(VIOLATION_LOST, &auditor, conv->cid, auditor.holes[0].from, "history doesn't answer");
+			violation(VIOLATION_LOST, &auditor, conv->cid, auditor.holes[0].from,
+			    "history doesn't answer");
 			break;
 		}
 	}
@@ -434,7 +446,7 @@ writer_add(struct client *c, const char *to, struct client *peer)
 	if (slot > 0)
 		return; /* picked among the slots of one writer */
 	writers = mem_resize(writers, writer_count + 1, sizeof(*writers));
-	writers[writer_count++] = (struct writer) {c, slot};
+	writers[writer_count++] = (struct writer){c, slot};
 }
 
 static void
@@ -554,7 +566,8 @@ set_up(void)
 		run.step_ns = ns(o->burst / o->rate);
 	for (uint32_t i = 0; i < bench.client_count; i++) {
 		bench.clients[i].unsynced = !bench.listening;
-		bench.clients[i].was_slow = o->scenario == SCENARIO_slow_readers && i >= bench.client_count - o->slow;
+		bench.clients[i].was_slow =
+		    o->scenario == SCENARIO_slow_readers && i >= bench.client_count - o->slow;
 	}
 	bench.setting_up = true;
 	mark_set(MARK_EMPTY);
