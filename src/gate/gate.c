@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/secret.h"
 #include "base/stat.h"
 #include "gate/cidr.h"
 #include "gate/encode.h"
@@ -208,6 +209,9 @@ session_meet(struct session *s, enum phase phase)
 	assert(s->peer != NULL);
 	if (phase == PHASE_WS)
 		gauge_add(GAUGE_CONNS_WS, 1);
+	if (s->gate->goaway_ms > 0)
+		session_goaway(s, GOAWAY_SHUTDOWN,
+		    s->gate->goaway_ms + random_below(s->gate->goaway_ms));
 }
 
 static size_t
@@ -574,6 +578,13 @@ gate_set_shard(struct gate *gate, struct shard *shard)
 {
 	OBJ_CHECK(gate, GATE_MAGIC);
 	gate->shard = shard;
+}
+
+void
+gate_goaway(struct gate *gate, uint32_t reconnect_ms)
+{
+	OBJ_CHECK(gate, GATE_MAGIC);
+	gate->goaway_ms = reconnect_ms > 0 ? reconnect_ms : 1;
 }
 
 void

@@ -44,6 +44,8 @@ void gate_chat_out(struct gate *gate, struct chat_out *ret_out);
 void gate_set_shard(struct gate *gate, struct shard *shard);
 /* Takes over a changed configuration; the old one may be freed afterwards. */
 void gate_set_config(struct gate *gate, const struct gate_config *config);
+/* The server goes: who begins to speak confab from now on is told to come back later, or elsewhere. */
+void gate_goaway(struct gate *gate, uint32_t reconnect_ms);
 /* For listener_open(): the listener's cookie is the array of gates, by reactor index. */
 void gate_opened(struct conn *conn);
 /* Names and codes of enum err, for the metrics. */

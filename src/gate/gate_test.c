@@ -420,6 +420,27 @@ goaway_says_why(void **state)
 	}
 }
 
+/* As text, and as the last words of somebody who shut his sending side. */
+static void
+who_comes_while_the_server_goes_is_told_so(void **state)
+{
+	(void)state;
+	dial("127.0.0.1");
+	gate_goaway(world.gate, 300);
+	feed_text("{\"id\":1,\"method\":\"hello\"}\n");
+	expect_goaway("shutdown");
+	expect_silence();
+	expect_finished(CLOSE_SHUTDOWN);
+	dial("127.0.0.1");
+	feed_text("P");
+	feed_eof();
+	expect_goaway("shutdown");
+	expect_finished(CLOSE_SHUTDOWN);
+	dial("127.0.0.1");
+	feed_text("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_false(world.conn->finishing);
+}
+
 static void
 a_shutdown_answers_what_is_in_flight(void **state)
 {
@@ -689,6 +710,7 @@ main(void)
 	    TEST(a_last_line_may_decide_what_is_spoken),
 	    TEST(logout_closes_when_all_is_answered),
 	    TEST(goaway_says_why),
+	    TEST(who_comes_while_the_server_goes_is_told_so),
 	    TEST(a_shutdown_answers_what_is_in_flight),
 	    TEST(who_does_not_log_in_is_closed),
 	    TEST(who_is_silent_is_told_to_go),

@@ -55,6 +55,7 @@ struct gate {
 	struct shard *shard; /* borrowed */
 	struct gate_config config;
 	struct decoder decoder;
+	uint32_t goaway_ms; /* not 0: the server goes */
 	struct buf out; /* one frame, or some entries, on the way out */
 };
 

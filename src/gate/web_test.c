@@ -488,6 +488,26 @@ closing_waits_for_the_answers(void **state)
 	expect_ws_close(1002);
 }
 
+/* All comes at once: the upgrade, why it is of no use, and the end. */
+static void
+an_upgrade_while_the_server_goes(void **state)
+{
+	struct buf *out;
+	const char *frames;
+
+	(void)state;
+	gate_goaway(world.gate, 250);
+	dial("127.0.0.1");
+	feed_text(UPGRADE(""));
+	out = &world.conn->out;
+	assert_true(slice_starts(buf_slice(out), S("HTTP/1.1 101 ")));
+	frames = memmem(buf_head(out), buf_len(out), "\r\n\r\n", 4);
+	assert_non_null(frames);
+	buf_consume(out, (size_t)(frames + 4 - buf_head(out)));
+	json_decref(take_message());
+	expect_ws_close(1001);
+}
+
 static void
 goaway_and_its_codes(void **state)
 {
@@ -564,6 +584,7 @@ main(void)
 	    TEST(failures_have_their_codes),
 	    TEST(closing_waits_for_the_answers),
 	    TEST(goaway_and_its_codes),
+	    TEST(an_upgrade_while_the_server_goes),
 	    TEST(answers_of_every_length_of_header),
 	};
 

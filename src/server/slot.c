@@ -249,6 +249,7 @@ slot_obey(struct slot *slot, const struct order *order)
 		return;
 	case ORDER_GOAWAY:
 		slot->draining = true;
+		gate_goaway(slot->gate, order->reconnect_ms);
 		shard_goaway_all(slot->shard, GOAWAY_SHUTDOWN, order->reconnect_ms);
 		return;
 	case ORDER_FINISH:

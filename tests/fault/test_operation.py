@@ -13,6 +13,7 @@ import pytest
 from lib.client import Client
 from lib.fixtures import PASSWORD
 from lib.load import Load, Sender
+from lib.raw import Plain, Raw
 from lib.server import CONFABD, TIED, run_tool, sanitizer_environment, wait_for
 
 
@@ -211,6 +212,23 @@ def test_sigterm_drains(confabd, transport):
     assert server.sql("SELECT count(*), max(seq) FROM msg") == [(60, 60)]
     for client in (alice, bob, idle):
         client.close()
+
+
+def test_who_begins_to_speak_during_the_drain_is_told_too(confabd):
+    server = confabd(config={"drain_ms": 15000, "password_mem_kib": 65536, "password_passes": 2, "hash_threads": 1})
+    busy, late = [Raw(server.port) for _ in range(3)], Plain(server.port)
+    for one in busy:
+        one.post("login", user="nobody", password=PASSWORD)
+    wait_for(lambda: server.metrics().total("confab_hash_queue_jobs") >= 2, 10, "logins that wait")
+    server.terminate()
+    assert busy[0].next()["params"]["reason"] == "shutdown"
+    assert late.upgrade()[0] == 101
+    gone = late.next()
+    assert gone["method"] == "goaway" and gone["params"]["reason"] == "shutdown" and gone["params"]["reconnect_ms"] > 0
+    assert late.closed_with() == 1001
+    assert server.wait() == 0
+    for one in [*busy, late]:
+        one.close()
 
 
 def test_sigterm_under_load(confabd):
