@@ -226,9 +226,9 @@ def test_who_begins_to_speak_during_the_drain_is_told_too(confabd):
     gone = late.next()
     assert gone["method"] == "goaway" and gone["params"]["reason"] == "shutdown" and gone["params"]["reconnect_ms"] > 0
     assert late.closed_with() == 1001
-    assert server.wait() == 0
     for one in [*busy, late]:
         one.close()
+    assert server.wait() == 0
 
 
 def test_sigterm_under_load(confabd):
