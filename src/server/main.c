@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* confabd: reads the configuration and does what it is asked to. */
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -93,6 +94,19 @@ default_file(char *ret_path, size_t size)
 	return ret_path;
 }
 
+/* What was closed would become the number of the next socket or database, and be written to as stdout. */
+static void
+hold_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -103,8 +117,10 @@ main(int argc, char **argv)
 	    .default_file = default_file(path, sizeof(path))};
 	struct buf errors = {0}, warnings = {0};
 	struct config *config = NULL;
-	int rc = config_load(&sources, &config, &errors, &warnings);
+	int rc;
 
+	hold_standard_fds();
+	rc = config_load(&sources, &config, &errors, &warnings);
 	put_lines(&warnings);
 	put_lines(&errors);
 	buf_fini(&warnings);

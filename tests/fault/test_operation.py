@@ -56,6 +56,21 @@ def test_options_beat_environment_beats_file(confabd):
     client.close()
 
 
+def test_closed_standard_descriptors_are_given_to_nobody_else(tmp_path):
+    """Otherwise the ready line and what is logged would be written into a socket, a lock, a database."""
+    command = [*TIED, CONFABD, "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--log-file", str(tmp_path / "log")]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], env=sanitizer_environment())
+    try:
+        wait_for(lambda: (tmp_path / "log").exists() and " ready " in (tmp_path / "log").read_text(), 30, "a server")
+        held = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+        assert held == ["/dev/null"] * 3
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_stop_with_nobody_there(confabd):
     start = time.monotonic()
     confabd().stop()
