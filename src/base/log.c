@@ -47,6 +47,7 @@ static struct {
 	char *path; /* owned; NULL: stderr */
 	char *ring; /* owned */
 	size_t start, len;
+	bool within_line, torn; /* the writer's: where the last byte stands; it is to be followed by a line's end */
 	uint64_t dropped, dropped_told;
 	struct allowance allowances[LIMIT_EVENTS + 1];
 } self = {
@@ -240,26 +241,23 @@ wait_writable(int fd)
 	return true;
 }
 
-static bool
+/* Returns how many bytes it could write. */
+static size_t
 write_all(int fd, const char *bytes, size_t len)
 {
 	struct stat st;
-	size_t most = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? len : 4096;
+	size_t most = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? len : 4096, done = 0;
 
-	while (len > 0) {
-		ssize_t n;
+	while (done < len && wait_writable(fd)) {
+		size_t rest = len - done;
+		ssize_t n = write(fd, bytes + done, rest < most ? rest : most);
 
-		if (!wait_writable(fd))
-			return false;
-		n = write(fd, bytes, len < most ? len : most);
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return false;
-		if (n > 0) {
-			bytes += n;
-			len -= (size_t)n;
-		}
+			break;
+		if (n > 0)
+			done += (size_t)n;
 	}
-	return true;
+	return done;
 }
 
 static uint64_t
@@ -285,6 +283,7 @@ writer_reopen(void)
 	} else if (self.path != NULL) {
 		(void)close(self.fd);
 		self.fd = fd;
+		self.within_line = self.torn = false;
 	}
 }
 
@@ -304,20 +303,48 @@ tell_dropped(void)
 	ring_add(line, line_end(line, len));
 }
 
+/* Bytes out of the ring, with what ends a line that was cut off before; true if all of them are written. */
+static bool
+write_bytes(const char *bytes, size_t len, size_t *ret_done)
+{
+	*ret_done = 0;
+	if (self.torn && write_all(self.fd, "\n", 1) == 0)
+		return false;
+	if (self.torn)
+		self.torn = self.within_line = false;
+	*ret_done = write_all(self.fd, bytes, len);
+	if (*ret_done > 0)
+		self.within_line = bytes[*ret_done - 1] != '\n';
+	self.torn = *ret_done < len && self.within_line;
+	return *ret_done == len;
+}
+
+/* Of the first `len` bytes only `done` could be written: the rest goes, to the end of its last line. */
+static void
+drop_rest(size_t done, size_t *len)
+{
+	self.dropped += count_lines(self.ring + self.start + done, *len - done);
+	if (self.ring[self.start + *len - 1] == '\n')
+		return;
+	self.dropped++;
+	while (self.ring[(self.start + (*len)++) % LIMIT_RING_BYTES] != '\n')
+		;
+}
+
 /* Called with the lock, which is let go while writing. */
 static void
 write_some(void)
 {
-	size_t len = self.len, start = self.start;
+	size_t len = self.len, start = self.start, done;
 	bool written;
 
 	if (len > LIMIT_RING_BYTES - start)
 		len = LIMIT_RING_BYTES - start;
 	(void)pthread_mutex_unlock(&self.lock);
-	written = write_all(self.fd, self.ring + start, len);
+	written = write_bytes(self.ring + start, len, &done);
 	(void)pthread_mutex_lock(&self.lock);
 	if (!written)
-		self.dropped += count_lines(self.ring + start, len);
+		drop_rest(done, &len);
 	self.start = (start + len) % LIMIT_RING_BYTES;
 	self.len -= len;
 	if (written)
@@ -330,7 +357,8 @@ writer_main(void *cookie)
 	(void)cookie;
 	(void)pthread_mutex_lock(&self.lock);
 	while (self.len > 0 || !self.stopping) {
-		if (self.reopen) {
+		/* A line that goes on at the ring's begin is not spread over two files. */
+		if (self.reopen && (self.torn || !self.within_line)) {
 			self.reopen = false;
 			writer_reopen();
 		} else if (self.len > 0) {
@@ -358,7 +386,7 @@ log_start(const char *path, enum log_level level)
 	self.path = path != NULL ? mem_dup(slice_str(path)) : NULL;
 	self.ring = mem_alloc(LIMIT_RING_BYTES);
 	self.start = self.len = 0;
-	self.stopping = self.reopen = false;
+	self.stopping = self.reopen = self.within_line = self.torn = false;
 	self.running = true;
 	(void)pthread_mutex_unlock(&self.lock);
 	__atomic_store_n(&level_max, (int)level, __ATOMIC_RELAXED);

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -143,6 +145,40 @@ reopen_starts_a_new_file(void **state)
 	(void)unlink(moved);
 }
 
+/* What a full disk cuts off ends there: the lines that fit later stand for themselves. */
+static void
+a_full_disk_leaves_no_mixed_lines(void **state)
+{
+	struct rlimit before, small;
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, was;
+	char *text;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGXFSZ, &ignore, &was), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = (struct rlimit){.rlim_cur = 100, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(log_start(path, LOG_INFO), 0);
+	log_info("disk", "one", "%s", "fits");
+	log_info("disk", "two", "does=not padding=%060d", 2);
+	log_info("disk", "three", "%s", "");
+	while (log_dropped() < 2)
+		(void)usleep(1000);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	log_info("disk", "four", "%s", "again");
+	log_stop();
+	assert_int_equal(sigaction(SIGXFSZ, &was, NULL), 0);
+	text = read_file(path);
+	assert_int_equal(count(text, "\n"), 4);
+	assert_int_equal(count(text, "Z info disk one fits\n"), 1);
+	assert_int_equal(count(text, "Z info disk two does=not"), 1);
+	assert_int_equal(count(text, "three"), 0);
+	assert_int_equal(count(text, "Z info disk four again\n"), 1);
+	assert_int_equal(count(text, "log dropped lines=2\n"), 1);
+	for (char *at = text; (at = strchr(at, '\n')) != NULL && at[1] != '\0'; at++)
+		assert_memory_equal(at + 1, "20", 2);
+}
+
 static void
 an_unopenable_file_is_an_error(void **state)
 {
@@ -247,6 +283,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
 	    cmocka_unit_test_setup_teardown(repeats_are_limited_and_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(reopen_starts_a_new_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_mixed_lines, setup, teardown),
 	    cmocka_unit_test(an_unopenable_file_is_an_error),
 	    cmocka_unit_test_setup_teardown(a_full_ring_drops_and_counts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(threads_share_the_ring, setup, teardown),
