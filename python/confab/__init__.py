@@ -16,6 +16,6 @@ from .errors import *  # noqa: F401,F403
 from .errors import BY_NAME as ERRORS
 from .model import *  # noqa: F401,F403
 from .outbox import Outgoing
-from .vault import MemoryVault, SqliteVault, Vault
+from .vault import Batch, MemoryVault, SqliteVault, Vault, in_use, peek
 
 __version__ = "0.1.0"

@@ -17,8 +17,9 @@ from typing import Any, Callable, Coroutine, Dict, Iterator, List, Optional, Tup
 
 from . import client as _client
 from ._blocking import BlockingMethods
-from .errors import Closed
-from .model import Conversation, Event, Limits, Message, Target
+from .errors import Closed, Disconnected
+from .model import Conversation, Event, Limits, Message, Sent, Target
+from .outbox import Outgoing
 
 __all__ = ["Client"]
 
@@ -50,6 +51,15 @@ class Client(BlockingMethods):
         except BaseException:
             future.cancel()  # an interrupt from the keyboard
             raise
+
+    def outcome(self, outgoing: Outgoing, timeout: Optional[float] = None) -> Sent:
+        """What came of post(); Disconnected if there is no answer in time: the message is on its way all the same."""
+        async def outcome() -> Sent:
+            try:
+                return await asyncio.wait_for(_wait_for(outgoing), timeout)
+            except asyncio.TimeoutError:
+                raise Disconnected("there is no answer yet; what was said is kept, and will be sent") from None
+        return self._wait(outcome())
 
     # --- Beginning and ending ---
 
@@ -177,3 +187,7 @@ class Client(BlockingMethods):
         async def done() -> None:
             self._client.done()
         self._wait(done())
+
+
+async def _wait_for(outgoing: Outgoing) -> Sent:
+    return await outgoing

@@ -40,6 +40,7 @@ REFUSED_SECONDS = 10.0  # at least, before the next try where the server refused
 FULL_SECONDS = 1.0      # so long the server waits for an application that is slow; then the stream is given up for now
 MARK_SECONDS = 0.5      # delivered marks are gathered for so long
 INLINE_MOST = 2000      # bytes of cursors in a login, which has 4096 in all
+CLOSE_SECONDS = 5.0     # for the tasks to end, before they are told again
 PAGE = 200              # entries asked for at a time to fill a gap
 
 T = TypeVar("T")
@@ -222,10 +223,11 @@ class Client(Methods):
             self.done()
         self._flush_marks()
         self._outbox.close(Closed("the client was closed"))
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        while tasks:  # wait_for() of some Pythons may swallow a cancellation
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
         self._set_state("offline")
         self._stream.poke()
         await self._keeper.close()
@@ -292,7 +294,7 @@ class Client(Methods):
     async def _run(self) -> None:
         failures = 0
         refused: Optional[ConfabError] = None
-        while True:
+        while not self._closed:
             delay, self._refused = 0.0, None
             try:
                 if "token" not in self._meta and self._credentials is None:
@@ -379,6 +381,8 @@ class Client(Methods):
 
     async def _until_woken(self) -> None:
         self._wake.clear()
+        if self._closed:
+            raise asyncio.CancelledError
         await self._wake.wait()
         self._failure = None
         self._trouble = ""
@@ -537,9 +541,13 @@ class Client(Methods):
         await self._leave("account.delete", {"password": password})
 
     async def _leave(self, method: str, params: Json) -> None:
-        await self.call(method, params)
+        self._left = True  # the connection ends right behind the answer
+        try:
+            await self.call(method, params)
+        except ConfabError:
+            self._left = False
+            raise
         self._forget_token()
-        self._left = True
         if self._connection is not None:
             self._connection.abort()
 

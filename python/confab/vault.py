@@ -245,3 +245,18 @@ def peek(path: Union[str, "os.PathLike[str]"]) -> Dict[str, str]:
             db.close()
     except sqlite3.Error as error:
         raise StateError(f"{path}: {error}") from error
+
+
+def in_use(path: Union[str, "os.PathLike[str]"]) -> bool:
+    """Whether another process has a state file open."""
+    try:
+        lock = os.open(f"{Path(path)}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
