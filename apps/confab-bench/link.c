@@ -144,6 +144,8 @@ link_flush(struct client *c)
 {
 	bool waits = false;
 
+	if (c->state < CLIENT_UPGRADE)
+		return;
 	while (buf_len(&c->out) > 0) {
 		ssize_t n = write_some(c);
 

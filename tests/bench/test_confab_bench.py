@@ -95,8 +95,18 @@ class FaultyProxy:
         writer.close()
 
     def _spoil(self, lines):
+        if self.fault == "drop an answer":
+            answers = [i for i, line in enumerate(lines) if b'"result":{"cid":' in line]
+            self.seen += len(answers)
+            if not self.done and self.seen >= self.at and answers:
+                self.done = lines.pop(answers[0]).decode()
+            return lines
         messages = [i for i, line in enumerate(lines) if b'"method":"message"' in line]
         self.seen += len(messages)
+        if self.fault == "drop exactly this":
+            if self.seen - len(messages) < self.at <= self.seen:
+                self.done = lines.pop(messages[self.at - self.seen - 1]).decode()
+            return lines
         if self.done or self.seen < self.at or len(messages) < 2:
             return lines
         first, second = messages[0], messages[1]
@@ -143,6 +153,29 @@ def test_planted_fault(bench, fault, scenario):
     seq = proxy.done.split('"seq":')[1].split(",")[0]
     assert f"seq {seq}:" in run.complaints[0], (run.complaints, proxy.done)
     assert {k: v for k, v in run.result["violations"].items() if v} == {complaint: 1}
+
+
+def test_the_last_delivery_is_missed_too(bench):
+    """Nothing comes after it that would show the hole: 500 messages to two, and a tenth and one to warm up."""
+    proxy = FaultyProxy(bench.server.port, "drop exactly this", at=2 * (500 + 51))
+    try:
+        run = bench.run("direct", "--pairs", 1, "--messages", 500, "--stall", 1, port=proxy.port)
+    finally:
+        proxy.stop()
+    assert run.code == 1 and len(run.complaints) == 1, run.errors
+    seq = proxy.done.split('"seq":')[1].split(",")[0]
+    assert run.complaints[0].startswith("violation: lost: ") and f"seq {seq}:" in run.complaints[0]
+
+
+def test_an_answer_that_does_not_come(bench):
+    proxy = FaultyProxy(bench.server.port, "drop an answer", at=300)
+    try:
+        run = bench.run("direct", "--pairs", 5, "--messages", 1000, "--stall", 1, port=proxy.port)
+    finally:
+        proxy.stop()
+    assert run.code == 1 and len(run.complaints) == 1, run.errors
+    assert run.complaints[0].startswith("violation: unanswered: ")
+    assert {k: v for k, v in run.result["violations"].items() if v} == {"unanswered": 1}
 
 
 def test_no_fault_through_the_proxy(bench):
