@@ -70,6 +70,7 @@ control_init(struct server *server)
 	sigset_t set;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a full disk */
 	signals_of_control(&set);
 	mailbox_init(&server->control, control_wake, server);
 	server->control_fd = server->signal_fd = -1;

@@ -71,6 +71,17 @@ def test_closed_standard_descriptors_are_given_to_nobody_else(tmp_path):
         process.wait()
 
 
+def test_the_limit_of_file_sizes_is_a_full_disk(confabd):
+    """As `ulimit -f` and LimitFSIZE= set it; by default its signal would end the process."""
+    server = confabd(wrap=["prlimit", f"--fsize={256 * 1024}"])
+    client, fine = register(server, "alice"), register(server, "bob")
+    answers = [client.frame(client.post("send", to="@bob", body="x" * 16000, cmid=f"c{i}")) for i in range(40)]
+    names = {answer["error"]["data"]["name"] for answer in answers if "error" in answer}
+    assert names and names <= {"unavailable", "unknown_outcome"}, names
+    assert fine.call("ping")["ts"] and server.alive
+    client.close(), fine.close()
+
+
 def test_stop_with_nobody_there(confabd):
     start = time.monotonic()
     confabd().stop()
