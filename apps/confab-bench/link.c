@@ -19,9 +19,9 @@
 enum {
 	EVENTS = 512,
 	READ_BYTES = 256 * 1024,
-	KEPT_BYTES =
-	    512 *
-	    1024, /* what of a frame may wait for its rest; the server's are at most 256 KiB */
+	TLS_RECORD_BYTES = 17 * 1024,
+	/* What of a frame may wait for its rest; the server's are at most 256 KiB. */
+	KEPT_BYTES = 512 * 1024,
 	PER_SOURCE = 20000, /* connections of one address: there are only so many ports */
 	SLOW_RECEIVE_BYTES = 16 * 1024,
 };
@@ -371,7 +371,7 @@ read_some(struct client *c, char *to)
 		n = recv(c->fd, to, READ_BYTES, 0);
 		return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
 	}
-	while (READ_BYTES - all > 17 * 1024) {
+	while (READ_BYTES - all >= TLS_RECORD_BYTES) {
 		ERR_clear_error();
 		n = SSL_read(c->ssl, to + all, (int)(READ_BYTES - all));
 		if (n <= 0) {
