@@ -28,7 +28,7 @@ import confab.blocking
 try:
     import readline
 except ImportError:  # a Python without it: lines cannot be edited, all else works
-    readline = None
+    readline = None  # type: ignore[assignment]
 
 DONE, REFUSED, USAGE, LOGIN, CONNECT = range(5)
 CONNECT_SECONDS = 15
@@ -210,7 +210,8 @@ class Talk:
             to = target_of(words.pop(0))
         if to is None or len(words) > 1 or (words and not words[0].isdigit()):
             raise Usage("[TARGET] [N]")
-        left, before, pages = int(words[0]) if words else 20, None, []
+        left, before = int(words[0]) if words else 20, None
+        pages: "list[list[confab.Message]]" = []
         while left > 0:
             page = self.client.history(to, before=before, limit=min(left, 200))
             pages.insert(0, page.messages)
@@ -283,7 +284,8 @@ class Talk:
             page = self.client.contact_list(after=after)
             for one in page.contacts:
                 self.names.add(f"@{one.user}")
-                self.show(f"{one.user}  {clean(one.display)}  {one.state}  {one.presence}  {clean(one.note or '')}".rstrip())
+                note = clean(one.note or "")
+                self.show(f"{one.user}  {clean(one.display)}  {one.state}  {one.presence}  {note}".rstrip())
             if not page.more or not page.contacts:
                 return
             after = page.contacts[-1].user
@@ -316,7 +318,7 @@ class Talk:
             self.show("and more")
 
     def group(self, rest):
-        """create TITLE [#HANDLE] [open] | join|leave|info|members|dismiss [TARGET] | invite|remove|ban|unban|role|mute|set …: groups"""
+        """create|join|leave|info|members|dismiss|invite|remove|ban|unban|role|mute|set …: groups"""
         what, _, rest = rest.partition(" ")
         words = rest.split()
         one = getattr(self, f"_group_{what}", None)
@@ -498,7 +500,8 @@ class Completer:
 
 def follow(talk, only=None):
     """Prints what comes, and marks it as read when it has calmed down; returns when the client ends."""
-    client, shown = talk.client, {}
+    client = talk.client
+    shown: "dict[int, int]" = {}
     try:
         while not talk.ended:
             event = client.next_event(CALM_SECONDS, fill=only is not None)
@@ -609,7 +612,8 @@ def known_user(options):
     """Whose login is meant: the one that was named, or the only one there is."""
     if options.user:
         return user_of(options.user).lower()
-    found = sorted(path.stem for path in state_directory(options.server).glob("*.db") if confab.peek(path).get("token"))
+    paths = state_directory(options.server).glob("*.db")
+    found = sorted(path.stem for path in paths if confab.peek(path).get("token"))
     if len(found) > 1:
         raise Usage(f"which user? -u {' or -u '.join(found)}")
     return found[0] if found else None
@@ -618,7 +622,7 @@ def known_user(options):
 def make_client(options, user, following):
     path = pathlib.Path(options.state) if options.state else confab.default_state(options.server, user)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vault = confab.SqliteVault(path)
+    vault: confab.Vault = confab.SqliteVault(path)
     if confab.in_use(path):  # by a client in another terminal: its login will do, its place is its own
         vault = confab.MemoryVault()
         meta = confab.peek(path)
@@ -714,16 +718,16 @@ def main():
     try:
         return work(options)
     except (Usage, ValueError) as error:
-        code, text = USAGE, error
+        code, text = USAGE, str(error)
     except (confab.LoginNeeded, confab.TokenInvalid, confab.BadCredentials, confab.SentAway) as error:
-        code, text = LOGIN, error
+        code, text = LOGIN, str(error)
     except (confab.Disconnected, confab.ProtocolError, OSError) as error:
-        code, text = CONNECT, error
+        code, text = CONNECT, str(error)
     except confab.ConfabError as error:
-        code, text = REFUSED, error
+        code, text = REFUSED, str(error)
     except (KeyboardInterrupt, EOFError):
         return 130
-    print(f"client.py: {clean(str(text))}", file=sys.stderr)
+    print(f"client.py: {clean(text)}", file=sys.stderr)
     return code
 
 

@@ -9,6 +9,7 @@
 import ast
 import pathlib
 import sys
+import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent / "confab"
 TARGET = HERE / "_blocking.py"
@@ -16,6 +17,8 @@ TARGET = HERE / "_blocking.py"
 # Of Client itself; all of Methods.
 CLIENT = ("login", "register", "logout", "account_delete", "call", "hello", "post", "send", "reply", "edit", "delete",
           "ready", "flush")
+
+GLUE = "\x01"  # stands for a space where no line may be broken
 
 HEAD = '''\
 # SPDX-License-Identifier: MIT
@@ -56,7 +59,11 @@ def argument_list(arguments):
 def blocking(node):
     shown = ast.FunctionDef(node.name, node.args, [ast.Pass()], [], node.returns, lineno=0)
     head = ast.unparse(shown).splitlines()[0]
-    lines = ["", f"    {head}"]
+    indent = " " * (len(f"    def {node.name}(") - 4)
+    head = head.replace(" ", GLUE).replace("," + GLUE, ", ")
+    head = "\n".join(textwrap.wrap(head, 110, subsequent_indent=indent, break_long_words=False,
+                                   break_on_hyphens=False)).replace(GLUE, " ")
+    lines = ["", textwrap.indent(head, "    ")]
     text = ast.get_docstring(node, clean=False)
     if text:
         lines.append(f'        """{text}"""')

@@ -48,22 +48,26 @@ class BlockingMethods:
         """What the server is like; also before a login."""
         return self._wait(self._client.hello())
 
-    def post(self, to: Target, body: str='', *, kind: Optional[str]=None, data: Optional[Json]=None, re: Optional[int]=None, cmid: Optional[str]=None) -> Outgoing:
+    def post(self, to: Target, body: str='', *, kind: Optional[str]=None, data: Optional[Json]=None,
+             re: Optional[int]=None, cmid: Optional[str]=None) -> Outgoing:
         """Says something, and returns when it is kept: it will be sent, once. Await the result for its place."""
         return self._wait(self._client.post(to, body, kind=kind, data=data, re=re, cmid=cmid))
 
-    def send(self, to: Target, body: str='', *, kind: Optional[str]=None, data: Optional[Json]=None, re: Optional[int]=None, cmid: Optional[str]=None) -> Sent:
+    def send(self, to: Target, body: str='', *, kind: Optional[str]=None, data: Optional[Json]=None,
+             re: Optional[int]=None, cmid: Optional[str]=None) -> Sent:
         """Says something, and returns when the server has committed it, however long that takes.
 
         A caller that stops waiting does not take the message back.
         """
         return self._wait(self._client.send(to, body, kind=kind, data=data, re=re, cmid=cmid))
 
-    def reply(self, message: Message, body: str='', *, kind: Optional[str]=None, data: Optional[Json]=None) -> Sent:
+    def reply(self, message: Message, body: str='', *, kind: Optional[str]=None,
+              data: Optional[Json]=None) -> Sent:
         """Answers a message, where it was said."""
         return self._wait(self._client.reply(message, body, kind=kind, data=data))
 
-    def edit(self, cid: Target, seq: int, body: str, *, data: Optional[Json]=None, cmid: Optional[str]=None) -> Sent:
+    def edit(self, cid: Target, seq: int, body: str, *, data: Optional[Json]=None,
+             cmid: Optional[str]=None) -> Sent:
         """Another body for one's own message; data that is left out stays."""
         return self._wait(self._client.edit(cid, seq, body, data=data, cmid=cmid))
 
@@ -95,7 +99,8 @@ class BlockingMethods:
         """Every other session is revoked."""
         self._wait(self._client.password_change(old, new))
 
-    def profile_set(self, display: Optional[str]=None, status: Optional[str]=None, accept: Optional[str]=None) -> None:
+    def profile_set(self, display: Optional[str]=None, status: Optional[str]=None,
+                    accept: Optional[str]=None) -> None:
         """accept: who may begin a conversation, "all" or "contacts"."""
         self._wait(self._client.profile_set(display, status, accept))
 
@@ -107,7 +112,8 @@ class BlockingMethods:
         """By the beginning of name or display name."""
         return self._wait(self._client.user_find(query, limit))
 
-    def history(self, cid: Target, before: Optional[int]=None, after: Optional[int]=None, limit: Optional[int]=None) -> model.History:
+    def history(self, cid: Target, before: Optional[int]=None, after: Optional[int]=None,
+                limit: Optional[int]=None) -> model.History:
         """Entries between the two, in rising seq: those next to `after`, otherwise the newest."""
         return self._wait(self._client.history(cid, before, after, limit))
 
@@ -115,7 +121,8 @@ class BlockingMethods:
         """Marks only grow; `read` draws `delivered` along."""
         return self._wait(self._client.mark(cid, read, delivered))
 
-    def receipts(self, cid: Target, seq: int, limit: Optional[int]=None, after: Optional[str]=None) -> model.Receipts:
+    def receipts(self, cid: Target, seq: int, limit: Optional[int]=None,
+                 after: Optional[str]=None) -> model.Receipts:
         """How many members a message has reached, and a page of who."""
         return self._wait(self._client.receipts(cid, seq, limit, after))
 
@@ -123,7 +130,8 @@ class BlockingMethods:
         """Something passing, to those who are online now."""
         self._wait(self._client.signal(to, kind, data))
 
-    def group_create(self, title: str, handle: Optional[str]=None, open: Optional[bool]=None, members: Optional[Sequence[str]]=None, history: Optional[bool]=None) -> model.Created:
+    def group_create(self, title: str, handle: Optional[str]=None, open: Optional[bool]=None,
+                     members: Optional[Sequence[str]]=None, history: Optional[bool]=None) -> model.Created:
         """history: later members may read from the start, for good."""
         return self._wait(self._client.group_create(title, handle, open, members, history))
 
@@ -150,18 +158,22 @@ class BlockingMethods:
         """He reads but may not send; 0 ends it."""
         return self._wait(self._client.group_mute(cid, user, seconds))
 
-    def group_set(self, cid: Target, title: Optional[str]=None, topic: Optional[str]=None, handle: Optional[str]=None, open: Optional[bool]=None, post: Optional[str]=None, invite: Optional[str]=None) -> model.Change:
+    def group_set(self, cid: Target, title: Optional[str]=None, topic: Optional[str]=None,
+                  handle: Optional[str]=None, open: Optional[bool]=None, post: Optional[str]=None,
+                  invite: Optional[str]=None) -> model.Change:
         """post and invite: "all" or "admins"; "" takes topic or handle away."""
         return self._wait(self._client.group_set(cid, title, topic, handle, open, post, invite))
 
     def group_info(self, cid: Target) -> model.GroupInfo:
         return self._wait(self._client.group_info(cid))
 
-    def group_members(self, cid: Target, role: Optional[str]=None, after: Optional[str]=None, limit: Optional[int]=None) -> model.Members:
+    def group_members(self, cid: Target, role: Optional[str]=None, after: Optional[str]=None,
+                      limit: Optional[int]=None) -> model.Members:
         """A page, by name; `after` is the last one seen."""
         return self._wait(self._client.group_members(cid, role, after, limit))
 
-    def group_list(self, query: Optional[str]=None, after: Optional[int]=None, limit: Optional[int]=None) -> model.Groups:
+    def group_list(self, query: Optional[str]=None, after: Optional[int]=None,
+                   limit: Optional[int]=None) -> model.Groups:
         """A page of the open groups; `after` is the cid last seen."""
         return self._wait(self._client.group_list(query, after, limit))
 
@@ -206,6 +218,7 @@ class BlockingMethods:
         """
         return self._wait(self._client.presence_watch(users))
 
-    def who(self, scope: Union[str, int]='all', after: Optional[str]=None, limit: Optional[int]=None) -> model.Who:
+    def who(self, scope: Union[str, int]='all', after: Optional[str]=None,
+            limit: Optional[int]=None) -> model.Who:
         """Who is online: of "contacts", of "all", or in a group."""
         return self._wait(self._client.who(scope, after, limit))

@@ -17,6 +17,7 @@ from typing import Any, Callable, Coroutine, Dict, Iterator, List, Optional, Tup
 
 from . import client as _client
 from ._blocking import BlockingMethods
+from .address import Address
 from .errors import Closed, Disconnected
 from .model import Conversation, Event, Limits, Message, Sent, Target
 from .outbox import Outgoing
@@ -103,6 +104,14 @@ class Client(BlockingMethods):
         self.close(done=kind is None)
 
     # --- What it is like now ---
+
+    @property
+    def address(self) -> Address:
+        return self._client.address
+
+    @property
+    def session(self) -> Optional[str]:
+        return self._client.session
 
     @property
     def user(self) -> Optional[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client that loses nothing: it comes back by itself, goes on where it was, and says again what was not answered."""
+"""A client that loses nothing: it comes back by itself, goes on where it was, and repeats what was not answered."""
 
 from __future__ import annotations
 
@@ -454,7 +454,8 @@ class Client(Methods):
         if self._login_future is not None and not self._login_future.done() and self._login is not None:
             self._login_future.set_result(self._login)
 
-    async def _authenticate(self, connection: Connection, sync: Optional[Json], entered: Callable[[Json], None]) -> None:
+    async def _authenticate(self, connection: Connection, sync: Optional[Json],
+                            entered: Callable[[Json], None]) -> None:
         token, credentials = self._meta.get("token"), self._credentials
         common = {} if sync is None else {"sync": sync}
         if token is not None:

@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Dict, Mapping, Optional, Type
 
+__all__ = [
+    "ERRORS", "ConfabError", "Disconnected", "Closed", "LoginNeeded", "SentAway", "EpochChanged", "ProtocolError",
+    "StateError", "OutboxFull", "ServerError", "ParseError", "InvalidRequest", "UnknownMethod",
+    "InvalidParams", "Internal", "NotLoggedIn", "BadCredentials", "NameTaken", "WeakPassword",
+    "TokenInvalid", "AlreadyLoggedIn", "NotFound", "NotMember", "Forbidden", "Blocked", "Already",
+    "Conflict", "TooLarge", "Limit", "RateLimited", "Busy", "Unavailable", "UnknownOutcome",
+    "SessionRevoked"]
+
 
 class ConfabError(Exception):
     """Anything that this library raises by itself."""
@@ -63,7 +71,7 @@ class ServerError(ConfabError):
         super().__init_subclass__()
         if name:
             cls.name, cls.code = name, code
-            BY_NAME[name] = cls
+            ERRORS[name] = cls
 
     @property
     def retry(self) -> bool:
@@ -87,7 +95,7 @@ class ServerError(ConfabError):
         return value if isinstance(value, int) else None
 
 
-BY_NAME: Dict[str, Type[ServerError]] = {}
+ERRORS: Dict[str, Type[ServerError]] = {}
 
 
 class ParseError(ServerError, name="parse_error", code=-32700): ...
@@ -122,7 +130,7 @@ def from_wire(error: Mapping[str, Any]) -> ServerError:
     data = data if isinstance(data, Mapping) else {}
     message = error.get("message")
     message = message if isinstance(message, str) else ""
-    kind = BY_NAME.get(str(data.get("name")))
+    kind = ERRORS.get(str(data.get("name")))
     if kind is not None:
         return kind(message, data)
     return ServerError(message or f"error {error.get('code')}", data)

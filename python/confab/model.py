@@ -14,6 +14,13 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Ty
 
 from .errors import ConfabError, ProtocolError
 
+__all__ = [
+    "Message", "Gap", "Conversation", "Reset", "Synced", "ConversationChanged", "Marked", "Signal",
+    "Presence", "ContactChanged", "Goaway", "StateChanged", "Settled", "Notification", "Sent", "Limits",
+    "Hello", "Login", "Session", "Profile", "Found", "History", "Marks", "Receipt", "Receipts", "Created",
+    "Joined", "Change", "Invited", "GroupInfo", "Member", "Members", "GroupListed", "Groups", "Contact",
+    "Contacts", "Present", "Who", "Event", "Json", "Target"]
+
 Json = Dict[str, Any]
 Target = Union[str, int]
 """`"@alice"`, `"#ops"`, or the number of a conversation."""

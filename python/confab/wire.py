@@ -29,7 +29,7 @@ class Lines:
 
     def write(self, frames: Sequence[bytes]) -> None:
         """Takes frames for sending, in this order."""
-        self._writer.write(b"".join([frame + b"\n" for frame in frames]))
+        _put(self._writer, b"".join([frame + b"\n" for frame in frames]))
 
     async def recv(self) -> Optional[bytes]:
         """The next frame; None at the end."""
@@ -47,7 +47,7 @@ class Lines:
         await _closed(self._writer)
 
     def abort(self) -> None:
-        self._writer.transport.abort()
+        _abort(self._writer)
 
 
 class WebSocket:
@@ -89,7 +89,7 @@ class WebSocket:
             raise ProtocolError(f"{address} does not speak WebSocket as it should")
 
     def write(self, frames: Sequence[bytes]) -> None:
-        self._writer.write(b"".join([ws_frame(_TEXT, frame) for frame in frames]))
+        _put(self._writer, b"".join([ws_frame(_TEXT, frame) for frame in frames]))
 
     async def recv(self) -> Optional[bytes]:
         try:
@@ -103,7 +103,7 @@ class WebSocket:
         while not self._at_end:
             final, opcode, payload = await self._frame(FRAME_MAX - size)
             if opcode == _PING:
-                self._writer.write(ws_frame(_PONG, payload))
+                _put(self._writer, ws_frame(_PONG, payload))
             elif opcode == _CLOSE:
                 self._end(payload)
             elif opcode in (_TEXT, _CONTINUATION):
@@ -121,7 +121,7 @@ class WebSocket:
         self._at_end = True
         if not self._closing:
             self._closing = True
-            self._writer.write(ws_frame(_CLOSE, payload[:2]))
+            _put(self._writer, ws_frame(_CLOSE, payload[:2]))
         self._writer.close()
 
     async def _frame(self, most: int) -> Tuple[bool, int, bytes]:
@@ -141,7 +141,7 @@ class WebSocket:
         """Says goodbye, and waits a little for the other side to do so too."""
         if not self._closing:
             self._closing = True
-            self._writer.write(ws_frame(_CLOSE, (1000).to_bytes(2, "big")))
+            _put(self._writer, ws_frame(_CLOSE, (1000).to_bytes(2, "big")))
             try:
                 await asyncio.wait_for(self._until_closed(), _CLOSE_SECONDS)
             except (OSError, EOFError, ProtocolError, asyncio.TimeoutError):
@@ -156,7 +156,7 @@ class WebSocket:
                 self._end(payload)
 
     def abort(self) -> None:
-        self._writer.transport.abort()
+        _abort(self._writer)
 
 
 Wire = Union[Lines, WebSocket]
@@ -181,7 +181,19 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
     try:
         await asyncio.wait_for(writer.wait_closed(), _CLOSE_SECONDS)
     except (OSError, EOFError, asyncio.TimeoutError):
+        _abort(writer)
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    try:
         writer.transport.abort()
+    except AttributeError:  # some Pythons' TLS transports cannot be aborted when they are closed
+        pass
+
+
+def _put(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.transport.is_closing():
+        writer.write(data)
 
 
 async def open_wire(address: Address, tls: Optional[ssl.SSLContext] = None) -> Wire:

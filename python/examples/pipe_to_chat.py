@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Sends every line of its input: tail -F log | pipe_to_chat.py USER TARGET [SERVER], with the password in CONFAB_PASSWORD.
+"""Sends every line of its input: tail -F log | pipe_to_chat.py USER TARGET [SERVER]
 
+The password is in CONFAB_PASSWORD.
 A line is kept in a file before it is sent, and what has no answer when the program ends goes out the next time.
 """
 import os
