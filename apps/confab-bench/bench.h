@@ -48,7 +48,7 @@ struct options {
 	unsigned connections, from, pairs, members, authors, window, burst, slow;
 	uint64_t cid, rounds, messages, seed;
 	double rate, seconds, warmup, hold, pause, rest, stall, deadline;
-	unsigned body, opening;
+	unsigned body, opening, backlog;
 };
 
 /* A message as it first came, to compare what others get with. */

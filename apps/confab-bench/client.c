@@ -22,7 +22,6 @@ enum {
 	ID_PING = 62,
 	LOGIN_BYTES = 4000, /* a longer frame is refused before the login */
 	HISTORY_LIMIT = 200,
-	BACKLOG = 500,
 };
 
 #define PING_AFTER_NS (25 * UINT64_C(1000000000))
@@ -116,7 +115,8 @@ put_sync(const struct client *c)
 		buf_put(&text, S("{\"backlog\":0}"));
 		return;
 	}
-	buf_printf(&text, "{\"backlog\":%d,\"epoch\":\"%s\",\"cursors\":{", BACKLOG, c->epoch);
+	buf_printf(&text, "{\"backlog\":%u,\"epoch\":\"%s\",\"cursors\":{", bench.options.backlog,
+	    c->epoch);
 	for (uint32_t i = 0; i < c->stream_count; i++)
 		buf_printf(&text, "%s\"%" PRIu64 "\":%" PRIu64, i > 0 ? "," : "",
 		    c->streams[i].conv->cid, c->streams[i].next - 1);

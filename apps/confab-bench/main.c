@@ -61,6 +61,9 @@ static const struct {
     {"pause", REAL, AT(pause), "S", "slow-readers: for how long (3)"},
     {"body", UNSIGNED, AT(body), "BYTES", "of a message (200)"},
     {"opening", UNSIGNED, AT(opening), "N", "connections that are opened at the same time (256)"},
+    {"backlog", UNSIGNED, AT(backlog), "N",
+	"missed messages that a stream brings after a reconnect, others come "
+	"as history (500)"},
     {"stall", REAL, AT(stall), "S", "what hasn't come any nearer for so long is lost (10)"},
     {"deadline", REAL, AT(deadline), "S", "give up after so long (600)"},
     {"seed", LARGE, AT(seed), "N", "of what is random (1)"},
@@ -241,6 +244,7 @@ options_read(int argc, char **argv)
 	    .warmup = -1,
 	    .body = 200,
 	    .opening = 256,
+	    .backlog = 500,
 	    .stall = 10,
 	    .deadline = 600,
 	    .seed = 1,

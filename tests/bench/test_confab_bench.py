@@ -14,6 +14,8 @@ SCENARIOS = {
     "ingest": ["--authors", 4, "--messages", 500, "--window", 8],
     "idle": ["--connections", 40, "--from", 10, "--hold", 0.2, "--rest", 0.1],
     "resume-storm": ["--pairs", 5, "--connections", 30, "--rounds", 2, "--seconds", 0.5],
+    "resume-storm, with gaps": ["--pairs", 10, "--connections", 5, "--rounds", 3, "--seconds", 0.5, "--rate", 2000,
+                                "--backlog", 0],
     "slow-readers": ["--members", MEMBERS, "--slow", 3, "--pause", 0.5, "--rate", 200, "--seconds", 0.8],
     "mixed": ["--connections", 20, "--rate", 400, "--seconds", 0.8],
 }
@@ -40,6 +42,8 @@ def test_clean(bench, scenario, transport):
         assert (result["sends"], result["deliveries"]) == (400, 800)
     if scenario == "ingest":
         assert result["deliveries"] == 0 and result["total"]["from_history"] == result["total"]["answers"] >= 500
+    if "--backlog" in options:
+        assert result["total"]["gaps"] and result["total"]["from_history"], "nothing came by way of history"
     if scenario == "resume-storm":
         assert result["resume_us"]["count"] == 2 * 35
     if scenario != "idle":
