@@ -503,7 +503,8 @@ def others() -> int:
 def test_types(tmp_path, monkeypatch):
     (tmp_path / "use.py").write_text(USE)
     monkeypatch.setenv("MYPYPATH", str(PYTHON))
-    for what in (["--strict", tmp_path / "use.py"], ["--strict", PYTHON / "confab"], ["--config-file", "/dev/null", "--check-untyped-defs", PYTHON / "client.py"]):
+    for what in (["--strict", tmp_path / "use.py", PYTHON / "confab"],
+                 ["--config-file", "/dev/null", "--check-untyped-defs", PYTHON / "client.py"]):
         done = subprocess.run(["mypy", "--python-version", "3.9", "--cache-dir", tmp_path, *what],
                               capture_output=True, text=True, cwd=PYTHON)
         assert done.returncode == 0, done.stdout + done.stderr
