@@ -47,7 +47,8 @@ static struct {
 	char *path; /* owned; NULL: stderr */
 	char *ring; /* owned */
 	size_t start, len;
-	bool within_line, torn; /* the writer's: where the last byte stands; it is to be followed by a line's end */
+	bool within_line; /* the writer's: where the last byte that was written stands */
+	bool torn; /* the writer's: a line's end is to come first */
 	uint64_t dropped, dropped_told;
 	struct allowance allowances[LIMIT_EVENTS + 1];
 } self = {

@@ -210,8 +210,8 @@ session_meet(struct session *s, enum phase phase)
 	if (phase == PHASE_WS)
 		gauge_add(GAUGE_CONNS_WS, 1);
 	if (s->gate->goaway_ms > 0)
-		session_goaway(s, GOAWAY_SHUTDOWN,
-		    s->gate->goaway_ms + random_below(s->gate->goaway_ms));
+		session_goaway(
+		    s, GOAWAY_SHUTDOWN, s->gate->goaway_ms + random_below(s->gate->goaway_ms));
 }
 
 static size_t

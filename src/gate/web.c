@@ -221,8 +221,7 @@ has_token(const struct http_request *request, slice name, slice token)
 static bool
 asks_upgrade(const struct http_request *request)
 {
-	return request->minor >= 1 &&
-	       has_token(request, S("Upgrade"), S("websocket")) &&
+	return request->minor >= 1 && has_token(request, S("Upgrade"), S("websocket")) &&
 	       has_token(request, S("Connection"), S("upgrade"));
 }
 
