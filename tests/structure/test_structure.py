@@ -231,5 +231,4 @@ def test_the_design_has_a_line_for_every_file():
     text = (TOP / "docs/design.md").read_text()
     listed = set(re.findall(r"`([a-z_0-9]+)(?:\.[ch])?`", text[text.index("## Every file in a line"):]))
     stems = {p.stem for p in source_files() if p.parts[len(TOP.parts)] in ("src", "apps") and not p.stem.endswith("_test")}
-    stems -= {p.stem for p in (TOP / "apps/confab-bench").glob("*.[ch]")}
     assert sorted(stems - listed) == [], "files without a line in docs/design.md"
