@@ -125,6 +125,7 @@ a_backup_is_another_life(void **state)
 {
 	struct place *p = *state;
 	struct world copy;
+	struct sent sent;
 	char epoch[EPOCH_BYTES], other[EPOCH_BYTES];
 	struct stat st;
 
@@ -147,6 +148,11 @@ a_backup_is_another_life(void **state)
 	copy.driver->type->epoch(copy.driver, other);
 	assert_string_not_equal(epoch, other);
 	assert_true(world_send(&copy, &(struct letter){.from = 1, .to_user = "bob"}).seq == 2);
+	/* A conversation that only the lost part of the log had keeps its number to itself. */
+	(void)world_user(&copy, "eve");
+	sent = world_send(&copy, &(struct letter){.from = 1, .to_user = "eve"});
+	assert_int_equal(sent.fault.err, ERR_OK);
+	assert_true(sent.cid > 1000);
 	copy.driver->type->close(&copy.driver);
 	p->w.driver->type->epoch(p->w.driver, other);
 	assert_string_equal(epoch, other);

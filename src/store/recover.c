@@ -89,12 +89,19 @@ writer_look(struct sqlite *s)
 	return meta_take_over(s);
 }
 
-/* A commit that changes next to nothing; gives a store without an epoch a new one. */
+/*
+ * A commit that changes next to nothing; gives a store without an epoch a new one.  What was lost
+ * with the old life may have had conversations: a client that still means one of them by its number
+ * must not find another there, so those numbers are passed over.
+ */
 static int
 commit_small(struct sqlite *s)
 {
 	char epoch[EPOCH_BYTES];
+	int rc = stmt_run(&s->writer, STMT_CIDS_SKIP, "");
 
+	if (rc != SQLITE_OK)
+		return rc;
 	epoch_make(epoch);
 	return stmt_run(&s->writer, STMT_META_OPENED, "s", slice_str(epoch));
 }

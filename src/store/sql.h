@@ -46,6 +46,8 @@
 	X(ROLLBACK, "ROLLBACK")                                                                        \
 	X(DATA_VERSION, "PRAGMA data_version")                                                         \
 	X(META, "SELECT epoch, admin_revision, schema_version FROM meta WHERE id = 1")                 \
+	X(CIDS_SKIP, "UPDATE sqlite_sequence SET seq = seq + 1000000 WHERE name = 'conv' "         \
+		     "AND (SELECT epoch FROM meta WHERE id = 1) IS NULL")                          \
 	X(META_OPENED, "UPDATE meta SET opened = opened + 1, epoch = coalesce(epoch, ?1) WHERE id = 1") \
 	X(META_ADMIN, "UPDATE meta SET admin_revision = admin_revision + 1 WHERE id = 1")              \
 	/* Conversations and who may write there */                                                    \
