@@ -43,6 +43,7 @@ class TcpWire:
     """Lines over TCP; a frame is one line without its end."""
 
     async def open(self, host, port, tls=None, **_):
+        self.hung_up = False
         self.reader, self.writer = await asyncio.open_connection(host, port, ssl=tls, limit=1 << 20)
         self.local_port = self.writer.get_extra_info("sockname")[1]
 
@@ -57,6 +58,8 @@ class TcpWire:
         except ConnectionError:
             return None
         if line and not line.endswith(b"\n"):
+            if self.hung_up:    # by ourselves, in the middle of it
+                return None
             raise Violation(f"a line was cut off: {line[:200]!r}")
         return line[:-1].decode() if line else None
 
@@ -67,6 +70,7 @@ class TcpWire:
         self.writer.write_eof()
 
     async def close(self):
+        self.hung_up = True
         self.writer.close()
 
     def abort(self):
