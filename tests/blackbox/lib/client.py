@@ -92,8 +92,11 @@ class WsWire:
             raise Violation("the server took an extension")
 
     async def send(self, *texts):
-        for text in texts:
-            await self.ws.send(text)
+        try:
+            for text in texts:
+                await self.ws.send(text)
+        except websockets.ConnectionClosed as error:
+            raise ConnectionError(str(error)) from error
 
     async def recv(self):
         try:
@@ -212,10 +215,14 @@ class Client:
         self.send_text(text)
         return number
 
-    def post_all(self, requests):
-        """Sends many (method, params) in one go; gives their ids."""
+    def post_all(self, requests, may_end=False):
+        """Sends many (method, params) in one go; gives their ids.  may_end: the server may hang up meanwhile."""
         built = [self.build(method, params) for method, params in requests]
-        self.send_text(*[text for _, text in built])
+        try:
+            self.send_text(*[text for _, text in built])
+        except ConnectionError:
+            if not may_end:
+                raise
         return [number for number, _ in built]
 
     def notify(self, method, params=None, **more):
