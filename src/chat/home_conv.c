@@ -83,6 +83,18 @@ home_forget(struct shard *shard, struct home_conv *home)
 	home_conv_destroy(home);
 }
 
+/* Asks how far a log is and whose it is; the caller says which. */
+static struct op *
+look_op(void)
+{
+	struct op *op = op_create(OP_PAGE);
+
+	op->page.newest = true;
+	op->page.limit = 1;
+	op->page.want_facts = true;
+	return op;
+}
+
 /*
  * An entry of unknown outcome may be in the log, and nobody else would tell those who listen: the
  * store is asked how far the log is.
@@ -97,11 +109,8 @@ home_look(struct shard *shard, struct home_conv *home)
 		return;
 	home->look = false;
 	home->looking = true;
-	op = op_create(OP_PAGE);
+	op = look_op();
 	op->page.target.cid = home->cid;
-	op->page.newest = true;
-	op->page.limit = 1;
-	op->page.want_facts = true;
 	shard_submit(shard, op);
 }
 
@@ -281,14 +290,11 @@ commit_send(struct shard *shard, unsigned to, struct op *op)
 static void
 place_look(struct shard *shard, uint64_t user, const struct op_target *target)
 {
-	struct op *op = op_create(OP_PAGE);
+	struct op *op = look_op();
 
 	op->user = user;
 	op->page.target.user = op_copy(op, target->user);
 	op->page.target.handle = op_copy(op, target->handle);
-	op->page.newest = true;
-	op->page.limit = 1;
-	op->page.want_facts = true;
 	shard_submit(shard, op);
 }
 
