@@ -5,10 +5,9 @@
  */
 #include "wire/json.h"
 
+#include "base/json_plain.h"
 #include "base/panic.h"
 #include "wire/utf8.h"
-
-#define EACH_BYTE(value) (0x0101010101010101u * (value))
 
 enum { SURROGATE_HIGH = 0xD800, SURROGATE_LOW = 0xDC00, SURROGATE_END = 0xE000 };
 
@@ -31,41 +30,6 @@ static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
-}
-
-static bool
-is_plain(char c)
-{
-	unsigned char byte = (unsigned char)c;
-
-	return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
-}
-
-/*
- * The first byte of a string's inside that is not plain ASCII: a quote, a backslash, a control
- * character or one above 0x7F.  Eight at once: each difference below sets a byte's top bit for one
- * of those, and what a borrow spoils stands behind the first of them.
- */
-static const char *
-plain_end(const char *at, const char *end)
-{
-	while (end - at >= 8) {
-		uint64_t word, stops;
-
-		memcpy(&word, at, sizeof(word));
-		stops = word | (word - EACH_BYTE(0x20)) | ((word ^ EACH_BYTE('"')) - EACH_BYTE(1)) |
-			((word ^ EACH_BYTE('\\')) - EACH_BYTE(1));
-		stops &= EACH_BYTE(0x80);
-		if (stops != 0) {
-			if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-				return at + __builtin_ctzll(stops) / 8;
-			break;
-		}
-		at += 8;
-	}
-	while (at < end && is_plain(*at))
-		at++;
-	return at;
 }
 
 static void
@@ -168,7 +132,7 @@ check_string(struct checker *c)
 {
 	c->at++;
 	for (;;) {
-		c->at = plain_end(c->at, c->end);
+		c->at = json_plain_end(c->at, c->end);
 		if (c->at == c->end || (unsigned char)*c->at < 0x20)
 			return false;
 		if (*c->at == '"') {
@@ -651,141 +615,4 @@ json_minify(struct json value, struct buf *to)
 		at++;
 	}
 	buf_grew(to, (size_t)(out - start));
-}
-
-/* --- Writing --- */
-
-/* What stands for *ret_used bytes at the front; len 0: they may stand for themselves. */
-static slice
-escape_of(const char *at, const char *end, char room[6], size_t *ret_used)
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char byte = (unsigned char)*at;
-
-	*ret_used = 1;
-	switch (byte) {
-	case '"':
-		return S("\\\"");
-	case '\\':
-		return S("\\\\");
-	case '\b':
-		return S("\\b");
-	case '\f':
-		return S("\\f");
-	case '\n':
-		return S("\\n");
-	case '\r':
-		return S("\\r");
-	case '\t':
-		return S("\\t");
-	default:
-		break;
-	}
-	if (byte < 0x20) {
-		memcpy(room, "\\u00", 4);
-		room[4] = digits[byte >> 4];
-		room[5] = digits[byte & 15];
-		return slice_of(room, 6);
-	}
-	/* U+2028 and U+2029 end a line in JavaScript before ES2019. */
-	if (byte == 0xE2 && end - at >= 3 && at[1] == '\x80' &&
-	    (at[2] == '\xA8' || at[2] == '\xA9')) {
-		*ret_used = 3;
-		return at[2] == '\xA8' ? S("\\u2028") : S("\\u2029");
-	}
-	return slice_of(at, 0);
-}
-
-void
-json_put_string(struct buf *to, slice text)
-{
-	const char *start = text.len > 0 ? text.ptr : "", *at = start, *end = at + text.len;
-	char room[6];
-
-	buf_reserve(to, text.len + 2);
-	buf_append(to, "\"", 1);
-	while (at < end) {
-		size_t used;
-		slice escape;
-
-		if ((at = plain_end(at, end)) == end)
-			break;
-		escape = escape_of(at, end, room, &used);
-		if (escape.len > 0) {
-			buf_append(to, start, (size_t)(at - start));
-			buf_put(to, escape);
-			start = at + used;
-		}
-		at += used;
-	}
-	buf_append(to, start, (size_t)(end - start));
-	buf_append(to, "\"", 1);
-}
-
-void
-json_put_uint(struct buf *to, uint64_t value)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = (char)('0' + value % 10);
-	while ((value /= 10) > 0);
-	buf_append(to, digits + at, sizeof(digits) - at);
-}
-
-void
-json_put_int(struct buf *to, int64_t value)
-{
-	if (value < 0)
-		buf_append(to, "-", 1);
-	json_put_uint(to, value < 0 ? -(uint64_t)value : (uint64_t)value);
-}
-
-void
-json_comma(struct buf *to)
-{
-	slice before = buf_slice(to);
-
-	if (before.len > 0 && before.ptr[before.len - 1] != '{' &&
-	    before.ptr[before.len - 1] != '[')
-		buf_append(to, ",", 1);
-}
-
-void
-json_key(struct buf *to, const char *key)
-{
-	json_comma(to);
-	buf_append(to, "\"", 1);
-	buf_append(to, key, strlen(key));
-	buf_append(to, "\":", 2);
-}
-
-void
-json_str(struct buf *to, const char *key, slice value)
-{
-	json_key(to, key);
-	json_put_string(to, value);
-}
-
-void
-json_uint(struct buf *to, const char *key, uint64_t value)
-{
-	json_key(to, key);
-	json_put_uint(to, value);
-}
-
-void
-json_bool(struct buf *to, const char *key, bool value)
-{
-	json_key(to, key);
-	buf_put(to, value ? S("true") : S("false"));
-}
-
-void
-json_raw(struct buf *to, const char *key, slice json)
-{
-	assert(json.len > 0);
-	json_key(to, key);
-	buf_put(to, json);
 }

@@ -8,6 +8,7 @@
 #define WIRE_JSON_H
 
 #include "base/buf.h"
+#include "base/json_put.h"
 #include "base/slice.h"
 
 enum json_type {
@@ -62,21 +63,5 @@ slice json_string(struct json string, struct buf *scratch);
 bool json_integer(struct json number, int64_t *ret_value);
 /* Appends the value as it was written less the white space between its parts. */
 void json_minify(struct json value, struct buf *to);
-
-/* --- Writing: appends to a buffer; commas are the writer's business. --- */
-
-/* A string in quotes; escapes what RFC 8259 demands, and U+2028/2029; text must be UTF-8. */
-void json_put_string(struct buf *to, slice text);
-void json_put_int(struct buf *to, int64_t value);
-void json_put_uint(struct buf *to, uint64_t value);
-/* `"key":` with a comma in front unless what stands before is an opening bracket or nothing. */
-void json_key(struct buf *to, const char *key);
-void json_str(struct buf *to, const char *key, slice value);
-void json_uint(struct buf *to, const char *key, uint64_t value);
-void json_bool(struct buf *to, const char *key, bool value);
-/* A member whose value is JSON already. */
-void json_raw(struct buf *to, const char *key, slice json);
-/* A comma unless what stands before is an opening bracket or nothing: before an array's element. */
-void json_comma(struct buf *to);
 
 #endif
