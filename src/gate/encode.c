@@ -3,12 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/panic.h"
-#include "wire/json.h"
-
-/* What an answer has left for its tail: closing brackets, `more`, the line's end or a WebSocket
- * header. */
-enum { TAIL_BYTES = 256 };
+#include "gate/encode_internal.h"
 
 static const struct {
 	int code;
@@ -23,62 +18,6 @@ const char *
 gate_error_name(enum err err)
 {
 	return err > ERR_OK && err < ERR_MAX ? errors[err].name : "ok";
-}
-
-static void
-put_given(struct buf *to, const char *key, slice value)
-{
-	if (slice_given(value))
-		json_str(to, key, value);
-}
-
-static void
-put_positive(struct buf *to, const char *key, uint64_t value)
-{
-	if (value > 0)
-		json_uint(to, key, value);
-}
-
-static void
-put_word(struct buf *to, const char *key, const char *word)
-{
-	json_str(to, key, slice_str(word));
-}
-
-/* `"key":` and an opening bracket, behind what stands there. */
-static void
-open_member(struct buf *to, const char *key, const char *bracket)
-{
-	json_key(to, key);
-	buf_append(to, bracket, 1);
-}
-
-static void
-open_result(struct buf *to, const struct rpc_id *id)
-{
-	rpc_put_head(to, id);
-	buf_put(to, S("\"result\":{"));
-}
-
-static void
-close_result(struct buf *to)
-{
-	buf_put(to, S("}}"));
-}
-
-static void
-open_notification(struct buf *to, const char *method)
-{
-	buf_put(to, S("{\"jsonrpc\":\"2.0\",\"method\":\""));
-	buf_put(to, slice_str(method));
-	buf_put(to, S("\",\"params\":{"));
-}
-
-static void
-cut_back(struct buf *to, size_t len)
-{
-	assert(len <= buf_len(to));
-	to->end = to->start + len;
 }
 
 /* --- Faults --- */
@@ -167,7 +106,7 @@ encode_entry(
 
 /* --- Conversations --- */
 
-static const char *
+const char *
 role_name(enum role role)
 {
 	static const char *const names[] = {
@@ -224,20 +163,7 @@ put_conv(struct buf *to, const struct conv_view *view)
 
 /* --- Answers --- */
 
-struct encoding {
-	struct buf *to;
-	const struct gate_config *config;
-	const struct answer *answer;
-	size_t full; /* a list stops where the buffer would grow beyond this */
-	unsigned flags;
-	size_t used;
-};
-
-/*
- * A list's elements, as many as fit: put(e, i) writes the members of element i between its braces.
- * Returns how many there are.
- */
-static size_t
+size_t
 put_list(struct encoding *e, const char *key, size_t count, void (*put)(struct encoding *, size_t))
 {
 	size_t i;
@@ -440,73 +366,6 @@ put_marks(struct encoding *e)
 {
 	json_uint(e->to, "read", e->answer->mark.read);
 	json_uint(e->to, "delivered", e->answer->mark.delivered);
-}
-
-static void
-put_profile(struct encoding *e, size_t i)
-{
-	const struct op_user *user = &e->answer->profiles.items[i];
-
-	json_str(e->to, "user", user->name);
-	json_uint(e->to, "user_id", user->uid);
-	json_str(e->to, "display", user->display);
-	json_str(e->to, "status", user->status);
-	json_uint(e->to, "created", user->created);
-}
-
-static void
-put_profiles(struct encoding *e)
-{
-	(void)put_list(e, "users", e->answer->profiles.count, put_profile);
-}
-
-static void
-put_found_user(struct encoding *e, size_t i)
-{
-	json_str(e->to, "user", e->answer->profiles.items[i].name);
-	json_str(e->to, "display", e->answer->profiles.items[i].display);
-}
-
-static void
-put_found(struct encoding *e)
-{
-	(void)put_list(e, "users", e->answer->profiles.count, put_found_user);
-}
-
-static void
-put_who_user(struct encoding *e, size_t i)
-{
-	const struct online_user *user = &e->answer->who.items[i];
-
-	json_str(e->to, "user", user->name);
-	json_str(e->to, "display", user->display);
-	put_word(e->to, "state", user->online ? "online" : "offline");
-}
-
-static void
-put_who(struct encoding *e)
-{
-	size_t put;
-
-	json_uint(e->to, "online", e->answer->who.online);
-	put = put_list(e, "users", e->answer->who.count, put_who_user);
-	json_bool(e->to, "more", e->answer->who.more || put < e->answer->who.count);
-}
-
-static void
-put_presence_user(struct encoding *e, size_t i)
-{
-	const struct online_user *user = &e->answer->presence.items[i];
-
-	json_str(e->to, "user", user->name);
-	put_word(e->to, "state", user->online ? "online" : "offline");
-	put_positive(e->to, "seen", user->seen);
-}
-
-static void
-put_presence(struct encoding *e)
-{
-	(void)put_list(e, "users", e->answer->presence.count, put_presence_user);
 }
 
 void

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The methods: what each takes, who may call it, what it weighs, and how it becomes a command of
+ * the chat.  A row of METHODS is a method; its table of params is <name>_params, its function
+ * run_<name>, both in the file of its theme: method_session.c, method_message.c, method_people.c,
+ * method_group.c.
+ */
+#ifndef GATE_METHOD_H
+#define GATE_METHOD_H
+
+#include "gate/session.h"
+
+enum {
+	WEIGHT_HEAVY = 16, /* its answer may be a frame of the largest size */
+	LIMIT_PAGE = 1000,
+	LIMIT_FOUND = 100,
+	LIMIT_HISTORY = 200,
+	LIMIT_TOKEN_BYTES = 128,
+	LIMIT_SESSION_BYTES = 64,
+	LIMIT_CLIENT_CHARS = 128,
+};
+
+#define ANY_SEQ PARAM_INTEGER, .min = 0
+#define SOME_SEQ PARAM_INTEGER, .min = 1
+#define PASSWORD PARAM_BYTES, .max = PASSWORD_MAX_BYTES
+
+static inline slice
+given_or(const struct value *v, slice otherwise)
+{
+	return v->given ? v->text : otherwise;
+}
+
+/* name on the wire, function run_…, params, who may call it, weight, flags; the frequent ones first
+ */
+#define METHODS(X)                                                                                 \
+	X("send", send, send_params, NEED_SESSION, 1, .keeps_fault = true)                         \
+	X("mark", mark, mark_params, NEED_SESSION, 1, )                                            \
+	X("signal", signal, signal_params, NEED_SESSION, 1, )                                      \
+	X("ping", ping, no_params, NEED_NOTHING, 0, )                                              \
+	X("history", history, history_params, NEED_SESSION, WEIGHT_HEAVY, )                        \
+	X("hello", hello, hello_params, NEED_NOTHING, 0, )                                         \
+	X("resume", resume, resume_params, NEED_NO_SESSION, WEIGHT_HEAVY, .blocking = true)        \
+	X("login", login, login_params, NEED_NO_SESSION, WEIGHT_HEAVY, .blocking = true)           \
+	X("register", register, register_params, NEED_NO_SESSION, WEIGHT_HEAVY, .blocking = true)  \
+	X("sync", sync, no_params, NEED_SESSION, WEIGHT_HEAVY, .blocking = true)                   \
+	X("logout", logout, logout_params, NEED_SESSION, 1, .blocking = true, .ends = true)        \
+	X("presence.get", presence_get, users_params, NEED_SESSION, 4, )                           \
+	X("profile.get", profile_get, users_params, NEED_SESSION, WEIGHT_HEAVY, )                  \
+	X("profile.set", profile_set, profile_set_params, NEED_SESSION, 1, )                       \
+	X("user.find", user_find, user_find_params, NEED_SESSION, 4, )                             \
+	X("who", who, who_params, NEED_SESSION, WEIGHT_HEAVY, )                                    \
+	X("session.list", session_list, no_params, NEED_SESSION, 4, )                              \
+	X("session.revoke", session_revoke, session_revoke_params, NEED_SESSION, 1, )              \
+	X("password.change", password_change, password_change_params, NEED_SESSION, 1, )
+
+#define METHOD_AS_DECLARATION(text, run_name, table, ...)                                          \
+	extern const struct param table[];                                                         \
+	struct fault run_##run_name(struct call *c);
+METHODS(METHOD_AS_DECLARATION)
+
+#endif
