@@ -12,8 +12,7 @@
 #define CHAT_API_H
 
 #include "base/run.h"
-#include "chat/error.h"
-#include "chat/op.h"
+#include "chat/answer.h"
 
 struct shard;
 struct peer;
@@ -61,6 +60,23 @@ struct send_command {
 	uint64_t re;                  /* 0: none */
 	struct fault refused; /* what the gate found wrong: answered in its place of the order */
 };
+struct edit_command {
+	struct target conv;
+	uint64_t seq;
+	slice body, data, cmid; /* ptr NULL if not given; data left out stays */
+	struct fault refused;
+};
+struct delete_command {
+	struct target conv;
+	uint64_t seq;
+	struct fault refused;
+};
+struct receipts_command {
+	struct target conv;
+	uint64_t seq;
+	slice after; /* ptr NULL: from the start */
+	uint32_t limit;
+};
 struct history_command {
 	struct target conv;
 	uint64_t before, after;
@@ -86,6 +102,37 @@ struct who_command {
 	uint32_t limit;
 };
 
+struct group_command {
+	enum group_change what;
+	struct target group;       /* not CREATE */
+	struct group_settings set; /* CREATE, SET */
+	const slice *users;        /* CREATE, INVITE; of the others that name one the first */
+	size_t user_count;
+	enum role role;
+	uint64_t seconds; /* MUTE; 0 ends it */
+	bool ban;
+};
+struct members_command {
+	struct target group;
+	enum role role; /* ROLE_NONE: all */
+	bool banned;
+	slice after;
+	uint32_t limit;
+};
+struct groups_command {
+	slice query; /* ptr NULL: all */
+	uint64_t after;
+	uint32_t limit;
+};
+struct contact_command {
+	enum contact_change what;
+	slice user, note;
+};
+struct presence_command {
+	enum presence state;
+	slice text; /* ptr NULL: stays */
+};
+
 void chat_register(
     struct peer *peer, const struct call_tag *tag, const struct register_command *cmd);
 void chat_login(struct peer *peer, const struct call_tag *tag, const struct login_command *cmd);
@@ -96,6 +143,10 @@ void chat_session_list(struct peer *peer, const struct call_tag *tag);
 void chat_session_revoke(struct peer *peer, const struct call_tag *tag, slice session);
 void chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, slice fresh);
 void chat_send(struct peer *peer, const struct call_tag *tag, const struct send_command *cmd);
+void chat_edit(struct peer *peer, const struct call_tag *tag, const struct edit_command *cmd);
+void chat_delete(struct peer *peer, const struct call_tag *tag, const struct delete_command *cmd);
+void chat_receipts(
+    struct peer *peer, const struct call_tag *tag, const struct receipts_command *cmd);
 void chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd);
 void chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_command *cmd);
 void chat_signal(struct peer *peer, const struct call_tag *tag, const struct signal_command *cmd);
@@ -107,121 +158,21 @@ void chat_user_find(struct peer *peer, const struct call_tag *tag, slice query, 
 void chat_who(struct peer *peer, const struct call_tag *tag, const struct who_command *cmd);
 void chat_presence_get(
     struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+void chat_presence_set(
+    struct peer *peer, const struct call_tag *tag, const struct presence_command *cmd);
+void chat_presence_watch(
+    struct peer *peer, const struct call_tag *tag, const slice *names, size_t count);
+void chat_group(struct peer *peer, const struct call_tag *tag, const struct group_command *cmd);
+void chat_group_info(struct peer *peer, const struct call_tag *tag, const struct target *group);
+void chat_group_members(
+    struct peer *peer, const struct call_tag *tag, const struct members_command *cmd);
+void chat_group_list(
+    struct peer *peer, const struct call_tag *tag, const struct groups_command *cmd);
+void chat_contact(struct peer *peer, const struct call_tag *tag, const struct contact_command *cmd);
+void chat_contact_list(struct peer *peer, const struct call_tag *tag, slice after, uint32_t limit);
+void chat_account_delete(struct peer *peer, const struct call_tag *tag, slice password);
 
-/* --- Answers --- */
-
-enum answer_kind {
-	ANSWER_FAULT,
-	ANSWER_EMPTY,
-	ANSWER_SESSION, /* of register, login, resume; with sync if that was asked for */
-	ANSWER_SYNC,
-	ANSWER_SESSIONS,
-	ANSWER_SEND,
-	ANSWER_HISTORY,
-	ANSWER_MARK,
-	ANSWER_PROFILES,
-	ANSWER_FOUND,
-	ANSWER_WHO,
-	ANSWER_PRESENCE,
-};
-
-/* A conversation as a client sees it, in sync's list and in `conversation` events. */
-struct conv_view {
-	const struct op_conv *conv;
-	uint64_t next, unread;
-};
-
-struct sync_answer {
-	slice epoch;
-	bool reset;
-	size_t total;
-	const uint64_t *gone;
-	size_t gone_count;
-	const struct conv_view *items;
-	size_t count; /* at most 200; a gate may give fewer if they do not fit, and says so by
-			 *ret_used */
-};
-
-struct online_user {
-	slice name, display;
-	uint64_t seen; /* 0: not told */
-	bool online;
-};
-
-struct answer {
-	enum answer_kind kind;
-	struct fault fault;
-	union {
-		struct {
-			uint64_t uid;
-			slice user, display, token, session, epoch;
-			const struct sync_answer *sync; /* NULL: not asked for */
-		} session;
-		struct sync_answer sync;
-		struct {
-			const struct op_session *items;
-			size_t count;
-			uint64_t current;       /* session of the asking connection */
-			const uint64_t *online; /* sessions that have a connection */
-			size_t online_count;
-		} sessions;
-		struct {
-			uint64_t cid, seq, ts;
-			slice cmid; /* ptr NULL: none */
-			bool dup;
-		} send;
-		struct {
-			uint64_t cid, head, min_seq;
-			const struct conv_facts *facts;
-			struct entry *const *items;
-			size_t count;
-			bool more;
-		} history;
-		struct {
-			uint64_t read, delivered;
-		} mark;
-		struct {
-			const struct op_user *items;
-			size_t count;
-		} profiles; /* and FOUND */
-		struct {
-			size_t online;
-			const struct online_user *items;
-			size_t count;
-			bool more;
-		} who;
-		struct {
-			const struct online_user *items;
-			size_t count;
-		} presence;
-	};
-};
-
-/* --- Events --- */
-
-enum event_kind { EVENT_CONVERSATION, EVENT_GAP, EVENT_MARK, EVENT_SIGNAL };
-enum conv_change { CONV_ADDED, CONV_LISTED, CONV_REMOVED };
-
-struct event {
-	enum event_kind kind;
-	union {
-		struct {
-			enum conv_change change;
-			struct conv_view view; /* REMOVED: only view.conv->cid */
-		} conversation;
-		struct {
-			uint64_t cid, from, to;
-		} gap;
-		struct {
-			uint64_t cid, read, delivered;
-			slice user;
-		} mark;
-		struct {
-			uint64_t cid; /* 0: none */
-			slice from, kind, body, data;
-		} signal;
-	};
-};
+/* --- The way out --- */
 
 enum goaway {
 	GOAWAY_SHUTDOWN,

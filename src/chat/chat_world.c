@@ -92,7 +92,7 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 	}
 	if (answer->kind == ANSWER_PRESENCE)
 		for (size_t i = link->online = 0; i < answer->presence.count; i++)
-			link->online += answer->presence.items[i].online;
+			link->online += answer->presence.items[i].state != PRESENCE_OFFLINE;
 	if (answer->kind == ANSWER_SESSION) {
 		memcpy(link->token, answer->session.token.ptr, answer->session.token.len);
 		(void)snprintf(link->session, sizeof(link->session), "%.*s",
@@ -149,6 +149,18 @@ world_encode(void *gate, unsigned form, const struct event *event)
 		told.what = TOLD_SIGNAL;
 		told.cid = event->signal.cid;
 		(void)snprintf(told.text, sizeof(told.text), "%.*s", SLICE_ARG(event->signal.from));
+		break;
+	case EVENT_PRESENCE:
+		told.what = TOLD_PRESENCE;
+		told.seq = event->presence.state;
+		(void)snprintf(
+		    told.text, sizeof(told.text), "%.*s", SLICE_ARG(event->presence.name));
+		break;
+	case EVENT_CONTACT:
+		told.what = TOLD_CONTACT;
+		told.seq = event->contact.news;
+		(void)snprintf(
+		    told.text, sizeof(told.text), "%.*s", SLICE_ARG(event->contact.user));
 		break;
 	}
 	return run_copy(slice_of((const char *)&told, sizeof(told)));

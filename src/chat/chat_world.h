@@ -27,10 +27,13 @@ struct told {
 		TOLD_CONV,
 		TOLD_MARK,
 		TOLD_SIGNAL,
+		TOLD_PRESENCE,
+		TOLD_CONTACT,
 		TOLD_ANSWER,
 		TOLD_GOAWAY
 	} what;
-	uint64_t cid, seq, to; /* gap: seq to to; answer: seq; who: seq users, to: more */
+	uint64_t cid, seq, to; /* gap: seq to to; answer: seq; who: seq users, to: more;
+				presence: seq is the state; contact: the news */
 	enum err err;
 	unsigned tag;
 	bool dup;

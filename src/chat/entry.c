@@ -37,6 +37,7 @@ entry_create(const struct entry_parts *parts)
 	*entry = (struct entry){
 	    .sender = parts->sender,
 	    .re = parts->re,
+	    .ends = parts->ends,
 	    .kind = place(&at, parts->kind),
 	    .from = place(&at, parts->from),
 	    .cmid = place(&at, parts->cmid),

@@ -12,11 +12,14 @@
 
 #include "base/slice.h"
 
+#define ENTRY_ENDS_ALL (((uint64_t)1 << 53) - 1) /* of a group that is dismissed */
+
 struct entry {
 	_Atomic uint32_t refs;
 	uint64_t cid, seq, ts;
-	uint64_t sender;          /* user id */
-	uint64_t re;              /* 0: none */
+	uint64_t sender; /* user id */
+	uint64_t re;     /* 0: none */
+	uint64_t ends;   /* whose membership ends with it: a user, ENTRY_ENDS_ALL; 0: nobody's */
 	uint64_t edited, deleted; /* seq of the last edit, of the deletion; 0: none */
 	slice kind;               /* "text", "x-…", or the kind of a change */
 	slice from;               /* the sender's name */
@@ -25,7 +28,7 @@ struct entry {
 
 /* What a new entry is made of; copied by entry_create(). */
 struct entry_parts {
-	uint64_t sender, re;
+	uint64_t sender, re, ends;
 	slice kind, from, cmid, body, data;
 };
 

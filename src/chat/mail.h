@@ -23,13 +23,14 @@
 	X(ATTACH, user_mail, user_attach)      /* a connection logged in */                        \
 	X(ATTACHED, user_mail, login_attached) /* the answer */                                    \
 	X(DETACH, user_mail, user_detach)                                                          \
-	X(SYNCED, user_mail, user_synced)    /* he is online */                                    \
-	X(REVOKE, user_mail, user_revoke)    /* sessions ended */                                  \
-	X(KILL, peers_mail, peers_kill)      /* to the shard of their connections */               \
-	X(VERIFY, user_mail, user_verify)    /* sessions may have ended; the store knows */        \
-	X(RENAME, user_mail, user_rename)    /* a new display name */                              \
-	X(WITH_ONLINE, op, user_with_online) /* passes the user's home to learn which sessions     \
-						have a connection */                               \
+	X(SYNCED, user_mail, user_synced) /* he is online */                                       \
+	X(REVOKE, user_mail, user_revoke) /* sessions ended */                                     \
+	X(KILL, peers_mail, peers_kill)   /* to the shard of their connections */                  \
+	X(VERIFY, user_mail, user_verify) /* sessions may have ended; the store knows */           \
+	X(RENAME, user_mail, user_rename) /* a new display name */                                 \
+	X(WITH_ONLINE, op,                                                                         \
+	    user_with_online) /* passes the user's home to learn which sessions     \
+						have a connection */              \
 	X(ANNOUNCE, user_mail,                                                                     \
 	    user_announce) /* he has a conversation that his peers may not follow yet */           \
 	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */                  \
@@ -160,6 +161,12 @@ void send_forget(struct peer *peer, uint64_t call);
 void read_op_done(struct shard *shard, struct op *op);
 void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
+/* group.c, receipts.c, contact.c, presence.c, account.c: the same */
+void group_op_done(struct shard *shard, struct op *op);
+void receipts_op_done(struct shard *shard, struct op *op);
+void contact_op_done(struct shard *shard, struct op *op);
+void presence_op_done(struct shard *shard, struct op *op);
+void account_op_done(struct shard *shard, struct op *op);
 void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
 /* Nobody has a conversation with himself: such a call is answered, `param` names the offending

@@ -54,6 +54,13 @@ entries_fini(struct op *op)
 	case OP_APPEND:
 		unref_given(op->append.entry);
 		break;
+	case OP_GROUP:
+		unref_given(op->in.group.entry);
+		break;
+	case OP_CLOSE:
+		for (size_t i = 0; i < op->close.count; i++)
+			unref_given(op->close.entries[i]);
+		break;
 	case OP_PAGE:
 		for (size_t i = 0; i < op->page.count; i++)
 			unref_given(op->page.items[i]);

@@ -12,6 +12,8 @@
 #include "base/secret.h"
 #include "chat/entry.h"
 #include "chat/error.h"
+#include "chat/op_group.h"
+#include "chat/op_people.h"
 
 /* name, its text for logs, does it write */
 #define OPS(X)                                                                                     \
@@ -20,7 +22,11 @@
 	X(REVOKE, "revoke", 1)     /* sessions end */                                              \
 	X(PASSWORD, "password", 1) /* a new password; every other session ends */                  \
 	X(PROFILE_SET, "profile_set", 1)                                                           \
-	X(APPEND, "append", 1) /* an entry at the end of a conversation */                         \
+	X(APPEND, "append", 1) /* a message, edit or deletion at the end of a conversation */      \
+	X(GROUP, "group", 1)   /* a change of a group */                                           \
+	X(CONTACT, "contact", 1)                                                                   \
+	X(PRESENCE_SET, "presence_set", 1)                                                         \
+	X(CLOSE, "close", 1)   /* the end of an account */                                         \
 	X(MARK, "mark", 1)     /* marks grow; written later, at most 2 s */                        \
 	X(TOUCH, "touch", 1)   /* a session or user was seen; written later, no answer */          \
 	X(AUTH, "auth", 0)     /* a user's password hash */                                        \
@@ -32,13 +38,19 @@
 	X(PROFILES, "profiles", 0)                                                                 \
 	X(FIND, "find", 0)                                                                         \
 	X(CONTACTS, "contacts", 0) /* ids of a user's contacts */                                  \
-	X(LIVE, "live", 0)         /* which of these sessions still exist? */
+	X(LIVE, "live", 0)         /* which of these sessions still exist? */                      \
+	X(GROUP_INFO, "group_info", 0)                                                             \
+	X(MEMBERS, "members", 0)                                                                   \
+	X(GROUPS, "groups", 0)                                                                     \
+	X(RECEIPTS, "receipts", 1) /* reads, but beside the marks that are not written yet */      \
+	X(CONTACT_LIST, "contact_list", 0)
 
 #define OP_AS_ENUM(name, text, writes) OP_##name,
 enum op_kind { OPS(OP_AS_ENUM) OP_MAX };
 
 enum conv_kind { CONV_DIRECT = 1, CONV_GROUP = 2 };
-enum role { ROLE_NONE, ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER };
+
+enum append_what { APPEND_MESSAGE, APPEND_EDIT, APPEND_DELETE };
 
 /* Whom or what a request names; the store completes it. */
 struct op_target {
@@ -68,6 +80,7 @@ struct op_user {
 	slice name, display, status;
 	uint64_t created, seen;
 	bool related; /* a contact, or partner of a direct conversation, of the viewer */
+	bool hides;   /* he blocks the viewer */
 };
 
 /* A conversation as sync lists it. */
@@ -146,8 +159,10 @@ struct op {
 			 * (op->fault.err set) is looked up for a duplicate too, and otherwise
 			 * stays.  acl_ver: the version at which the sender was last found to be
 			 * allowed, 0 if never; if it is not the conversation's the rights are read
-			 * in the transaction.
+			 * in the transaction.  An EDIT or DELETE names its message by entry->re; it
+			 * changes that row with the same transaction.
 			 */
+			enum append_what what;
 			struct op_target target;
 			struct entry *entry;        /* owned; cid, seq and ts are set on success */
 			uint64_t acl_ver;           /* in and out */
@@ -194,6 +209,7 @@ struct op {
 			slice epoch;           /* out */
 			struct op_conv *items; /* out: newest activity first */
 			size_t count;
+			struct op_around around; /* out, unless only one is asked for */
 		} sync;
 		struct {
 			struct op_target target;
@@ -227,6 +243,8 @@ struct op {
 		struct {
 			uint64_t *uids; /* out */
 			size_t count;
+			uint64_t *hiding; /* out: users who block op->user */
+			size_t hiding_count;
 		} contacts;
 		struct {
 			const uint64_t *sessions; /* in */
@@ -234,6 +252,22 @@ struct op {
 			uint64_t *gone; /* out: those that do not exist */
 			size_t count;
 		} live;
+		/* Of one conversation, found by its target: */
+		struct {
+			struct op_target target;
+			struct conv_facts facts; /* out */
+			union {
+				struct op_group group;
+				struct op_group_info info;
+				struct op_members members;
+				struct op_receipts receipts;
+			};
+		} in;
+		struct op_groups groups;
+		struct op_contact contact;
+		struct op_contacts_page contact_list;
+		struct op_presence presence;
+		struct op_close close;
 	};
 };
 

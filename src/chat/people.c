@@ -151,8 +151,9 @@ presence_answer(struct call *call, const struct gather *gather)
 		bool shown = open || user->related || user->uid == call->peer->user;
 
 		users[i] = (struct online_user){.name = user->name, .display = user->display};
-		users[i].online = shown && gather_user(gather, user->uid) != NULL;
-		users[i].seen = shown && !users[i].online ? user->seen : 0;
+		users[i].state = shown && gather_user(gather, user->uid) != NULL ? PRESENCE_ONLINE
+										 : PRESENCE_OFFLINE;
+		users[i].seen = shown && users[i].state == PRESENCE_OFFLINE ? user->seen : 0;
 	}
 	answer.presence.items = users;
 	answer.presence.count = op->profiles.count;
@@ -180,7 +181,7 @@ who_answer(struct call *call, struct gather *gather)
 		}
 		users[count++] = (struct online_user){.name = slice_str(item->name),
 		    .display = slice_str(item->display),
-		    .online = true};
+		    .state = PRESENCE_ONLINE};
 	}
 	answer.who.online = gather->online;
 	answer.who.items = users;

@@ -163,6 +163,25 @@ op_done(struct shard *shard, struct op *op)
 	case OP_CHECK:
 		people_op_done(shard, op);
 		return;
+	case OP_GROUP:
+	case OP_GROUP_INFO:
+	case OP_MEMBERS:
+	case OP_GROUPS:
+		group_op_done(shard, op);
+		return;
+	case OP_RECEIPTS:
+		receipts_op_done(shard, op);
+		return;
+	case OP_CONTACT:
+	case OP_CONTACT_LIST:
+		contact_op_done(shard, op);
+		return;
+	case OP_PRESENCE_SET:
+		presence_op_done(shard, op);
+		return;
+	case OP_CLOSE:
+		account_op_done(shard, op);
+		return;
 	case OP_TOUCH:
 		op_destroy(&op);
 		return;

@@ -2,6 +2,21 @@
 /* People as answers and events show them. */
 #include "gate/encode_internal.h"
 
+static const char *
+presence_name(enum presence state)
+{
+	static const char *const names[] = {
+	    [PRESENCE_ONLINE] = "online",
+	    [PRESENCE_BUSY] = "busy",
+	    [PRESENCE_INVISIBLE] = "invisible",
+	    [PRESENCE_AWAY] = "away",
+	    [PRESENCE_OFFLINE] = "offline",
+	};
+
+	assert((size_t)state < LEN(names));
+	return names[state];
+}
+
 static void
 put_profile(struct encoding *e, size_t i)
 {
@@ -40,7 +55,7 @@ put_who_user(struct encoding *e, size_t i)
 
 	json_str(e->to, "user", user->name);
 	json_str(e->to, "display", user->display);
-	put_word(e->to, "state", user->online ? "online" : "offline");
+	put_word(e->to, "state", presence_name(user->state));
 }
 
 void
@@ -59,7 +74,7 @@ put_presence_user(struct encoding *e, size_t i)
 	const struct online_user *user = &e->answer->presence.items[i];
 
 	json_str(e->to, "user", user->name);
-	put_word(e->to, "state", user->online ? "online" : "offline");
+	put_word(e->to, "state", presence_name(user->state));
 	put_positive(e->to, "seen", user->seen);
 }
 

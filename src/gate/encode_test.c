@@ -127,8 +127,8 @@ answers_about_people(void **state)
 	    {.uid = 8, .name = {"bob", 3}, .display = {"B", 1}, .status = {"hi", 2}, .created = 9},
 	};
 	static const struct online_user online[] = {
-	    {.name = {"alice", 5}, .display = {"A", 1}, .online = true},
-	    {.name = {"bob", 3}, .display = {"B", 1}, .seen = 99},
+	    {.name = {"alice", 5}, .display = {"A", 1}},
+	    {.name = {"bob", 3}, .display = {"B", 1}, .seen = 99, .state = PRESENCE_OFFLINE},
 	};
 
 	(void)state;

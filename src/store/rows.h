@@ -9,14 +9,6 @@
 #include "chat/op.h"
 
 enum account { ACCOUNT_ACTIVE, ACCOUNT_DISABLED, ACCOUNT_DELETED };
-enum contact_state {
-	CONTACT_NONE,
-	CONTACT_REQUESTED,
-	CONTACT_INCOMING,
-	CONTACT_BOTH,
-	CONTACT_BLOCKED
-};
-
 enum {
 	LIMIT_SYNC_CONVS = 10000, /* conversations in one answer; older ones are left out */
 	LIMIT_PAGE_ENTRIES = 1000,

@@ -9,9 +9,18 @@
  * msg is append-only, and its id is nobody's cursor.  cmid leads the index that finds duplicates,
  * so that clients with time-ordered cmids touch few of its pages.  There is no UPDATE per message:
  * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
- * user.accept: 0 all, 1 contacts conv.kind: 1 direct, 2 group                        conv.post,
- * conv.invite: 0 all, 1 admins member.role: 1 member, 2 admin, 3 owner member.leave_seq: NULL while
- * he is in, 0 if he never was contact.state: 1 requested, 2 incoming, 3 contact, 4 blocked
+ * user.accept: 0 all, 1 contacts
+ * user.presence: enum presence
+ * conv.kind: 1 direct, 2 group
+ * conv.post, conv.invite: 0 all, 1 admins
+ * conv.folded: the title as it is searched for
+ * conv.members: how many are in a group now
+ * conv.ended: the seq of a group's dismissal; NULL: none.  It ended for all who were in it then
+ * member.role: 1 member, 2 admin, 3 owner
+ * member.leave_seq: NULL while he is in, 0 if he never was
+ * member.name: the user's, in groups only: members are listed by it
+ * msg.ends: struct entry's
+ * contact.state: 1 requested, 2 incoming, 3 contact, 4 blocked
  */
 static const char *const steps[] = {
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), schema_version INTEGER NOT NULL,"
@@ -50,6 +59,25 @@ static const char *const steps[] = {
     "CREATE INDEX token_user ON token (user, seen);"
     "INSERT INTO meta (id, schema_version) VALUES (1, 1);"
     "PRAGMA application_id = 1668247142;",
+
+    "ALTER TABLE user ADD COLUMN presence INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE user ADD COLUMN presence_text TEXT;"
+    "ALTER TABLE conv ADD COLUMN folded TEXT;"
+    "ALTER TABLE conv ADD COLUMN members INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE conv ADD COLUMN ended INTEGER;"
+    "CREATE INDEX conv_open ON conv (cid) WHERE open = 1;"
+    "CREATE INDEX conv_title ON conv (folded, cid) WHERE open = 1;"
+    "ALTER TABLE msg ADD COLUMN ends INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX msg_edits ON msg (cid, re) WHERE kind = 'edit';"
+    "ALTER TABLE member ADD COLUMN name TEXT;"
+    "UPDATE member SET name = (SELECT name FROM user WHERE id = member.user) "
+    "WHERE cid IN (SELECT cid FROM conv WHERE kind = 2);"
+    "UPDATE conv SET folded = lower(title), members = (SELECT count(*) FROM member "
+    "WHERE cid = conv.cid AND leave_seq IS NULL) WHERE kind = 2;"
+    "CREATE INDEX member_name ON member (cid, name) WHERE name IS NOT NULL AND leave_seq IS NULL;"
+    "CREATE INDEX member_role ON member (cid, role, name) WHERE role > 1 AND leave_seq IS NULL;"
+    "CREATE INDEX member_banned ON member (cid, name) WHERE banned = 1;"
+    "CREATE INDEX contact_blocked ON contact (peer) WHERE state = 4;",
 };
 
 static_assert(LEN(steps) == SCHEMA_VERSION, "a step to every version");

@@ -5,7 +5,7 @@
 
 #include "store/sql.h"
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 /*
  * Opens the file with all that every connection needs (WAL, FULL).  Makes it and migrates it if
