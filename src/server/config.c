@@ -15,7 +15,7 @@
 #include "server/nearest.h"
 #include "server/wiring.h"
 
-enum { KEYS_MAX = 64, ORIGIN_BYTES = 600, SHOWN_BYTES = 80 };
+enum { KEYS_MAX = 128, ORIGIN_BYTES = 600, SHOWN_BYTES = 80 };
 
 /* One value of the command line, applied after the weaker sources. */
 struct assignment {

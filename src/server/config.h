@@ -15,9 +15,9 @@
 enum {
 	LIMIT_CONFIG_FILE_BYTES = 256 * 1024,
 	LIMIT_CONFIG_LINE_BYTES = 4096,
-	LIMIT_CONFIG_LIST = 64, /* items of a list key */
+	LIMIT_CONFIG_LIST = 64,   /* items of a list key */
 	LIMIT_CONFIG_ERRORS = 20, /* reported; the rest is counted */
-	CONFIG_WORDS_MAX = 4, /* of a subcommand */
+	CONFIG_WORDS_MAX = 4,     /* of a subcommand */
 };
 
 struct config_listener {
@@ -28,6 +28,10 @@ struct config_listener {
 struct config_list {
 	char **items; /* owned, with its texts; NULL-terminated; NULL while empty */
 	size_t count;
+};
+
+struct config_rate {
+	uint64_t rate, burst;
 };
 
 /* Numbers are all uint64_t, so that one table can set them. */
@@ -48,7 +52,12 @@ struct config {
 	uint64_t max_connections, memory_budget_mib, idle_ms, login_ms, drain_ms;
 	uint64_t limit_body, limit_data, limit_signal_data, limit_conversations, limit_groups,
 	    limit_members, limit_contacts, limit_sessions, limit_connections;
-	struct config_list origins, proxies, monitors;
+	uint64_t connections_per_address;
+	struct {
+		struct config_rate session, user, address;                         /* a second */
+		struct config_rate login, login_address, login_user, registration; /* a minute */
+	} rates;
+	struct config_list origins, proxies, monitors, rate_exempt;
 
 	/* From the command line only. */
 	bool want_check, want_help, want_version, password_stdin;

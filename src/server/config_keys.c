@@ -8,11 +8,22 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/rate.h"
 #include "server/nearest.h"
 #include "server/wiring.h"
 
 #define AT(member) offsetof(struct config, member)
 #define KIB 1024
+#define RATE(name, member, fallback, help)                                                         \
+	{                                                                                          \
+		name, CONFIG_NUMBER, AT(rates.member.rate), 0, LIMIT_RATE_AMOUNT, true, fallback,  \
+		    "N", help "; 0: no limit"                                                      \
+	}
+#define BURST(name, member, fallback, help)                                                        \
+	{                                                                                          \
+		name, CONFIG_NUMBER, AT(rates.member.burst), 1, LIMIT_RATE_BURST, true, fallback,  \
+		    "N", help                                                                      \
+	}
 
 /* What the protocol promises to be able to carry: no frame of a client is longer than 64 KiB. */
 enum { LIMIT_MAX_BODY = 48 * KIB, LIMIT_MAX_THREADS = 64 };
@@ -57,7 +68,8 @@ const struct config_key config_keys[] = {
     {"max_connections", CONFIG_NUMBER, AT(max_connections), 0, 1 << 20, true, "0", "N",
 	"connections at a time; 0: as many as descriptors, less 64"},
     {"memory_budget_mib", CONFIG_NUMBER, AT(memory_budget_mib), 1, 1 << 20, true, "1024", "MIB",
-	"memory for messages on their way; from 60 % on registrations are answered `busy`, then logins, signals, sends"},
+	"memory for messages on their way; from 60 % on registrations are answered `busy`, then "
+	"logins, signals, sends"},
     {"idle_ms", CONFIG_NUMBER, AT(idle_ms), 1000, 3600 * 1000, true, "75000", "MS",
 	"a connection on which nothing arrives for so long is closed"},
     {"login_ms", CONFIG_NUMBER, AT(login_ms), 100, 3600 * 1000, true, "30000", "MS",
@@ -82,6 +94,28 @@ const struct config_key config_keys[] = {
 	"sessions of a user"},
     {"limit_connections", CONFIG_NUMBER, AT(limit_connections), 1, 100000, true, "100", "N",
 	"connections of a user"},
+    {"connections_per_address", CONFIG_NUMBER, AT(connections_per_address), 0, 1 << 20, true,
+	"1000", "N", "connections of one address, or of one /64 of IPv6, at a time; 0: any number"},
+    RATE("rate_session", session, "50",
+	"what one session may ask for in a second; a request costs its weight, 1 to 16"),
+    BURST("rate_session_burst", session, "500", "how much of that it can save up"),
+    RATE("rate_user", user, "100", "the same for all sessions of a user together"),
+    BURST("rate_user_burst", user, "1000", "how much of that a user can save up"),
+    RATE("rate_address", address, "500",
+	"the same for all connections of an address, or of a /64 of IPv6"),
+    BURST("rate_address_burst", address, "5000", "how much of that an address can save up"),
+    RATE("login_rate", login, "6", "wrong passwords a minute from one address for one user"),
+    BURST("login_burst", login, "10", "how many of them in one go"),
+    RATE("login_address_rate", login_address, "60",
+	"wrong passwords, or tokens, a minute from one address"),
+    BURST("login_address_burst", login_address, "100", "how many of them in one go"),
+    RATE("login_user_rate", login_user, "60",
+	"wrong passwords a minute for one user, from addresses that are new to him"),
+    BURST("login_user_burst", login_user, "100", "how many of them in one go"),
+    RATE("register_rate", registration, "10", "registrations a minute from one address"),
+    BURST("register_burst", registration, "50", "how many of them in one go"),
+    {"rate_exempt", CONFIG_BLOCKS, AT(rate_exempt), 0, 0, true, "127.0.0.0/8 ::1", "ADDR|CIDR...",
+	"whose clients are limited by none of these, nor by connections_per_address"},
     {"origins", CONFIG_ORIGINS, AT(origins), 0, 0, true, "", "URL...",
 	"web pages beside our own that may open a WebSocket, like https://chat.example.org"},
     {"proxies", CONFIG_BLOCKS, AT(proxies), 0, 0, true, "127.0.0.1 ::1", "ADDR|CIDR...",
