@@ -15,6 +15,8 @@
 	X(REFUSED_FULL, "confab_connections_refused_total", "reason=\"full\"",                     \
 	    "Connections refused")                                                                 \
 	X(REFUSED_FD, "confab_connections_refused_total", "reason=\"fd\"", "")                     \
+	X(REFUSED_ADDRESS, "confab_connections_refused_total", "reason=\"address\"", "")           \
+	X(REFUSED_RATE, "confab_connections_refused_total", "reason=\"rate\"", "")                 \
 	X(REFUSED_PROXY, "confab_connections_refused_total", "reason=\"proxy\"", "")               \
 	X(BYTES_IN, "confab_received_bytes_total", "", "Bytes read from sockets")                  \
 	X(BYTES_OUT, "confab_sent_bytes_total", "", "Bytes written to sockets")                    \
@@ -50,6 +52,15 @@
 	X(RESUMES, "confab_logins_total", "method=\"token\"", "")                                  \
 	X(HASH_BUSY, "confab_logins_refused_total", "",                                            \
 	    "Logins refused because the hashing queue was full")                                   \
+	X(RATE_SESSION, "confab_rate_limited_total", "scope=\"session\"",                          \
+	    "Requests refused by rate limits")                                                     \
+	X(RATE_USER, "confab_rate_limited_total", "scope=\"user\"", "")                            \
+	X(RATE_ADDRESS, "confab_rate_limited_total", "scope=\"address\"", "")                      \
+	X(RATE_LOGIN, "confab_rate_limited_total", "scope=\"login\"", "")                          \
+	X(RATE_LOGIN_ADDRESS, "confab_rate_limited_total", "scope=\"login_address\"", "")          \
+	X(RATE_LOGIN_USER, "confab_rate_limited_total", "scope=\"login_user\"", "")                \
+	X(RATE_RESUME, "confab_rate_limited_total", "scope=\"resume\"", "")                        \
+	X(RATE_REGISTER, "confab_rate_limited_total", "scope=\"register\"", "")                    \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \
 	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")              \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")

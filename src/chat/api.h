@@ -222,6 +222,12 @@ struct chat_out {
 struct peer *peer_create(struct shard *shard, void *out, unsigned form, slice ip);
 /* The connection is gone: requests in flight are carried out, their answers skipped. */
 void peer_destroy(struct peer **peer);
+/* The key of its address for rate limits; 0, as at first: it is not limited. */
+void peer_set_source(struct peer *peer, uint64_t source);
+/* What a request costs, at most LIMIT_RATE_DEBT.  ERR_OK; or RATE_LIMITED: it must not be carried out. */
+struct fault chat_spend(struct peer *peer, uint32_t cost);
+/* The same for what has no peer. */
+struct fault chat_spend_source(struct shard *shard, uint64_t source, uint32_t cost);
 /* The connection's queue has drained to the low mark after CHAT_FULL. */
 void peer_drained(struct peer *peer);
 bool peer_logged_in(const struct peer *peer);

@@ -112,6 +112,7 @@ struct peer {
 	void *out;           /* the gate's */
 	uint64_t id;         /* generation << 32 | slot */
 	uint64_t user, session;
+	uint64_t source;   /* where it comes from, for rate limits; 0: not limited */
 	uint64_t entering; /* the call of a login or sync that is under way */
 	char *name;        /* owned; the user's */
 	char *ip;          /* owned; until the login is over */

@@ -20,6 +20,7 @@ struct login {
 	uint64_t user, session;
 	char token[128];
 	size_t token_len;
+	struct toll toll;         /* what was paid for the attempt */
 	struct buf text;          /* what the slices point into; never grows after the start */
 	struct sync_command sync; /* owned copies within text and cursors */
 	struct op_cursor *cursors;
@@ -83,6 +84,12 @@ login_begin(struct call *call, const struct sync_command *sync, size_t text_byte
 static void
 login_fault(struct call *call, struct fault fault)
 {
+	struct login *login = call->context;
+
+	/* What was no fault of the attempt is paid back. */
+	if (login != NULL && (fault.err == ERR_BUSY || fault.err == ERR_UNAVAILABLE ||
+				 fault.err == ERR_LIMIT || fault.err == ERR_INTERNAL))
+		toll_refund(call->peer->shard, &login->toll);
 	if (call->id == call->peer->entering)
 		peer_retreat(call->peer);
 	call_fault(call, fault);
@@ -190,12 +197,14 @@ static void
 login_verified(struct call *call, const struct hash_job *job)
 {
 	struct shard *shard = call->peer->shard;
+	struct login *login = call->context;
 	struct op *op;
 
 	if (!job->verified || job->verify[0] == '\0') {
 		login_fail(call, ERR_BAD_CREDENTIALS);
 		return;
 	}
+	toll_refund(shard, &login->toll);
 	op = session_op(call, OP_LOGIN, job->verify);
 	op->mail.kind = MAIL_WITH_ONLINE;
 	op->origin = (uint16_t)shard->config.index;
@@ -205,12 +214,14 @@ login_verified(struct call *call, const struct hash_job *job)
 static void
 password_verified(struct call *call, const struct hash_job *job)
 {
+	struct login *login = call->context;
 	struct op *op;
 
 	if (!job->verified) {
 		call_fail(call, ERR_BAD_CREDENTIALS);
 		return;
 	}
+	toll_refund(call->peer->shard, &login->toll);
 	op = op_create(OP_PASSWORD);
 	op->call = call->id;
 	op->user = call->peer->user;
@@ -245,6 +256,18 @@ login_hash_done(struct shard *shard, struct hash_job *job)
 
 /* --- The three ways in --- */
 
+/* False, and the call is answered, if such attempts come too fast. */
+static bool
+may_try(struct call *call, const struct toll *toll)
+{
+	struct fault fault = toll_pay(call->peer->shard, toll, 1);
+
+	if (fault.err == ERR_OK)
+		return true;
+	call_fault(call, fault);
+	return false;
+}
+
 static bool
 register_valid(
     struct call *call, const struct register_command *cmd, char name[NAME_MAX_BYTES], slice *folded)
@@ -273,16 +296,18 @@ chat_register(struct peer *peer, const struct call_tag *tag, const struct regist
 {
 	struct call *call = call_begin(peer, tag, true);
 	char name[NAME_MAX_BYTES];
+	struct toll toll = toll_register(peer);
 	struct login *login;
 	slice folded;
 
 	if (!may_enter(call) || call_shed(call, PRESSURE_REGISTER) ||
-	    !register_valid(call, cmd, name, &folded))
+	    !register_valid(call, cmd, name, &folded) || !may_try(call, &toll))
 		return;
 	peer->state = PEER_ENTERING;
 	peer->entering = call->id;
 	login = login_begin(call, &cmd->sync, 2 * folded.len + cmd->display.len + cmd->device.len);
 	login->registers = true;
+	login->toll = toll;
 	login->name = login_keep(login, folded);
 	login->display = login_keep(login, slice_given(cmd->display) ? cmd->display : folded);
 	login->device = login_keep(login, cmd->device);
@@ -308,6 +333,7 @@ chat_login(struct peer *peer, const struct call_tag *tag, const struct login_com
 	struct call *call = call_begin(peer, tag, true);
 	char name[NAME_MAX_BYTES];
 	struct login *login;
+	struct toll toll;
 	slice folded;
 
 	if (!may_enter(call) || call_shed(call, PRESSURE_LOGIN))
@@ -316,12 +342,15 @@ chat_login(struct peer *peer, const struct call_tag *tag, const struct login_com
 		call_fail_param(call, ERR_INVALID_PARAMS, "user");
 		return;
 	}
-	if (!password_valid(call, cmd->password, "password") || !device_valid(call, cmd->device))
+	toll = toll_login(peer, folded);
+	if (!password_valid(call, cmd->password, "password") || !device_valid(call, cmd->device) ||
+	    !may_try(call, &toll))
 		return;
 	peer->state = PEER_ENTERING;
 	peer->entering = call->id;
 	/* The display name comes with AUTH. */
 	login = login_begin(call, &cmd->sync, folded.len + cmd->device.len + 4 * DISPLAY_MAX_CHARS);
+	login->toll = toll;
 	login->name = login_keep(login, folded);
 	login->device = login_keep(login, cmd->device);
 	login->password = mem_dup(cmd->password);
@@ -333,12 +362,14 @@ chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_c
 {
 	struct call *call = call_begin(peer, tag, false);
 	struct shard *shard = peer->shard;
+	struct toll toll = toll_resume(peer, cmd->token);
 	struct login *login;
 	struct op *op;
 
-	if (!may_enter(call) || call_shed(call, PRESSURE_RESUME))
+	if (!may_enter(call) || call_shed(call, PRESSURE_RESUME) || !may_try(call, &toll))
 		return;
 	login = login_begin(call, &cmd->sync, NAME_MAX_BYTES + 4 * DISPLAY_MAX_CHARS);
+	login->toll = toll;
 	if (cmd->token.len == 0 || cmd->token.len > sizeof(login->token)) {
 		call_fail(call, ERR_TOKEN_INVALID);
 		return;
@@ -452,6 +483,7 @@ login_attached(struct shard *shard, struct user_mail *mail)
 	peer->session = mail->session;
 	peer->name = mem_dup(slice_str(mail->name));
 	gauge_add(GAUGE_SESSIONS, 1);
+	rates_remember(peer, peer_name(peer), slice_of(login->token, login->token_len));
 	user_mail_destroy(mail);
 	if (login->sync.given)
 		sync_begin(call, &login->sync);
@@ -524,6 +556,7 @@ resume_done(struct call *call, struct op *op)
 	struct login *login = call->context;
 	struct op *touch = op_create(OP_TOUCH);
 
+	toll_refund(call->peer->shard, &login->toll);
 	login->user = op->resume.uid;
 	login->session = op->resume.session;
 	login->name = login_keep(login, op->resume.name);
@@ -680,6 +713,7 @@ void
 chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, slice fresh)
 {
 	struct call *call = call_begin(peer, tag, true);
+	struct toll toll;
 	struct login *login;
 
 	if (!peer_check(call) || !password_valid(call, old, "old") ||
@@ -689,8 +723,12 @@ chat_password_change(struct peer *peer, const struct call_tag *tag, slice old, s
 		call_fail_param(call, ERR_WEAK_PASSWORD, "new");
 		return;
 	}
+	toll = toll_password(peer, peer_name(peer));
+	if (!may_try(call, &toll))
+		return;
 	login = login_begin(call, &(struct sync_command){0}, 4 * DISPLAY_MAX_CHARS);
 	login->changes = true;
+	login->toll = toll;
 	login->password = mem_dup(old);
 	login->fresh = mem_dup(fresh);
 	auth_begin(call);

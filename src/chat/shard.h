@@ -8,6 +8,7 @@
 
 #include "base/mail.h"
 #include "chat/api.h"
+#include "chat/rates.h"
 
 enum { SHARDS_MAX = 64, CALL_DEADLINE_MS = 9500 };
 
@@ -41,6 +42,7 @@ struct chat_limits {
 	uint32_t conversations, sessions, connections;
 	bool registration_open, directory_open;
 	uint64_t token_ms; /* validity from the last use */
+	struct rate rates[RATE_SCOPES];
 };
 
 struct chat_config {
@@ -48,6 +50,7 @@ struct chat_config {
 	struct chat_ports ports;
 	struct chat_out out;
 	struct chat_limits limits;
+	struct rate_table *buckets, *known; /* borrowed, of all shards; NULL: nobody is limited */
 	char epoch[40];
 };
 
