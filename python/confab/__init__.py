@@ -18,6 +18,7 @@ from .cmid import new_cmid as new_cmid
 from .errors import *  # noqa: F401,F403
 from .model import *  # noqa: F401,F403
 from .outbox import Outgoing as Outgoing
+from .timeline import Timeline as Timeline
 from .vault import Batch as Batch
 from .vault import MemoryVault as MemoryVault
 from .vault import SqliteVault as SqliteVault

@@ -486,6 +486,7 @@ class Client(Methods):
         """Runs before anything is looked at that came behind the answer."""
         self._login = login = build(model.Login, result)
         connection.limits = login.limits
+        self._stream.user = login.user
         self._credentials = None
         for name, value in (("token", login.token), ("user", login.user)):
             if self._meta.get(name) != value:

@@ -41,6 +41,7 @@ class Stream:
         self._room = asyncio.Event()
         self._room.set()
         self.epoch = epoch
+        self.user: Optional[str] = None  # whose stream it is, when that is known
         self.conversations: Dict[int, Conversation] = {}
         self.duplicates = 0
 
@@ -156,10 +157,27 @@ class Stream:
         return True
 
     def _grow(self, message: Message) -> None:
+        """What is newer than what was listed changes what is known of the conversation."""
         conversation = self.conversations.get(message.cid)
-        if conversation is not None and message.seq > conversation.head:
-            self.conversations[message.cid] = dataclasses.replace(
-                conversation, head=message.seq, ts=message.ts, unread=conversation.unread + 1)
+        if conversation is None or message.seq <= conversation.head:
+            return
+        self.conversations[message.cid] = dataclasses.replace(
+            conversation, head=message.seq, ts=message.ts, unread=conversation.unread + 1,
+            **self._changed(conversation, message))
+
+    def _changed(self, conversation: Conversation, message: Message) -> Json:
+        data = message.data or {}
+        changed: Json = {}
+        if message.kind == "set":
+            if isinstance(data.get("title"), str):
+                changed["title"] = data["title"]
+            if isinstance(data.get("handle"), str):
+                changed["handle"] = data["handle"] or None
+        elif message.kind == "role" and data.get("user") == self.user and isinstance(data.get("role"), str):
+            changed["role"] = data["role"]
+        elif message.kind == "mute" and data.get("user") == self.user and isinstance(data.get("until"), int):
+            changed["muted_until"] = data["until"] or None
+        return changed
 
     def _marked(self, mark: Marked) -> None:
         conversation = self.conversations.get(mark.cid)

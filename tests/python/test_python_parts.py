@@ -293,6 +293,58 @@ def test_a_hole_costs_the_connection_once():
     assert seqs(events) == [1, 4] and confab.Gap(1, 2, 3) in events
 
 
+def test_changes_of_a_conversation_are_known():
+    def change(seq, kind, **data):
+        return {**entry(1, seq), "kind": kind, "body": "", "data": data}
+
+    def work(stream):
+        stream.user = "me"
+        stream.synced(synced(conversation(1, 1, 2, title="now", handle="now")))
+        stream.notification("message", change(1, "set", title="long ago", handle=""))
+        assert (stream.conversations[1].title, stream.conversations[1].handle) == ("now", "now")
+        stream.notification("message", entry(1, 2))
+        for seq, kind, data in ((3, "set", {"title": "new", "handle": "ops"}), (4, "role", {"user": "me", "role": "admin"}),
+                                (5, "role", {"user": "you", "role": "owner"}), (6, "mute", {"user": "me", "until": 99}),
+                                (7, "set", {"topic": "t"})):
+            stream.notification("message", change(seq, kind, **data))
+        now = stream.conversations[1]
+        assert (now.title, now.handle, now.role, now.muted_until, now.head) == ("new", "ops", "admin", 99, 7)
+        stream.notification("message", change(8, "mute", user="me", until=0))
+        stream.notification("message", change(9, "set", handle=""))
+        assert (stream.conversations[1].muted_until, stream.conversations[1].handle) == (None, None)
+
+    streamed({}, work)
+
+
+def changed(seq, kind, re, body="", data=None, **more):
+    return confab.Message(1, seq, "a", 1, seq, kind, body, data, None, re, **more)
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4, 5), (5, 4, 3, 2, 1), (3, 1, 5, 2, 4), (4, 2, 1, 3, 5)])
+def test_a_timeline_reads_as_it_is_now(order):
+    entries = {1: changed(1, "text", None, "one", {"n": 1}), 2: changed(2, "text", None, "two"),
+               3: changed(3, "edit", 1, "one again", {"n": 2}), 4: changed(4, "edit", 1, "one at last"),
+               5: changed(5, "delete", 2)}
+    line = confab.Timeline(entries[seq] for seq in order)
+    assert [one.seq for one in line] == [1, 2, 3, 4, 5] and len(line) == 5
+    (left,) = line.messages()
+    assert (left.body, left.data, left.edited, line.get(2).deleted, line.get(2).body) == ("one at last", {"n": 2}, 4, 5, "")
+    assert line.add(changed(6, "edit", 1, "more")).body == "more"
+    assert line.add(changed(7, "delete", 1)).deleted == 7
+    assert [line.get(seq).deleted for seq in (3, 4, 6)] == [7, 7, 7] and line.get(3).body == ""
+    assert line.add(changed(8, "edit", 99, "of what?")) is None and line.add(changed(9, "join", None)) is None
+
+
+def test_a_timeline_takes_the_newest_state_of_what_comes_twice():
+    line = confab.Timeline([changed(1, "text", None, "new", edited=3), changed(1, "text", None, "old"),
+                            changed(3, "edit", 1, "new"), changed(2, "edit", 1, "between")], most=3)
+    assert line.get(1).body == "new"
+    line.add(changed(1, "text", None, "", deleted=4))
+    assert line.get(1).deleted == 4 and line.messages() == []
+    line.add(changed(4, "delete", 1))
+    assert [one.seq for one in line] == [2, 3, 4] and line.get(1) is None
+
+
 def test_cursors_that_do_not_fit_are_left_out():
     def work(stream):
         params = stream.sync_params(50, 65536)
