@@ -188,93 +188,90 @@ user_rename(struct shard *shard, struct user_mail *mail)
 
 /* --- News for a user's peers: one mail a shard --- */
 
-/* Peers of the user on one shard that pass; in ret_peers, room for all of them. */
-static size_t
-peers_on(const struct home_user *home, unsigned shard, bool synced_only, uint64_t *ret_peers)
+/*
+ * A copy of the mail, `size` bytes that begin with struct peers, for each shard that has peers of
+ * the user that are meant.
+ */
+static void
+peers_tell(struct shard *shard, const struct home_user *home, const struct peers *mail, size_t size,
+    bool (*meant)(const struct attached *attached, const void *cookie), const void *cookie)
 {
-	size_t count = 0;
+	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
+		char *block = mem_alloc(size + home->count * sizeof(uint64_t));
+		struct peers *copy = (struct peers *)(void *)block;
 
-	for (uint32_t i = 0; i < home->count; i++)
-		if (home->attached[i].shard == shard && (home->attached[i].synced || !synced_only))
-			ret_peers[count++] = home->attached[i].peer;
-	return count;
+		memcpy(block, mail, size);
+		copy->ids = (uint64_t *)(void *)(block + size);
+		copy->count = 0;
+		for (uint32_t i = 0; i < home->count; i++)
+			if (home->attached[i].shard == to && meant(&home->attached[i], cookie))
+				copy->ids[copy->count++] = home->attached[i].peer;
+		if (copy->count > 0)
+			shard_post(shard, to, &copy->mail);
+		else
+			mem_free(block);
+	}
+}
+
+static bool
+is_synced(const struct attached *attached, const void *cookie)
+{
+	(void)cookie;
+	return attached->synced;
+}
+
+/* Those that are syncing right now must hear of it too. */
+static bool
+is_any(const struct attached *attached, const void *cookie)
+{
+	(void)attached;
+	(void)cookie;
+	return true;
 }
 
 void
 user_announce(struct shard *shard, struct user_mail *mail)
 {
-	struct home_user *home = map_get(&shard->home_users, mail->user);
+	const struct peers_mail news = {
+	    .to = {.mail.kind = MAIL_ANNOUNCED, .user = mail->user}, .cid = mail->cid};
 
-	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
-		struct peers_mail *news =
-		    mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
-
-		news->mail.kind = MAIL_ANNOUNCED;
-		news->user = mail->user;
-		news->cid = mail->cid;
-		/* Those that are syncing right now must hear of it too. */
-		news->count = peers_on(home, to, false, news->peers);
-		if (news->count > 0)
-			shard_post(shard, to, &news->mail);
-		else
-			mem_free(news);
-	}
+	peers_tell(
+	    shard, map_get(&shard->home_users, mail->user), &news.to, sizeof(news), is_any, NULL);
 	user_mail_destroy(mail);
 }
 
 void
 user_mark(struct shard *shard, struct mark_mail *mail)
 {
-	struct home_user *home = map_get(&shard->home_users, mail->to);
-
-	for (unsigned to = 0; home != NULL && to < shard->config.count; to++) {
-		struct mark_mail *news = mem_zalloc(sizeof(*news) + home->count * sizeof(uint64_t));
-
-		*news = *mail;
-		news->mail.kind = MAIL_MARKED;
-		news->count = peers_on(home, to, true, news->peers);
-		if (news->count > 0)
-			shard_post(shard, to, &news->mail);
-		else
-			mem_free(news);
-	}
+	mail->to.mail.kind = MAIL_MARKED;
+	peers_tell(shard, map_get(&shard->home_users, mail->to.user), &mail->to, sizeof(*mail),
+	    is_synced, NULL);
 	mem_free(mail);
 }
 
-static void
-kill_on(
-    struct shard *shard, const struct home_user *home, unsigned to, const struct user_mail *mail)
+static bool
+is_ended(const struct attached *attached, const void *cookie)
 {
-	struct peers_mail *kill = mem_zalloc(sizeof(*kill) + home->count * sizeof(uint64_t));
+	const struct user_mail *mail = cookie;
 
-	kill->mail.kind = MAIL_KILL;
-	kill->user = mail->user;
-	for (uint32_t i = 0; i < home->count; i++) {
-		const struct attached *a = &home->attached[i];
-
-		if (a->shard != to || (a->peer == mail->peer && a->shard == mail->from))
-			continue;
-		if (mail->session != 0 ? a->session == mail->session : a->session != mail->except)
-			kill->peers[kill->count++] = a->peer;
-	}
-	if (kill->count > 0)
-		shard_post(shard, to, &kill->mail);
-	else
-		mem_free(kill);
+	if (attached->peer == mail->peer && attached->shard == mail->from)
+		return false;
+	return mail->session != 0 ? attached->session == mail->session
+				  : attached->session != mail->except;
 }
 
 /* mail->peer: the connection that asked, which is not closed by this. */
 void
 user_revoke(struct shard *shard, struct user_mail *mail)
 {
-	const struct home_user *home = map_get(&shard->home_users, mail->user);
+	const struct peers_mail kill = {.to = {.mail.kind = MAIL_KILL, .user = mail->user}};
 
 	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked){.user = mail->user,
 	    .session = mail->session,
 	    .except = mail->except,
 	    .at_ns = mail->at_ns};
-	for (unsigned to = 0; home != NULL && to < shard->config.count; to++)
-		kill_on(shard, home, to, mail);
+	peers_tell(
+	    shard, map_get(&shard->home_users, mail->user), &kill.to, sizeof(kill), is_ended, mail);
 	user_mail_destroy(mail);
 }
 

@@ -61,22 +61,26 @@ struct user_mail {
 	char *name, *display; /* owned, may be NULL */
 };
 
-/* To peers of one user on one shard. */
-struct peers_mail {
+/* To peers of one user on one shard; by way of his home, which tells each shard of its own. */
+struct peers {
 	struct mail mail;
-	uint64_t user, cid;
+	uint64_t user;
 	size_t count;
-	uint64_t peers[];
+	uint64_t *ids; /* in the same block */
+};
+
+/* KILL, ANNOUNCED */
+struct peers_mail {
+	struct peers to;
+	uint64_t cid;
 };
 
 struct mark_mail {
-	struct mail mail;
-	uint64_t to, cid, read, delivered; /* to: the user whose peers hear of it */
-	uint64_t except;                   /* a peer of shard except_shard */
+	struct peers to;
+	uint64_t cid, read, delivered;
+	uint64_t except; /* a peer of shard except_shard */
 	unsigned except_shard;
 	char user[33]; /* whose marks */
-	size_t count;
-	uint64_t peers[];
 };
 
 struct signal_mail {

@@ -63,15 +63,15 @@ mark_tell(struct shard *shard, uint64_t to, const struct op *op)
 {
 	struct mark_mail *mail = mem_zalloc(sizeof(*mail));
 
-	mail->mail.kind = MAIL_MARK;
-	mail->to = to;
+	mail->to.mail.kind = MAIL_MARK;
+	mail->to.user = to;
 	mail->cid = op->mark.target.cid;
 	mail->read = op->mark.read;
 	mail->delivered = op->mark.delivered;
 	mail->except = op->mark.asker;
 	mail->except_shard = shard->config.index;
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(op->mark.name));
-	shard_post(shard, shard_of(shard, to), &mail->mail);
+	shard_post(shard, shard_of(shard, to), &mail->to.mail);
 }
 
 static void
@@ -93,11 +93,11 @@ read_marked(struct shard *shard, struct mark_mail *mail)
 	event.mark.read = mail->read;
 	event.mark.delivered = mail->delivered;
 	event.mark.user = slice_str(mail->user);
-	for (size_t i = 0; i < mail->count; i++) {
-		struct peer *peer = peer_find(shard, mail->peers[i]);
+	for (size_t i = 0; i < mail->to.count; i++) {
+		struct peer *peer = peer_find(shard, mail->to.ids[i]);
 
 		if (peer == NULL || peer->state != PEER_SYNCED ||
-		    (mail->peers[i] == mail->except && shard->config.index == mail->except_shard))
+		    (mail->to.ids[i] == mail->except && shard->config.index == mail->except_shard))
 			continue;
 		if (!peer_event(peer, &event, false))
 			stat_add(STAT_DROP_MARK, 1);

@@ -204,8 +204,8 @@ shard_kill(struct shard *shard, uint64_t peer_id, uint64_t user)
 void
 peers_kill(struct shard *shard, struct peers_mail *mail)
 {
-	for (size_t i = 0; i < mail->count; i++)
-		shard_kill(shard, mail->peers[i], mail->user);
+	for (size_t i = 0; i < mail->to.count; i++)
+		shard_kill(shard, mail->to.ids[i], mail->to.user);
 	mem_free(mail);
 }
 

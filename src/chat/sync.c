@@ -288,8 +288,8 @@ sync_again(struct shard *shard, struct op *op)
 void
 sync_announced(struct shard *shard, struct peers_mail *mail)
 {
-	for (size_t i = 0; i < mail->count; i++) {
-		struct peer *peer = peer_find(shard, mail->peers[i]);
+	for (size_t i = 0; i < mail->to.count; i++) {
+		struct peer *peer = peer_find(shard, mail->to.ids[i]);
 
 		if (peer == NULL || peer->revoked)
 			continue;
