@@ -29,7 +29,7 @@ from helpers import TESTS, client, play, take
 
 PYTHON = TESTS.parent / "python"
 SOURCES = [*sorted((PYTHON / "confab").glob("*.py")), *sorted((PYTHON / "examples").glob("*.py")),
-           PYTHON / "client.py", PYTHON / "make_blocking.py"]
+           PYTHON / "client.py", PYTHON / "monitor.py", PYTHON / "make_blocking.py"]
 
 
 # --- Small things ---
@@ -556,6 +556,7 @@ def test_types(tmp_path, monkeypatch):
     (tmp_path / "use.py").write_text(USE)
     monkeypatch.setenv("MYPYPATH", str(PYTHON))
     for what in (["--strict", tmp_path / "use.py", PYTHON / "confab"],
+                 ["--config-file", "/dev/null", "--strict", PYTHON / "monitor.py"],
                  ["--config-file", "/dev/null", "--check-untyped-defs", PYTHON / "client.py"]):
         done = subprocess.run(["mypy", "--python-version", "3.9", "--cache-dir", tmp_path, *what],
                               capture_output=True, text=True, cwd=PYTHON)
