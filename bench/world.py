@@ -22,8 +22,10 @@ def populate(data, tokens, users, groups=()):
                        (hashlib.blake2b(token.encode(), digest_size=32).digest(), i, i, "", "", now, now))
             f.write(f"{user} {token}\n")
         for members in groups:
-            cid = db.execute("INSERT INTO conv (kind, title, created) VALUES (2, 'bench', ?)", (now,)).lastrowid
-            db.executemany("INSERT INTO member (user, cid) VALUES (?,?)", ((i, cid) for i in members))
+            cid = db.execute("INSERT INTO conv (kind, title, folded, members, created) VALUES (2, 'bench', 'bench', ?, ?)",
+                             (len(members), now)).lastrowid
+            db.executemany("INSERT INTO member (user, cid, name) VALUES (?,?,?)",
+                           ((i, cid, f"user{i:06d}") for i in members))
             cids.append(cid)
     db.close()
     return cids
