@@ -61,6 +61,8 @@
 	X(RATE_LOGIN_USER, "confab_rate_limited_total", "scope=\"login_user\"", "")                \
 	X(RATE_RESUME, "confab_rate_limited_total", "scope=\"resume\"", "")                        \
 	X(RATE_REGISTER, "confab_rate_limited_total", "scope=\"register\"", "")                    \
+	X(RATE_HELD, "confab_rate_held_total", "",                                                 \
+	    "Times a connection was not read for a second, refused too often")                     \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \
 	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")              \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/rate.h"
+
 /* An address as bytes in network order: 4 or 16; bits is how many of them a block fixes. */
 struct block {
 	unsigned char bytes[16];
@@ -126,6 +128,16 @@ cidr_loopback(const struct sockaddr_storage *address)
 	static const char *const loopback[] = {"127.0.0.0/8", "::1", NULL};
 
 	return address->ss_family == AF_UNIX || cidr_any(loopback, address);
+}
+
+uint64_t
+cidr_source(const struct sockaddr_storage *address)
+{
+	struct block is;
+
+	if (!from_address(address, &is))
+		return 0;
+	return rate_key(is.len, slice_of((const char *)is.bytes, is.len == 4 ? 4 : 8));
 }
 
 const char *

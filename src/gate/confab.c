@@ -149,13 +149,16 @@ may_call(const struct session *s, const struct method *method)
 }
 
 static void
-run(struct session *s, const struct method *method, const struct rpc_request *request)
+run(struct session *s, const struct method *method, const struct rpc_request *request,
+    const struct fault *limited)
 {
 	struct call call = {.session = s, .id = &request->id, .params = request->params};
 	struct fault fault;
 	size_t used;
 
 	call.fault = decode_params(&s->gate->decoder, method->params, request->params, call.v);
+	if (limited->err != ERR_OK)
+		call.fault = *limited;
 	fault = call.fault;
 	tag_pack(&call.tag, &request->id, method);
 	s->in_flight = (uint8_t)(s->in_flight + method->weight);
@@ -168,17 +171,18 @@ run(struct session *s, const struct method *method, const struct rpc_request *re
 }
 
 static void
-call_method(struct session *s, const struct rpc_request *request)
+call_method(struct session *s, const struct rpc_request *request, size_t bytes)
 {
 	const struct method *method = method_find(request->method);
+	struct fault limited = session_spend(s, method != NULL ? method->weight : 0, bytes);
 	struct fault fault = {.err = ERR_UNKNOWN_METHOD};
 
 	if (method != NULL)
 		fault.err = may_call(s, method);
-	if (fault.err != ERR_OK)
-		confab_fault(s, &request->id, &fault);
+	if (fault.err == ERR_OK && (limited.err == ERR_OK || method->keeps_fault))
+		run(s, method, request, &limited);
 	else
-		run(s, method, request);
+		confab_fault(s, &request->id, limited.err != ERR_OK ? &limited : &fault);
 }
 
 static void
@@ -207,6 +211,7 @@ confab_frame(struct session *s, slice frame)
 	    [RPC_INVALID_PARAMS] = ERR_INVALID_PARAMS,
 	};
 	struct rpc_request request;
+	struct fault fault;
 	enum rpc_result result;
 
 	if (is_blank(frame))
@@ -215,10 +220,13 @@ confab_frame(struct session *s, slice frame)
 	decode_begin(&s->gate->decoder, frame.len);
 	result = rpc_parse(frame, &s->gate->decoder.scratch, &request);
 	if (result == RPC_OK) {
-		call_method(s, &request);
+		call_method(s, &request, frame.len);
 		return;
 	}
-	confab_fault(s, &request.id, &(struct fault){.err = errors[result]});
+	fault = session_spend(s, 0, frame.len);
+	if (fault.err == ERR_OK || result == RPC_PARSE_ERROR)
+		fault = (struct fault){.err = errors[result]};
+	confab_fault(s, &request.id, &fault);
 	if (result == RPC_PARSE_ERROR)
 		count_parse_error(s);
 }
@@ -269,6 +277,8 @@ take_unit(struct session *s, const struct ws_unit *unit)
 		break;
 	case WS_PING: {
 		struct buf *out = &s->gate->out;
+		if (session_spend(s, 0, 0).err != ERR_OK)
+			break;
 		buf_clear(out);
 		ws_put_frame(out, WS_OP_PONG, unit->payload);
 		conn_write(s->conn, buf_slice(out));

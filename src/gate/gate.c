@@ -99,7 +99,7 @@ session_may_read(struct session *s)
 		s->out_full = true;
 		conn_want_drained(s->conn);
 	}
-	return !s->blocked && !s->out_full && !s->leaving && !s->finishing &&
+	return !s->blocked && !s->held && !s->out_full && !s->leaving && !s->finishing &&
 	       s->in_flight < LIMIT_IN_FLIGHT;
 }
 
@@ -203,6 +203,7 @@ session_meet(struct session *s, enum phase phase)
 	char ip[CIDR_TEXT_BYTES];
 
 	s->phase = (uint8_t)phase;
+	s->revision = 0; /* the peer hears at its first request where it comes from */
 	cidr_text(conn_address(s->conn, &address), ip);
 	s->peer =
 	    peer_create(s->gate->shard, s, phase == PHASE_WS ? FORM_WS : FORM_LINES, slice_str(ip));
@@ -230,6 +231,8 @@ input_proxy(struct session *s, char *bytes, size_t len)
 	if (!header.local)
 		conn_set_address(s->conn, &header.source);
 	s->phase = PHASE_DETECT;
+	if (!session_admit(s))
+		return len;
 	return (size_t)used;
 }
 
@@ -374,6 +377,12 @@ on_deadline(struct conn *conn)
 
 	if (s->finishing)
 		return;
+	if (s->held) {
+		s->held = false;
+		session_settle(s);
+		if (s->finishing)
+			return;
+	}
 	if (login_is_due(s)) {
 		due = s->since_ms + config->login_ms;
 		if (now >= due) {
@@ -398,6 +407,7 @@ on_closed(struct conn *conn, enum close_reason reason)
 
 	log_debug("gate", "closed", "conn=%" PRIx64 " reason=%s", conn_id(conn),
 	    close_reason_name(reason));
+	session_dismiss(s);
 	peer_destroy(&s->peer);
 	if (s->decoder != NULL)
 		ws_decoder_fini(s->decoder);
@@ -436,6 +446,8 @@ gate_opened(struct conn *conn)
 	if (options->proxy && !cidr_any(gate->config.proxies, conn_address(conn, &address))) {
 		stat_add(STAT_REFUSED_PROXY, 1);
 		conn_close(conn, CLOSE_PROTOCOL);
+	} else if (!options->proxy) {
+		(void)session_admit(s);
 	}
 }
 
@@ -592,6 +604,8 @@ gate_set_config(struct gate *gate, const struct gate_config *config)
 {
 	OBJ_CHECK(gate, GATE_MAGIC);
 	gate->config = *config;
+	if (++gate->revision == 0)
+		gate->revision = 1;
 	gate->decoder.body = config->body;
 	gate->decoder.data = config->data;
 	gate->decoder.signal_data = config->signal_data;

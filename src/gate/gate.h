@@ -12,6 +12,7 @@
 
 struct buf;
 struct gate;
+struct tally_table;
 
 enum {
 	LIMIT_FRAME_BYTES = 64 * 1024,
@@ -29,6 +30,9 @@ struct gate_config {
 	bool registration_open, directory_open;
 	const char *const *origins;	/* allowed beside the host itself; NULL-terminated; may be NULL */
 	const char *const *proxies;	/* addresses or CIDR blocks that PROXY headers may come from; NULL-terminated */
+	const char *const *exempt;	/* the same for those without rate limits and caps by address */
+	uint32_t connections_per_address; /* 0: any number */
+	struct tally_table *tally;	/* of all gates; borrowed; NULL: not counted */
 	const char *const *monitors;	/* the same for /metrics and readyz's reason; loopback is always allowed */
 	/* What HTTP answers with; any reactor's thread. */
 	void (*metrics)(void *cookie, struct buf *to);

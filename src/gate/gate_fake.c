@@ -229,6 +229,28 @@ peer_revoked(const struct peer *peer)
 	return peer->revoked;
 }
 
+void
+peer_set_source(struct peer *peer, uint64_t source)
+{
+	peer->source = source;
+}
+
+struct fault
+chat_spend_source(struct shard *shard, uint64_t source, uint32_t cost)
+{
+	(void)shard;
+	world.spent += cost;
+	if (source == 0 || world.wait_ms == 0)
+		return (struct fault){0};
+	return (struct fault){.err = ERR_RATE_LIMITED, .retry_after_ms = world.wait_ms};
+}
+
+struct fault
+chat_spend(struct peer *peer, uint32_t cost)
+{
+	return chat_spend_source(NULL, peer->source, cost);
+}
+
 static void
 tell(const char *key, slice value)
 {

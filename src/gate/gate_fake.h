@@ -43,6 +43,7 @@ struct peer {
 	unsigned form, drained;
 	bool logged_in, revoked;
 	char ip[64];
+	uint64_t source;
 };
 
 enum { FAKE_PENDING = 128 };
@@ -63,6 +64,8 @@ struct world {
 	bool auto_answer; /* with EMPTY, inside the call */
 	bool ready;
 	const char *why;
+	uint32_t wait_ms; /* not 0: whoever is not exempt is refused by rate */
+	uint64_t spent; /* the costs that were asked for */
 };
 
 extern struct world world;

@@ -3,6 +3,7 @@
  * What the files of this folder share: the gate of a reactor and its state of one connection.
  *
  *   gate.c     makes sessions, finds out what they speak, ends them; the way out of the shard
+ *   admit.c    caps and rates
  *   confab.c   frames and requests of the confab protocol, over lines and over WebSocket
  *   method.c   the table of methods
  *   web.c      HTTP, and the upgrade to WebSocket
@@ -39,6 +40,10 @@ struct session {
 	bool finishing : 1; /* nothing more is read or written */
 	bool paused : 1;
 	bool in_input : 1; /* input is being worked on: who called will settle */
+	bool tallied : 1; /* counts among the connections of its address */
+	bool held : 1; /* nothing is read until the deadline: it was refused too often */
+	uint8_t refused; /* requests in a row, by rate limits */
+	uint8_t revision; /* of the configuration that its address was looked at under */
 	uint16_t close_code; /* of WebSocket, for the end of a session that is leaving */
 	uint16_t close_reason; /* enum close_reason, for the same */
 	struct gate *gate; /* borrowed */
@@ -56,6 +61,7 @@ struct gate {
 	struct gate_config config;
 	struct decoder decoder;
 	uint32_t goaway_ms; /* not 0: the server goes */
+	uint8_t revision; /* of the configuration; not 0 */
 	struct buf out; /* one frame, or some entries, on the way out */
 };
 
@@ -84,6 +90,15 @@ void session_goaway(struct session *s, enum goaway reason, uint32_t reconnect_ms
  */
 struct buf *session_frame(struct session *s);
 void session_send_frame(struct session *s);
+
+/* --- admit.c --- */
+
+/* Its address is known.  False: it may not come in, and is closed. */
+bool session_admit(struct session *s);
+/* It is over. */
+void session_dismiss(struct session *s);
+/* A request of that weight and length is to be carried out.  ERR_OK, or RATE_LIMITED. */
+struct fault session_spend(struct session *s, unsigned weight, size_t bytes);
 
 /* --- confab.c --- */
 

@@ -309,6 +309,16 @@ serve(struct visit *v)
 		    v, 405, TEXT, slice_str(route->allow), S("this method has no meaning here\n"));
 }
 
+static void
+refuse(struct visit *v, uint32_t wait_ms)
+{
+	char extra[64];
+	int len = snprintf(extra, sizeof(extra), "Retry-After: %u\r\n", wait_ms / 1000 + 1);
+
+	v->keep_alive = false;
+	answer(v, 429, TEXT, slice_of(extra, (size_t)len), S("too fast; try again later\n"));
+}
+
 /* One request; how many bytes it took, 0 if it is not whole. */
 static size_t
 visit(struct session *s, slice in)
@@ -316,6 +326,7 @@ visit(struct session *s, slice in)
 	struct http_request request;
 	int used = http_parse(in, &request);
 	struct visit v = {.session = s, .request = &request};
+	struct fault limited;
 
 	if (used == 0)
 		return 0;
@@ -330,7 +341,11 @@ visit(struct session *s, slice in)
 	v.head = slice_eq(request.method, S("HEAD"));
 	/* No path takes a body: what comes with one is answered and not read. */
 	v.keep_alive = request.keep_alive && request.content_length == 0;
-	serve(&v);
+	limited = session_spend(s, 0, (size_t)used);
+	if (limited.err == ERR_OK)
+		serve(&v);
+	else
+		refuse(&v, limited.retry_after_ms);
 	if (s->phase == PHASE_HTTP && !v.keep_alive)
 		session_finish(s, 0, CLOSE_DONE);
 	return s->finishing ? in.len : (size_t)used;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/rate.h"
 #include "server/lock.h"
 #include "server/notify.h"
 #include "server/server_internal.h"
@@ -176,6 +177,9 @@ open_store(struct server *server, char *error, size_t size)
 static int
 make_slots(struct server *server, char *error, size_t size)
 {
+	server->buckets = rate_table_create();
+	server->known = rate_table_create();
+	server->tally = tally_table_create();
 	server->slots = mem_zalloc(server->slot_count * sizeof(*server->slots));
 	server->reactors = mem_zalloc(server->slot_count * sizeof(*server->reactors));
 	server->gates = mem_zalloc(server->slot_count * sizeof(*server->gates));
@@ -350,6 +354,9 @@ take_apart(struct server *server)
 	settle(server);
 	for (unsigned i = 0; server->slots != NULL && i < server->slot_count; i++)
 		slot_fini(&server->slots[i]);
+	rate_table_destroy(&server->buckets);
+	rate_table_destroy(&server->known);
+	tally_table_destroy(&server->tally);
 	tls_context_destroy(&server->tls);
 	control_fini(server);
 	if (server->store_lock_fd >= 0)

@@ -72,6 +72,8 @@ struct server {
 	int lock_fd, store_lock_fd; /* -1: none */
 	struct store *store; /* owned, as are they; NULL while there is none */
 	struct pwpool *pool;
+	struct rate_table *buckets, *known; /* of all shards */
+	struct tally_table *tally; /* of all gates: connections by address */
 	struct slot *slots; /* by reactor index */
 	struct reactor **reactors;
 	struct gate **gates;

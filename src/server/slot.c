@@ -10,7 +10,7 @@
 #include "base/panic.h"
 #include "server/metrics.h"
 
-enum { TICK_PERIOD_MS = 1000, TICKS_PER_CHECK = 2, DAY_MS = 24 * 3600 * 1000 };
+enum { TICK_PERIOD_MS = 1000, TICKS_PER_CHECK = 2, SECOND_MS = 1000, MINUTE_MS = 60 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
 /* --- What HTTP answers with --- */
 
@@ -80,9 +80,22 @@ gate_config_of(struct slot *slot)
 	    .origins = texts(&c->origins),
 	    .proxies = texts(&c->proxies),
 	    .monitors = texts(&c->monitors),
+	    .exempt = texts(&c->rate_exempt),
+	    .connections_per_address = (uint32_t)c->connections_per_address,
+	    .tally = slot->server->tally,
 	    .metrics = slot_metrics,
 	    .ready = slot_ready,
 	    .cookie = slot,
+	};
+}
+
+static struct rate
+rate_of(const struct config_rate *rate, uint32_t period_ms)
+{
+	return (struct rate){
+	    .amount = (uint32_t)rate->rate,
+	    .burst = (uint32_t)rate->burst,
+	    .period_ms = period_ms,
 	};
 }
 
@@ -96,6 +109,17 @@ chat_limits_of(const struct config *c)
 	    .registration_open = c->registration_open,
 	    .directory_open = c->directory_open,
 	    .token_ms = c->token_days * DAY_MS,
+	    .rates =
+		{
+		    [RATE_SESSION] = rate_of(&c->rates.session, SECOND_MS),
+		    [RATE_USER] = rate_of(&c->rates.user, SECOND_MS),
+		    [RATE_ADDRESS] = rate_of(&c->rates.address, SECOND_MS),
+		    [RATE_LOGIN] = rate_of(&c->rates.login, MINUTE_MS),
+		    [RATE_LOGIN_ADDRESS] = rate_of(&c->rates.login_address, MINUTE_MS),
+		    [RATE_LOGIN_USER] = rate_of(&c->rates.login_user, MINUTE_MS),
+		    [RATE_RESUME] = rate_of(&c->rates.login_address, MINUTE_MS),
+		    [RATE_REGISTER] = rate_of(&c->rates.registration, MINUTE_MS),
+		},
 	};
 }
 
@@ -299,6 +323,8 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 	    .count = server->slot_count,
 	    .ports = {.cookie = slot, .submit = port_submit, .hash = port_hash, .post = port_post},
 	    .limits = chat_limits_of(server->config),
+	    .buckets = server->buckets,
+	    .known = server->known,
 	};
 
 	slot->server = server;
