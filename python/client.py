@@ -54,6 +54,18 @@ def user_of(word):
     return word[1:] if word.startswith("@") else word
 
 
+def two_words(text):
+    """The first word, and what follows."""
+    first, _, rest = text.strip().partition(" ")
+    return first, rest.strip()
+
+
+def users_of(rest):
+    if not rest:
+        raise Usage("who?")
+    return [user_of(word) for word in rest.split()]
+
+
 def when(ms):
     moment = time.localtime(ms / 1000)
     today = time.localtime()[:3] == moment[:3]
@@ -64,6 +76,33 @@ def yes(word):
     if word.lower() not in ("yes", "no", "on", "off", "true", "false"):
         raise Usage(f"{word}: yes or no?")
     return word.lower() in ("yes", "on", "true")
+
+
+def change_of(message):
+    """What a change of a conversation says, in words."""
+    data = message.data or {}
+    who, user, users = message.sender, data.get("user"), data.get("users", [])
+    if message.kind == "edit":
+        return f"{who} changed {message.re}: {'(deleted)' if message.deleted else message.body}"
+    if message.kind == "delete":
+        return f"{who} deleted {message.re}"
+    if message.kind == "create":
+        return f"{who} began {data.get('title', '')} with {', '.join(users)}"
+    if message.kind == "join":
+        return f"{who} joined" if users == [who] else f"{who} brought in {', '.join(users)}"
+    if message.kind == "leave":
+        return f"{who} left"
+    if message.kind == "dismiss":
+        return f"{who} dismissed the group"
+    if message.kind == "remove":
+        return f"{who} {'banned' if data.get('ban') else 'removed'} {user}"
+    if message.kind == "role":
+        return f"{who} made {user} {data.get('role')}"
+    if message.kind == "mute":
+        return f"{who} muted {user} until {when(data['until'])}" if data.get("until") else f"{who} lets {user} speak"
+    if message.kind == "set":
+        return f"{who} set {', '.join(f'{name}: {value}' for name, value in data.items())}"
+    return f"{message.kind} {message.body} {data or ''}".rstrip()
 
 
 class Screen:
@@ -104,7 +143,7 @@ class Talk:
         self.client, self.screen = client, screen
         self.target = None
         self.names = set()
-        self.ended = False
+        self.ended = self.password_stdin = False
 
     def show(self, text):
         self.screen.show(text)
@@ -134,12 +173,10 @@ class Talk:
         place = self.name_of(message.cid, message.to)
         who = f"{message.sender} → {place}" if own or not direct else message.sender
         what = clean(message.body)
+        if message.is_change:
+            return f"{when(message.ts)} {f'{message.seq} ' if number else ''}{place}: {clean(change_of(message))}"
         if message.deleted:
             what = "(deleted)"
-        elif message.is_change:
-            what = f"({message.kind}{f' {message.re}' if message.re else ''}) {what}".rstrip()
-            if message.data:
-                what += " " + clean(str(message.data))
         elif message.kind != "text":
             what = f"[{message.kind}] {what} {clean(str(message.data or ''))}".rstrip()
         if message.edited:
@@ -180,19 +217,26 @@ class Talk:
         except confab.ConfabError as error:
             self.screen.notice(f"not sent: {error}")
 
-    def reply(self, rest):
-        """SEQ TEXT: answer a message here"""
-        seq, _, text = rest.partition(" ")
+    def message_and_text(self, rest):
+        """[TARGET] SEQ TEXT; alone on a command line a target comes first, also as a number."""
+        to = self.target
+        seq, text = two_words(rest)
+        if not seq.isdigit() or to is None:
+            to = target_of(seq)
+            seq, text = two_words(text)
         if not seq.isdigit() or not text:
-            raise Usage("SEQ TEXT")
-        self.say(self.here(), text, re=int(seq))
+            raise Usage("[TARGET] SEQ TEXT")
+        return to, int(seq), text
+
+    def reply(self, rest):
+        """[TARGET] SEQ TEXT: answer a message"""
+        to, seq, text = self.message_and_text(rest)
+        self.say(to, text, re=seq)
 
     def edit(self, rest):
-        """SEQ TEXT: change one's own message here"""
-        seq, _, text = rest.partition(" ")
-        if not seq.isdigit() or not text:
-            raise Usage("SEQ TEXT")
-        self.client.edit(self.here(), int(seq), text)
+        """[TARGET] SEQ TEXT: change one's own message"""
+        to, seq, text = self.message_and_text(rest)
+        self.client.edit(to, seq, text)
 
     def delete(self, rest):
         """[TARGET] SEQ: erase a message"""
@@ -274,7 +318,7 @@ class Talk:
 
     def profile(self, rest):
         """USER...: what they say of themselves"""
-        for one in self.client.profile_get([user_of(word) for word in rest.split()]):
+        for one in self.client.profile_get(users_of(rest)):
             self.show(f"{one.user}  {clean(one.display)}  {clean(one.status)}  since {when(one.created)}")
 
     def contacts(self, rest):
@@ -301,9 +345,21 @@ class Talk:
             getattr(self.client, f"contact_{what}")(user_of(words[0]))
 
     def presence(self, rest):
-        """online|away|busy|invisible [TEXT]: how one appears"""
-        state, _, text = rest.partition(" ")
-        self.client.presence_set(state, text or None)
+        """online|away|busy|invisible [TEXT], or USER...: how one appears, or others do"""
+        first, _, text = rest.partition(" ")
+        if first in SECOND_WORDS["presence"]:
+            self.client.presence_set(first, text or None)
+        else:
+            self.show_presence(self.client.presence_get(users_of(rest)))
+
+    def watch(self, rest):
+        """[USER...]: tell when they come and go, instead of those before"""
+        self.show_presence(self.client.presence_watch([user_of(word) for word in rest.split()]))
+
+    def show_presence(self, users):
+        for one in users:
+            seen = f"seen {when(one.seen)}" if one.seen and one.state == "offline" else ""
+            self.show(f"{one.user}  {one.state}  {clean(one.text or '')}  {seen}".rstrip())
 
     # --- Groups ---
 
@@ -318,13 +374,11 @@ class Talk:
             self.show("and more")
 
     def group(self, rest):
-        """create|join|leave|info|members|dismiss|invite|remove|ban|unban|role|mute|set …: groups"""
+        """create|join|leave|info|members|banned|dismiss|invite|remove|ban|unban|role|mute|set …: groups"""
         what, _, rest = rest.partition(" ")
-        words = rest.split()
-        one = getattr(self, f"_group_{what}", None)
-        if one is None:
-            raise Usage("create, join, leave, info, members, dismiss, invite, remove, ban, unban, role, mute or set")
-        one(words)
+        if what not in SECOND_WORDS["group"]:
+            raise Usage(", ".join(SECOND_WORDS["group"]))
+        getattr(self, f"_group_{what}")(rest.split())
 
     def _group_create(self, words):
         is_open = words[-1:] == ["open"]
@@ -354,10 +408,13 @@ class Talk:
         self.show(f"{info.members} members, {info.online} online, {'open' if info.open else 'closed'}, "
                   f"owned by {', '.join(info.owners)}, {info.post} may post, {info.invite} may invite")
 
-    def _group_members(self, words):
+    def _group_banned(self, words):
+        self._group_members(words, "banned")
+
+    def _group_members(self, words, role=None):
         to, after = self.place(words)[0], None
         while True:
-            page = self.client.group_members(to, after=after)
+            page = self.client.group_members(to, role, after=after)
             for one in page.members:
                 self.names.add(f"@{one.user}")
                 self.show(f"{one.user}  {clean(one.display)}  {one.role}{'  online' if one.online else ''}")
@@ -425,6 +482,10 @@ class Talk:
         """[TEXT]: what one says of oneself"""
         self.client.profile_set(status=rest)
 
+    def accept(self, rest):
+        """all|contacts: who may begin to write to one, or add one to a group"""
+        self.client.profile_set(accept=rest)
+
     def sessions(self, rest):
         """: where one is logged in"""
         for one in self.client.session_list():
@@ -444,6 +505,11 @@ class Talk:
         self.client.logout(True if rest == "all" else None)
         self.ended = True
 
+    def forget(self, rest):
+        """: delete one's account, for good"""
+        self.client.account_delete(sys.stdin.readline().rstrip("\n") if self.password_stdin else secret("Password: "))
+        self.ended = True
+
     def help(self, rest):
         """: this list"""
         for name in COMMANDS:
@@ -461,13 +527,15 @@ class Talk:
 
 
 COMMANDS = ("to", "send", "reply", "edit", "delete", "history", "read", "receipts", "list", "who", "find", "profile",
-            "contacts", "contact", "presence", "groups", "group", "me", "whoami", "display", "status", "sessions",
-            "revoke", "passwd", "logout", "help", "quit")
-ALONE = set(COMMANDS) - {"to", "reply", "edit", "help", "quit"}
+            "contacts", "contact", "presence", "watch", "groups", "group", "me", "whoami", "display", "status",
+            "accept", "sessions", "revoke", "passwd", "logout", "forget", "help", "quit")
+ALONE = set(COMMANDS) - {"to", "watch", "help", "quit"}
+TAKE_USERS = {"profile", "presence", "watch", "contact", "group"}
 SECOND_WORDS = {
     "contact": ("add", "accept", "reject", "remove", "block", "unblock"),
-    "group": ("create", "join", "leave", "info", "members", "dismiss", "invite", "remove", "ban", "unban", "role",
-              "mute", "set"),
+    "group": ("create", "join", "leave", "info", "members", "banned", "dismiss", "invite", "remove", "ban", "unban",
+              "role", "mute", "set"),
+    "accept": ("all", "contacts"),
     "presence": ("online", "away", "busy", "invisible"),
     "who": ("all", "contacts"),
 }
@@ -489,7 +557,11 @@ class Completer:
         if len(before) == 1 and before[0][:1] == "/" and before[0][1:] in SECOND_WORDS and word[:1] not in ("@", "#"):
             return [f"{one} " for one in SECOND_WORDS[before[0][1:]]]
         names = {str(one.target) for one in self.talk.client.conversations.values()} | self.talk.names
-        return [f"{one} " for one in names if one[:1] in "@#"] if word[:1] in ("@", "#") else []
+        if word[:1] in ("@", "#"):
+            return [f"{one} " for one in names]
+        if before[:1] and before[0].lstrip("/") in TAKE_USERS:
+            return [f"{one[1:]} " for one in names if one.startswith("@")]
+        return []
 
     def __call__(self, word, state):
         if state == 0:
@@ -541,6 +613,9 @@ def tell(talk, event):
         notice(f"{event.user} is {event.state} {clean(event.text or '')}".rstrip())
     elif isinstance(event, confab.ConversationChanged) and event.change != "listed" and event.conversation is None:
         notice(f"conversation {event.cid} is over for you")
+    elif isinstance(event, confab.ConversationChanged) and event.change == "added" and event.conversation is not None \
+            and event.conversation.kind == "group":
+        notice(f"you are in {event.conversation.target}: {clean(event.conversation.title)}")
     elif isinstance(event, confab.StateChanged) and event.state == "waiting":
         notice(f"no connection: {event.trouble}")
     elif isinstance(event, confab.Goaway) and event.reconnect_ms is None:
@@ -697,6 +772,7 @@ def work(options):
         raise confab.LoginNeeded("nobody is logged in here: client.py register NAME, or login NAME")
     client = make_client(options, user, interactive or command in ("tail", "list"))
     talk = Talk(client, Screen(interactive))
+    talk.password_stdin = options.password_stdin
     try:
         enter(options, client, user, how)
         if how is not None:
