@@ -391,6 +391,19 @@ app_login_ready(struct app *app)
 /* --- Words --- */
 
 void
+app_put_error(struct buf *to, const struct client_error *error)
+{
+	if (slice_eq(error->name, S("unknown_method"))) {
+		buf_put(to, S("the server can't do this: it is older than this program"));
+		return;
+	}
+	show_text(to, error->message.len > 0 ? error->message : error->name, SHOW_ONE_LINE);
+	if (error->retry_after_ms > 0)
+		buf_printf(
+		    to, "; try again in %" PRIu64 " s", (error->retry_after_ms + 999) / 1000);
+}
+
+void
 app_refused(struct app *app, const char *about, const struct client_error *error)
 {
 	static const struct {
@@ -405,7 +418,7 @@ app_refused(struct app *app, const char *about, const struct client_error *error
 	for (size_t i = 0; i < LEN(codes); i++)
 		if (slice_eq(error->name, codes[i].name))
 			exit_code = codes[i].exit_code;
-	show_text(&why, error->message.len > 0 ? error->message : error->name, SHOW_ONE_LINE);
+	app_put_error(&why, error);
 	buf_append(&why, "", 1);
 	app_say("%s%s%s", about != NULL ? about : "", about != NULL ? ": " : "", buf_head(&why));
 	buf_fini(&why);

@@ -11,15 +11,18 @@
 /* Documented in confab(1). */
 enum exit_code { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_LOGIN, EXIT_CONNECT, EXIT_SIGNAL = 128 };
 
-enum { HISTORY_MOST = 10000, TARGET_MAX = 40 };
+struct deed;
+
+enum { HISTORY_MOST = 10000, HISTORY_DEFAULT = 20, TARGET_MAX = 40 };
 
 struct options {
 	const char *server, *user; /* NULL: from the environment, or the default */
 	const char *command;       /* NULL: interactive */
+	const struct deed *deed;   /* what the command does, if it is one of deed.h */
 	char **operands;           /* borrowed from main's arguments */
 	int operand_count;
 	uint64_t timeout_ms; /* how long to try to reach the server and get the answer */
-	bool json, all, missed, password_stdin;
+	bool json, all, missed, password_stdin, open, history;
 	unsigned long count, limit, re, before; /* 0: not given */
 	int backlog;
 	const char *cmid, *kind, *data, *display;
@@ -78,6 +81,8 @@ void app_catch_signals(void);
 
 /* Ends the loop. */
 void app_end(struct app *app, int exit_code);
+/* What the server refused, for people: one line, safe to show. */
+void app_put_error(struct buf *to, const struct client_error *error);
 /* Says what the server refused, about what, and ends the loop. */
 void app_refused(struct app *app, const char *about, const struct client_error *error);
 /* A line on stderr, "confab: …".  Anything from outside must have been through show_text(). */
@@ -97,7 +102,6 @@ int command_whoami(struct app *app);
 int command_send(struct app *app);
 int command_tail(struct app *app);
 int command_history(struct app *app);
-int command_who(struct app *app);
 /* talk.c */
 int command_talk(struct app *app);
 

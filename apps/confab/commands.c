@@ -12,7 +12,7 @@
 #include "show.h"
 
 /* A password has at most 1024 bytes: a longer one is left to the server to refuse. */
-enum { PASSWORD_READ_MAX = 1100, BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200, WHO_PAGE = 1000 };
+enum { PASSWORD_READ_MAX = 1100, BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200 };
 
 static int
 usage(const char *how)
@@ -480,7 +480,7 @@ command_tail(struct app *app)
 
 struct page {
 	char **lines; /* owned, newest first; JSON */
-	size_t count, capacity;
+	size_t count, capacity, wanted;
 	uint64_t before; /* 0: from the newest */
 	slice target;
 };
@@ -517,7 +517,7 @@ page_take(struct page *page, struct json messages, uint64_t *ret_lowest)
 static bool
 history_print(struct app *app, const struct page *page)
 {
-	size_t wanted_count = app->opt->limit < page->count ? app->opt->limit : page->count;
+	size_t wanted_count = page->wanted < page->count ? page->wanted : page->count;
 	struct buf scratch = {0};
 	bool fine = true;
 
@@ -553,7 +553,7 @@ history_answered(struct client *client, const struct client_answer *answer, void
 	if (slice_given(messages.text))
 		page_take(page, messages, &lowest);
 	page->before = lowest;
-	if (page->count < app->opt->limit && lowest > 1 && inbound_true(answer->result, S("more")))
+	if (page->count < page->wanted && lowest > 1 && inbound_true(answer->result, S("more")))
 		history_ask(app);
 	else
 		app_end(app, history_print(app, page) ? EXIT_DONE : EXIT_REFUSED);
@@ -563,7 +563,7 @@ static void
 history_ask(struct app *app)
 {
 	struct page *page = app->own;
-	size_t missing = app->opt->limit - page->count;
+	size_t missing = page->wanted - page->count;
 	struct buf params = {0};
 
 	buf_put(&params, S("{"));
@@ -579,7 +579,8 @@ history_ask(struct app *app)
 int
 command_history(struct app *app)
 {
-	struct page page = {.before = app->opt->before};
+	struct page page = {.before = app->opt->before,
+	    .wanted = app->opt->limit != 0 ? app->opt->limit : HISTORY_DEFAULT};
 	struct client_hooks hooks;
 	int exit_code;
 
@@ -595,109 +596,4 @@ command_history(struct app *app)
 		mem_free(page.lines[i]);
 	mem_free(page.lines);
 	return exit_code;
-}
-
-/* --- who --- */
-
-static void who_ask(struct app *app);
-
-struct asking {
-	char after[VAULT_NAME_MAX + 1]; /* the last name shown */
-	size_t shown;                   /* on this page */
-	slice scope;
-};
-
-static bool
-who_print(struct app *app, struct json users)
-{
-	struct asking *asking = app->own;
-	struct buf out = {0}, scratch = {0};
-	struct json_iter it;
-	struct json one;
-	bool fine;
-
-	asking->shown = 0;
-	json_iter_init(&it, users);
-	while (json_next_element(&it, &one)) {
-		slice user, state, display;
-
-		asking->shown++;
-		buf_clear(&scratch);
-		(void)buf_reserve(&scratch, one.text.len + 1);
-		user = inbound_text(one, S("user"), &scratch);
-		state = inbound_text(one, S("state"), &scratch);
-		display = inbound_text(one, S("display"), &scratch);
-		(void)snprintf(asking->after, sizeof(asking->after), "%.*s", SLICE_ARG(user));
-		if (app->opt->json) {
-			show_json(&out, one.text);
-		} else {
-			show_text(&out, user, SHOW_ONE_LINE);
-			buf_put(&out, S("\t"));
-			show_text(&out, state, SHOW_ONE_LINE);
-			buf_put(&out, S("\t"));
-			show_text(&out, display, SHOW_ONE_LINE);
-		}
-		buf_put(&out, S("\n"));
-	}
-	fine = show_out(&out);
-	buf_fini(&scratch);
-	buf_fini(&out);
-	return fine;
-}
-
-static void
-who_answered(struct client *client, const struct client_answer *answer, void *cookie)
-{
-	struct app *app = cookie;
-	const struct asking *asking = app->own;
-	struct json users;
-
-	(void)client;
-	if (answer->error != NULL) {
-		if (answer->error->code != 0)
-			app_refused(app, app->opt->operand_count > 0 ? app->opt->operands[0] : NULL,
-			    answer->error);
-		return;
-	}
-	users = inbound_member(answer->result, S("users"), JSON_ARRAY);
-	if (!slice_given(users.text) || !who_print(app, users))
-		app_end(app, EXIT_REFUSED);
-	else if (inbound_true(answer->result, S("more")) && asking->shown > 0)
-		who_ask(app);
-	else
-		app_end(app, EXIT_DONE);
-}
-
-static void
-who_ask(struct app *app)
-{
-	const struct asking *asking = app->own;
-	struct buf params = {0};
-
-	buf_put(&params, S("{"));
-	app_put_target(&params, "scope", asking->scope);
-	json_uint(&params, "limit", WHO_PAGE);
-	if (asking->after[0] != '\0')
-		json_str(&params, "after", slice_str(asking->after));
-	buf_put(&params, S("}"));
-	(void)!client_call(app->client, "who", buf_slice(&params), who_answered, app);
-	buf_fini(&params);
-}
-
-int
-command_who(struct app *app)
-{
-	struct asking asking = {.scope = S("all")};
-	struct client_hooks hooks;
-
-	if (app->opt->operand_count > 1)
-		return usage("who ['#GROUP'] [--json]");
-	if (app->opt->operand_count == 1 && !app_target(app, app->opt->operands[0], &asking.scope))
-		return app->exit_code;
-	if (!app_open_logged_in(app))
-		return app->exit_code;
-	app_hooks(&hooks);
-	app->ready = who_ask;
-	app->own = &asking;
-	return run(app, false, &hooks);
 }

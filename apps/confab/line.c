@@ -14,6 +14,8 @@ enum { LINE_MAX_BYTES = 64 * 1024, READ_BYTES = 4096 };
 static struct {
 	const struct line_driver *driver;
 	line_got *got;
+	line_complete *complete;
+	const char *page_up;
 	void *cookie;
 	struct buf typed;
 	bool ended, skipping, held, at_end;
@@ -28,9 +30,35 @@ line_deliver(slice line)
 	reader.got(line, reader.cookie);
 }
 
+void
+line_page_up(void)
+{
+	if (!reader.ended && reader.page_up != NULL)
+		reader.got(slice_str(reader.page_up), reader.cookie);
+}
+
+void
+line_ask_candidates(slice before, slice word)
+{
+	if (!reader.ended && reader.complete != NULL)
+		reader.complete(before, word, reader.cookie);
+}
+
+void
+line_candidate(slice text)
+{
+	reader.driver->candidate(text);
+}
+
 static void
 nothing(void)
 {
+}
+
+static void
+no_candidate(slice text)
+{
+	(void)text;
 }
 
 static void
@@ -94,15 +122,18 @@ plain_print(slice text)
 	(void)fflush(stdout);
 }
 
-static const struct line_driver plain = {nothing, no_prompt, plain_ready, plain_print, nothing};
+static const struct line_driver plain = {
+    nothing, no_prompt, plain_ready, plain_print, no_candidate, nothing};
 
 void
-line_start(bool terminal, line_got *got, void *cookie)
+line_start(bool terminal, line_got *got, line_complete *complete, const char *page_up, void *cookie)
 {
 	const struct line_driver *editor = terminal ? line_editor() : NULL;
 
 	reader.driver = editor != NULL ? editor : &plain;
 	reader.got = got;
+	reader.complete = complete;
+	reader.page_up = page_up;
 	reader.cookie = cookie;
 	reader.driver->start();
 }

@@ -11,12 +11,20 @@
 /* Called with a line without its end, or with none at the end of the input. */
 typedef void line_got(slice line, void *cookie);
 
+/*
+ * Called when what is typed shall be completed: word is the part before the cursor that may be replaced,
+ * before what stands in front of it.  It gives each text that the word may become to line_candidate().
+ */
+typedef void line_complete(slice before, slice word, void *cookie);
+enum { LINE_CANDIDATES_MAX = 200 /* further ones are not offered */ };
+
 /* One way of reading lines. */
 struct line_driver {
 	void (*start)(void);
 	void (*prompt)(const char *prompt);
 	void (*ready)(void); /* stdin can be read: gives each whole line to line_deliver() */
 	void (*print)(slice text);
+	void (*candidate)(slice text);
 	void (*stop)(void);
 };
 
@@ -24,8 +32,15 @@ struct line_driver {
 const struct line_driver *line_editor(void);
 /* For the drivers. */
 void line_deliver(slice line);
+/* The key was pressed, while a line is being typed. */
+void line_page_up(void);
+void line_ask_candidates(slice before, slice word);
 
-void line_start(bool terminal, line_got *got, void *cookie);
+/* complete may be NULL; the key for a page up delivers the line `page_up`. */
+void line_start(
+    bool terminal, line_got *got, line_complete *complete, const char *page_up, void *cookie);
+/* Only called by line_complete. */
+void line_candidate(slice text);
 /* What stands before the line that is typed; a terminal only. */
 void line_prompt(const char *prompt);
 /* Call it when stdin is readable. */

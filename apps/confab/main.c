@@ -6,10 +6,11 @@
 #include <stdlib.h>
 
 #include "app.h"
+#include "deed.h"
 
-enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, HISTORY_DEFAULT = 20, BACKLOG_MOST = 500 };
+enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, BACKLOG_MOST = 500, HELP_COLUMN = 36 };
 
-static const char help_text[] =
+static const char help_begin[] =
     "confab - talk to others through a confab server\n"
     "\n"
     "  confab [TARGET]                  interactive: lines are messages, /help lists commands\n"
@@ -20,7 +21,9 @@ static const char help_text[] =
     "  confab send TARGET [TEXT...]     send a message; without TEXT, the standard input\n"
     "  confab tail [TARGET]             print what was missed, then what arrives\n"
     "  confab history TARGET            print the newest messages of a conversation\n"
-    "  confab who ['#GROUP']            who is online\n"
+    "\n";
+
+static const char help_end[] =
     "\n"
     "TARGET is @USER, '#GROUP' or a conversation's number.\n"
     "\n"
@@ -32,14 +35,16 @@ static const char help_text[] =
     "      --password-stdin     the password is the first line of the standard input (or "
     "CONFAB_PASSWORD)\n"
     "      --display NAME       register: the name that others see\n"
-    "      --cmid ID            send: your own id of the message; sent twice, it is there once\n"
+    "      --cmid ID            send, edit: your own id of the message; sent twice, it is there "
+    "once\n"
     "      --kind KIND, --data JSON, --re SEQ    send: other parts of a message\n"
     "      --count N            tail: end after N messages\n"
     "      --missed             tail: end when all that was missed is printed\n"
     "      --backlog N          tail: at most N of a conversation that were missed (50)\n"
     "      --all                tail: one's own messages too; logout: every login\n"
-    "  -n, --limit N            history: how many (20)\n"
+    "  -n, --limit N            history: how many (20); lists: at most so many (all)\n"
     "      --before SEQ         history: those before this one\n"
+    "      --open, --history    group create: all can find and join it; later members read all\n"
     "  -h, --help    -V, --version\n"
     "\n"
     "Exit: 0 done; 1 refused by the server; 2 wrong usage; 3 not logged in, or wrong password;\n"
@@ -58,7 +63,9 @@ enum {
 	OPT_MISSED,
 	OPT_BACKLOG,
 	OPT_ALL,
-	OPT_BEFORE
+	OPT_BEFORE,
+	OPT_OPEN,
+	OPT_HISTORY
 };
 
 static const struct option long_options[] = {
@@ -78,6 +85,8 @@ static const struct option long_options[] = {
     {"all", no_argument, NULL, OPT_ALL},
     {"limit", required_argument, NULL, 'n'},
     {"before", required_argument, NULL, OPT_BEFORE},
+    {"open", no_argument, NULL, OPT_OPEN},
+    {"history", no_argument, NULL, OPT_HISTORY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -94,7 +103,6 @@ static const struct {
     {"send", command_send},
     {"tail", command_tail},
     {"history", command_history},
-    {"who", command_who},
 };
 
 /* A whole number from least to most. */
@@ -175,6 +183,12 @@ take_option(struct options *opt, int option, const char *text)
 	case OPT_ALL:
 		opt->all = true;
 		return true;
+	case OPT_OPEN:
+		opt->open = true;
+		return true;
+	case OPT_HISTORY:
+		opt->history = true;
+		return true;
 	case '?':
 		app_say(
 		    "confab --help lists the options; -- ends them, for a text that begins with -");
@@ -184,13 +198,35 @@ take_option(struct options *opt, int option, const char *text)
 	}
 }
 
-static bool
-is_command(const char *word)
+/* How many words at the front name a command. */
+static int
+take_command(struct options *opt, char **words, int count)
 {
-	for (size_t i = 0; i < LEN(commands); i++)
-		if (strcmp(word, commands[i].name) == 0)
-			return true;
-	return false;
+	int used = deed_named(words, count, &opt->deed);
+
+	for (size_t i = 0; used == 0 && i < LEN(commands); i++)
+		used = strcmp(words[0], commands[i].name) == 0;
+	if (used > 0)
+		opt->command = words[0];
+	return used;
+}
+
+static void
+help(void)
+{
+	struct buf usage = {0};
+
+	(void)fputs(help_begin, stdout);
+	for (const struct deed *deed = NULL; (deed = deed_after(deed)) != NULL;) {
+		buf_clear(&usage);
+		deed_usage(deed, false, &usage);
+		(void)printf("  %-*.*s", HELP_COLUMN, SLICE_ARG(buf_slice(&usage)));
+		if (buf_len(&usage) >= HELP_COLUMN)
+			(void)printf("\n  %*s", HELP_COLUMN, "");
+		(void)printf("%s\n", deed->help);
+	}
+	(void)fputs(help_end, stdout);
+	buf_fini(&usage);
 }
 
 /* One stretch of options.  stop_at_word: what follows the first word is not looked at. */
@@ -203,7 +239,7 @@ take_options(struct options *opt, int argc, char **argv, bool stop_at_word)
 	optind = 0; /* begins anew, with the word after argv[0] */
 	while ((option = getopt_long(argc, argv, shorts, long_options, NULL)) != -1) {
 		if (option == 'h') {
-			(void)fputs(help_text, stdout);
+			help();
 			return EXIT_DONE;
 		}
 		if (option == 'V') {
@@ -216,28 +252,40 @@ take_options(struct options *opt, int argc, char **argv, bool stop_at_word)
 	return -1;
 }
 
+/* No word that is a command: it must be whom to talk to. */
+static int
+take_target(struct options *opt, int count, char **words)
+{
+	bool theme = strcmp(words[0], "group") == 0 || strcmp(words[0], "contact") == 0;
+
+	if (strchr("@#0123456789", words[0][0]) == NULL || count > 1) {
+		app_say("there is no command \"%s%s%s\"; confab --help lists them", words[0],
+		    theme && count > 1 ? " " : "", theme && count > 1 ? words[1] : "");
+		return EXIT_USAGE;
+	}
+	opt->operands = words;
+	opt->operand_count = 1;
+	return -1;
+}
+
 /* -1: run the command; otherwise the exit code. */
 static int
 take_arguments(struct options *opt, int argc, char **argv)
 {
 	int rc = take_options(opt, argc, argv, true);
-	int at = optind;
+	int at = optind, used;
+	bool text;
 
 	if (rc >= 0 || at >= argc)
 		return rc;
-	if (!is_command(argv[at])) {
-		if (strchr("@#0123456789", argv[at][0]) == NULL || argc - at > 1) {
-			app_say("there is no command \"%s\"; confab --help lists them", argv[at]);
-			return EXIT_USAGE;
-		}
-		opt->operands = argv + at;
-		opt->operand_count = 1;
-		return -1;
-	}
-	opt->command = argv[at];
+	used = take_command(opt, argv + at, argc - at);
+	if (used == 0)
+		return take_target(opt, argc - at, argv + at);
+	at += used - 1;
 	/* A message's words are not looked at for options; those of send stand before its target.
 	 */
-	rc = take_options(opt, argc - at, argv + at, strcmp(opt->command, "send") == 0);
+	text = opt->deed != NULL ? deed_takes_text(opt->deed) : strcmp(opt->command, "send") == 0;
+	rc = take_options(opt, argc - at, argv + at, text);
 	opt->operands = argv + at + optind;
 	opt->operand_count = argc - at - optind;
 	return rc;
@@ -248,6 +296,8 @@ run(struct app *app)
 {
 	if (app->opt->command == NULL)
 		return command_talk(app);
+	if (app->opt->deed != NULL)
+		return command_deed(app, app->opt->deed);
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (strcmp(app->opt->command, commands[i].name) == 0)
 			return commands[i].run(app);
@@ -257,8 +307,7 @@ run(struct app *app)
 int
 main(int argc, char **argv)
 {
-	struct options opt = {
-	    .timeout_ms = TIMEOUT_S * 1000, .limit = HISTORY_DEFAULT, .backlog = -1};
+	struct options opt = {.timeout_ms = TIMEOUT_S * 1000, .backlog = -1};
 	struct app app;
 	int exit_code = take_arguments(&opt, argc, argv);
 

@@ -148,6 +148,26 @@ put_change(struct buf *to, const struct client_entry *e, enum show_lines lines)
 	}
 }
 
+static void
+put_message(struct buf *to, const struct client_entry *e, slice me, enum show_lines lines)
+{
+	bool plain = slice_eq(e->kind, S("text"));
+
+	put_who(to, e, me);
+	if (plain && e->re != 0)
+		buf_printf(to, " (answers %llu)", (unsigned long long)e->re);
+	if (e->deleted != 0) {
+		buf_put(to, S(": (deleted)"));
+	} else if (plain) {
+		buf_put(to, S(": "));
+		show_text(to, e->body, lines);
+	} else {
+		put_change(to, e, lines);
+	}
+	if (e->deleted == 0 && e->edited != 0)
+		buf_put(to, S(" (edited)"));
+}
+
 void
 show_entry(
     struct buf *to, const struct client_entry *e, slice me, bool dated, enum show_lines lines)
@@ -157,18 +177,10 @@ show_entry(
 	if (colours)
 		buf_put(to, S(DIM));
 	show_time(to, e->ts_ms, dated);
+	buf_printf(to, " [%llu]", (unsigned long long)e->seq);
 	buf_put(to, colours ? S(PLAIN " ") : S(" "));
-	put_who(to, e, me);
-	if (e->deleted != 0) {
-		buf_put(to, S(": (deleted)"));
-	} else if (slice_eq(e->kind, S("text"))) {
-		buf_put(to, S(": "));
-		show_text(to, e->body, lines);
-		if (e->edited != 0)
-			buf_put(to, S(" (edited)"));
-	} else {
-		put_change(to, e, lines);
-	}
+	if (!show_change(to, e, me))
+		put_message(to, e, me, lines);
 	buf_put(to, S("\n"));
 }
 

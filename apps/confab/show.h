@@ -21,7 +21,13 @@ void show_text(struct buf *to, slice text, enum show_lines lines);
 void show_json(struct buf *to, slice json);
 /* "2024-05-01 10:32", local time; the date only if it is not today's or `dated`. */
 void show_time(struct buf *to, uint64_t ts_ms, bool dated);
-/* One entry as a line, with its end.  me: whose own messages are shown as "me", or empty. */
+/*
+ * A change of the membership or the like as a sentence, "* #ops: bob joined"; false, and nothing, if
+ * it is none.
+ * me: who is called "you", or empty.
+ */
+bool show_change(struct buf *to, const struct client_entry *entry, slice me);
+/* One entry as a line, with its place in the log and the line's end.  me: whose own messages are shown as "me", or empty. */
 void show_entry(
     struct buf *to, const struct client_entry *entry, slice me, bool dated, enum show_lines lines);
 /* Writes it to stdout; false if nobody reads there any more. */

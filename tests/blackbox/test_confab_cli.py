@@ -420,7 +420,7 @@ def test_tail_of_one_conversation(alice, person):
     bob, carol = person(), person("carol")
     bob.send("@" + alice.user, "from bob")
     carol.send("@" + alice.user, "from carol")
-    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d {carol.name}: from carol\n",
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d \[1\] {carol.name}: from carol\n",
                         alice.run("tail", "@" + carol.name, "--count", "1").out)
     assert alice.run("tail", "@" + carol.name, "--missed").out == ""
     assert "from bob" in alice.run("tail", "--missed").out, "what was not shown is not lost"
