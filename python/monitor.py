@@ -201,8 +201,8 @@ def table(nodes: List[Node]) -> List[str]:
 
 
 def as_json(nodes: List[Node]) -> str:
-    each = [{"node": node.name, "ready": node.state == "ready", "state": node.state, **node.figures} for node in nodes]
-    return json.dumps({"nodes": each, "total": totals(nodes)}, indent=2)
+    shown = [{"node": node.name, "ready": node.state == "ready", "state": node.state, **node.figures} for node in nodes]
+    return json.dumps({"nodes": shown, "total": totals(nodes)}, indent=2)
 
 
 # --- The terminal ---
