@@ -40,9 +40,8 @@ user_register(struct sqlite *s, struct op *op)
 	return token_add(s, op, op->session.uid);
 }
 
-/* Is this the stored hash, of an account that is active? */
-static int
-hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
+int
+account_hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_HASH, "i", user);
@@ -109,7 +108,7 @@ static int
 user_login(struct sqlite *s, struct op *op)
 {
 	bool right;
-	int rc = hash_is(s, op->session.uid, op->session.password_hash, &right);
+	int rc = account_hash_is(s, op->session.uid, op->session.password_hash, &right);
 
 	op->session.evicted = 0;
 	if (rc != SQLITE_OK)
@@ -148,7 +147,7 @@ static int
 password_change(struct sqlite *s, struct op *op)
 {
 	bool right;
-	int rc = hash_is(s, op->user, op->password.old_hash, &right);
+	int rc = account_hash_is(s, op->user, op->password.old_hash, &right);
 
 	if (rc == SQLITE_OK && !right)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
@@ -193,6 +192,10 @@ sqlite_account(struct sqlite *s, struct op *op)
 		return password_change(s, op);
 	case OP_PROFILE_SET:
 		return profile_set(s, op);
+	case OP_CONTACT:
+		return sqlite_contact(s, op);
+	case OP_CLOSE:
+		return sqlite_close_account(s, op);
 	default:
 		panic("store: %s is not a write", op_name(op->kind));
 	}
@@ -251,9 +254,13 @@ sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
 		*ret_there = user != 0 && user == op->session.uid;
 		return rc;
 	case OP_PASSWORD:
-		return hash_is(s, op->user, op->password.new_hash, ret_there);
+		return account_hash_is(s, op->user, op->password.new_hash, ret_there);
 	case OP_REVOKE:
 		return revoke_there(s, op, ret_there);
+	case OP_CONTACT:
+		return sqlite_contact_there(s, op, ret_there);
+	case OP_CLOSE:
+		return sqlite_close_there(s, op, ret_there);
 	default:
 		return profile_there(s, op, ret_there);
 	}

@@ -127,6 +127,15 @@ convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret)
 	return rc;
 }
 
+void
+convs_forget(struct sqlite *s, uint64_t cid)
+{
+	struct cached_conv *conv = map_get(&s->convs.by_cid, cid);
+
+	if (conv != NULL)
+		drop(&s->convs, conv);
+}
+
 int
 convs_reload(struct sqlite *s, struct cached_conv *conv)
 {

@@ -113,6 +113,7 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 {
 	uint64_t key[2] = {op->user, conv->cid};
 	struct member_row member;
+	struct peer_row peer = {0};
 	int rc;
 
 	*ret_err = ERR_OK;
@@ -123,10 +124,15 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 		return rc;
 	if ((*ret_err = rights_see(conv, op->user, &member, true)) != ERR_OK)
 		return SQLITE_OK;
+	if (conv->kind == CONV_DIRECT)
+		rc = peer_load(&s->writer, op->user, conv_other(conv, op->user), &peer);
+	if (rc != SQLITE_OK)
+		return rc;
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (*ret_row == NULL)
 		*ret_row = row_add(&s->marks, op->user, conv->cid, &member);
 	(*ret_row)->acl_ver = conv->acl_ver;
+	(*ret_row)->blocked = peer.blocked;
 	(void)pthread_mutex_unlock(&s->marks.lock);
 	return SQLITE_OK;
 }
@@ -150,6 +156,8 @@ sqlite_mark(struct sqlite *s, struct op *op)
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (marks_grow(op, conv->row.head, &row->read, &row->delivered))
 		row_make_pending(&s->marks, row);
+	if (row->blocked)
+		op->mark.target.peer = 0; /* he is not told */
 	(void)pthread_mutex_unlock(&s->marks.lock);
 	return SQLITE_OK;
 }

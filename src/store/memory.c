@@ -36,9 +36,12 @@ user_free(struct mem_user *user)
 {
 	struct mem_contact *contact;
 
-	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
+	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;) {
+		mem_own_set(&contact->note, SLICE_NONE);
 		mem_free(contact);
+	}
 	map_fini(&user->contacts);
+	map_fini(&user->hiding);
 	map_fini(&user->members);
 	mem_own_set(&user->name, SLICE_NONE);
 	mem_own_set(&user->display, SLICE_NONE);
@@ -279,14 +282,14 @@ mem_resolve(struct memory *m, const struct op *op, struct op_target *target,
 static struct peer_row
 peer_row_of(struct memory *m, uint64_t asking, uint64_t peer)
 {
-	const struct mem_user *user = mem_user_get(m, peer);
+	const struct mem_user *user = mem_user_get(m, peer), *asker = mem_user_get(m, asking);
 
 	if (user == NULL || user->account == ACCOUNT_DELETED)
 		return (struct peer_row){0};
 	return (struct peer_row){
 	    .exists = true,
-	    .blocked = mem_contact_state(m, asking, peer) == CONTACT_BLOCKED ||
-		       mem_contact_state(m, peer, asking) == CONTACT_BLOCKED,
+	    .blocked = mem_blocked(m, asking, peer),
+	    .asker_gone = asker == NULL || asker->account == ACCOUNT_DELETED,
 	    .contacts_only = user->contacts_only,
 	    .is_contact = mem_contact_state(m, peer, asking) == CONTACT_BOTH,
 	};
@@ -435,17 +438,9 @@ void
 memory_put_contact(struct driver *driver, uint64_t user, uint64_t peer, enum contact_state state)
 {
 	struct memory *m = memory_of(driver);
-	struct mem_user *owner;
-	struct mem_contact *contact;
 
 	(void)pthread_mutex_lock(&m->lock);
-	owner = mem_user_get(m, user);
-	if ((contact = map_get(&owner->contacts, peer)) == NULL) {
-		contact = mem_zalloc(sizeof(*contact));
-		contact->peer = peer;
-		map_put(&owner->contacts, peer, contact);
-	}
-	contact->state = state;
+	mem_contact_set(m, user, peer, state, SLICE_NONE);
 	(void)pthread_mutex_unlock(&m->lock);
 }
 

@@ -18,7 +18,8 @@ struct mem_user {
 	enum account account;
 	struct list tokens;
 	struct map members;  /* by cid */
-	struct map contacts; /* by peer */
+	struct map contacts; /* by peer; owned */
+	struct map hiding;   /* by user: those who block him */
 };
 
 struct mem_token {
@@ -32,6 +33,7 @@ struct mem_token {
 struct mem_contact {
 	uint64_t peer;
 	enum contact_state state;
+	slice note; /* owned */
 };
 
 struct mem_member {
@@ -86,7 +88,13 @@ struct mem_member *mem_member_put(struct memory *m, struct mem_conv *conv, uint6
 struct member_row mem_member_row(const struct mem_conv *conv, uint64_t user);
 struct entry *mem_entry_at(const struct mem_conv *conv, uint64_t seq);
 enum contact_state mem_contact_state(struct memory *m, uint64_t user, uint64_t peer);
+/* Adds, changes or (CONTACT_NONE) drops the row of peer in the user's list. */
+void mem_contact_set(
+    struct memory *m, uint64_t user, uint64_t peer, enum contact_state state, slice note);
+/* Does one of the two block the other? */
+bool mem_blocked(struct memory *m, uint64_t a, uint64_t b);
 void mem_token_drop(struct memory *m, struct mem_token *token);
+void mem_tokens_drop_but(struct memory *m, struct mem_user *user, uint64_t except);
 /*
  * Completes a target for op->user.  ERR_OK with *ret_conv NULL: a person to whom there is no
  * conversation yet.
@@ -100,6 +108,10 @@ enum err mem_rights_send(struct memory *m, const struct op *op, const struct op_
 void mem_append(struct memory *m, struct op *op, uint64_t now_ms);
 void mem_mark(struct memory *m, struct op *op);
 void mem_account(struct memory *m, struct op *op, uint64_t now_ms);
+void mem_contact(struct memory *m, struct op *op);
+void mem_contact_list(struct memory *m, struct op *op);
+void mem_contacts_hiding(struct op *op, const struct mem_user *user);
+void mem_close_account(struct memory *m, struct op *op);
 void mem_read(struct memory *m, struct op *op);
 
 #endif

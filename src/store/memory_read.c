@@ -93,6 +93,7 @@ read_contacts(struct memory *m, struct op *op)
 	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
 		if (contact->state == CONTACT_BOTH && op->contacts.count < LIMIT_CONTACTS)
 			op->contacts.uids[op->contacts.count++] = contact->peer;
+	mem_contacts_hiding(op, user);
 }
 
 static struct op_user
@@ -107,6 +108,7 @@ user_view(struct memory *m, struct op *op, const struct mem_user *user)
 	    .seen = user->seen,
 	    .related = mem_contact_state(m, op->user, user->id) == CONTACT_BOTH ||
 		       mem_direct(m, op->user, user->id) != NULL,
+	    .hides = mem_contact_state(m, user->id, op->user) == CONTACT_BLOCKED,
 	};
 }
 
@@ -292,6 +294,8 @@ sync_peer(struct memory *m, struct op *op, const struct mem_conv *conv, struct o
 
 	view->peer_name = op_copy(op, mem_user_name(m, peer_id));
 	view->title = gone ? view->peer_name : op_copy(op, peer->display);
+	if (mem_blocked(m, op->user, peer_id))
+		return;
 	view->peer_read = marks.read;
 	view->peer_delivered = marks.delivered;
 }
@@ -403,6 +407,9 @@ mem_read(struct memory *m, struct op *op)
 		break;
 	case OP_CONTACTS:
 		read_contacts(m, op);
+		break;
+	case OP_CONTACT_LIST:
+		mem_contact_list(m, op);
 		break;
 	case OP_LIVE:
 		read_live(m, op);

@@ -175,6 +175,8 @@ mem_mark(struct memory *m, struct op *op)
 		return;
 	member = mem_member_put(m, conv, op->user);
 	(void)marks_grow(op, conv->row.head, &member->row.read, &member->row.delivered);
+	if (conv->row.kind == CONV_DIRECT && mem_blocked(m, op->user, op->mark.target.peer))
+		op->mark.target.peer = 0; /* he is not told */
 }
 
 /* --- Accounts and sessions --- */
@@ -287,8 +289,8 @@ user_login(struct memory *m, struct op *op, uint64_t now_ms)
 	token_add(m, op, user, now_ms);
 }
 
-static void
-tokens_drop_but(struct memory *m, struct mem_user *user, uint64_t except)
+void
+mem_tokens_drop_but(struct memory *m, struct mem_user *user, uint64_t except)
 {
 	for (struct mem_token *token = next_token(user, NULL), *next; token != NULL; token = next) {
 		next = next_token(user, token);
@@ -305,7 +307,7 @@ sessions_revoke(struct memory *m, struct op *op)
 
 	if (op->revoke.session == 0) {
 		if (user != NULL)
-			tokens_drop_but(m, user, op->revoke.except);
+			mem_tokens_drop_but(m, user, op->revoke.except);
 	} else if (token == NULL || token->user != op->user) {
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	} else {
@@ -324,7 +326,7 @@ password_change(struct memory *m, struct op *op)
 		return;
 	}
 	mem_own_set(&user->password_hash, op->password.new_hash);
-	tokens_drop_but(m, user, op->password.except);
+	mem_tokens_drop_but(m, user, op->password.except);
 }
 
 static void
@@ -332,7 +334,7 @@ profile_set(struct memory *m, struct op *op)
 {
 	struct mem_user *user = mem_user_get(m, op->user);
 
-	if (user == NULL) {
+	if (user == NULL || user->account == ACCOUNT_DELETED) {
 		op_fail(op, ERR_NOT_FOUND, NULL);
 		return;
 	}
@@ -385,6 +387,12 @@ mem_account(struct memory *m, struct op *op, uint64_t now_ms)
 		break;
 	case OP_TOUCH:
 		touch(m, op);
+		break;
+	case OP_CONTACT:
+		mem_contact(m, op);
+		break;
+	case OP_CLOSE:
+		mem_close_account(m, op);
 		break;
 	default:
 		panic("store: %s is not a write", op_name(op->kind));

@@ -108,6 +108,22 @@ read_live(struct sql_conn *conn, struct op *op)
 }
 
 static int
+read_hiding(struct sql_conn *conn, struct op *op)
+{
+	size_t capacity = 0;
+	int rc = stmt_start(conn, STMT_CONTACTS_HIDING, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
+
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_CONTACTS_HIDING)) {
+		op->contacts.hiding = grown(op, op->contacts.hiding, op->contacts.hiding_count,
+		    &capacity, sizeof(*op->contacts.hiding));
+		op->contacts.hiding[op->contacts.hiding_count++] =
+		    column_u64(conn, STMT_CONTACTS_HIDING, 0);
+	}
+	stmt_end(conn, STMT_CONTACTS_HIDING);
+	return rc;
+}
+
+static int
 read_contacts(struct sql_conn *conn, struct op *op)
 {
 	size_t capacity = 0;
@@ -119,7 +135,7 @@ read_contacts(struct sql_conn *conn, struct op *op)
 		op->contacts.uids[op->contacts.count++] = column_u64(conn, STMT_CONTACTS, 0);
 	}
 	stmt_end(conn, STMT_CONTACTS);
-	return rc;
+	return rc == SQLITE_DONE ? read_hiding(conn, op) : rc;
 }
 
 static struct op_user
@@ -133,6 +149,7 @@ user_columns(struct op *op, struct sql_conn *conn, enum stmt stmt)
 	    .created = column_u64(conn, stmt, 4),
 	    .seen = column_u64(conn, stmt, 5),
 	    .related = column_u64(conn, stmt, 6) != 0,
+	    .hides = column_u64(conn, stmt, 7) != 0,
 	};
 }
 
@@ -463,7 +480,8 @@ sync_peer(
 			  : keep(op, conn, stmt, is_lo ? SYNC_HI_DISPLAY : SYNC_LO_DISPLAY);
 	view->peer_read = column_u64(conn, stmt, SYNC_PEER_READ);
 	view->peer_delivered = column_u64(conn, stmt, SYNC_PEER_DELIVERED);
-	marks_overlay(s, peer, view->cid, &view->peer_read, &view->peer_delivered);
+	if (!column_null(conn, stmt, SYNC_PEER_READ)) /* otherwise one blocks the other */
+		marks_overlay(s, peer, view->cid, &view->peer_read, &view->peer_delivered);
 }
 
 static void
@@ -561,6 +579,8 @@ run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 		return read_find(conn, op);
 	case OP_CONTACTS:
 		return read_contacts(conn, op);
+	case OP_CONTACT_LIST:
+		return sqlite_contact_list(conn, op);
 	case OP_LIVE:
 		return read_live(conn, op);
 	default:
@@ -572,7 +592,8 @@ run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 static bool
 needs_transaction(enum op_kind kind)
 {
-	return kind == OP_PAGE || kind == OP_CHECK || kind == OP_PROFILES || kind == OP_LIVE;
+	return kind == OP_PAGE || kind == OP_CHECK || kind == OP_PROFILES || kind == OP_LIVE ||
+	       kind == OP_CONTACTS;
 }
 
 void

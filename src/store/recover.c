@@ -211,6 +211,7 @@ is_witness(const struct op *op)
 	case OP_REGISTER:
 	case OP_LOGIN:
 	case OP_PASSWORD:
+	case OP_CLOSE:
 		return true;
 	default:
 		return false;

@@ -30,7 +30,7 @@ member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_ro
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static int
+int
 peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret)
 {
 	int rc = stmt_start(conn, STMT_PEER, "ii", user, peer);
@@ -42,6 +42,7 @@ peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *
 		    .contacts_only = column_u64(conn, STMT_PEER, 0) != 0,
 		    .blocked = column_u64(conn, STMT_PEER, 1) != 0,
 		    .is_contact = column_u64(conn, STMT_PEER, 2) != 0,
+		    .asker_gone = column_u64(conn, STMT_PEER, 3) == 0,
 		};
 	stmt_end(conn, STMT_PEER);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;

@@ -94,6 +94,8 @@ member_head(const struct conv_row *conv, const struct member_row *member)
 enum err
 rights_direct(const struct peer_row *peer, bool creating)
 {
+	if (peer->asker_gone)
+		return ERR_SESSION_REVOKED;
 	if (!peer->exists)
 		return ERR_NOT_FOUND;
 	if (peer->blocked)
@@ -216,6 +218,17 @@ void
 op_fail(struct op *op, enum err err, const char *param)
 {
 	op->fault = (struct fault){.err = err, .param = param};
+}
+
+void
+close_reset(struct op *op)
+{
+	for (size_t i = 0; i < op->close.count; i++)
+		entry_unref(op->close.entries[i]);
+	op->close.entries = NULL;
+	op->close.contacts = NULL;
+	op->close.count = op->close.contact_count = 0;
+	op->fault = (struct fault){0};
 }
 
 void

@@ -48,6 +48,7 @@ struct peer_row {
 	bool exists;  /* false for a deleted account too */
 	bool blocked; /* one of the two blocks the other */
 	bool contacts_only, is_contact;
+	bool asker_gone; /* his own account is deleted meanwhile */
 };
 
 enum standing { STANDING_NONE, STANDING_LEFT, STANDING_MEMBER };
@@ -90,6 +91,8 @@ slice text_cut(slice s, size_t max);
 void op_fail(struct op *op, enum err err, const char *param);
 /* Whether a sorted list of cursors names the conversation. */
 bool cursors_name(const struct op_cursor *cursors, size_t count, uint64_t cid);
+/* Forgets what an attempt to end an account found that came to nothing. */
+void close_reset(struct op *op);
 /* "unavailable" in full. */
 void op_unavailable(struct op *op);
 

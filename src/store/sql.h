@@ -29,6 +29,8 @@
 	"LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                             \
 	"LEFT JOIN member p ON p.user = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "              \
 	"AND p.cid = m.cid "                                                                           \
+	"AND NOT EXISTS (" SQL_BLOCKS "user = c.lo AND peer = c.hi) "                                  \
+	"AND NOT EXISTS (" SQL_BLOCKS "user = c.hi AND peer = c.lo) "                                  \
 	"LEFT JOIN msg x ON x.cid = m.cid AND x.seq = (SELECT max(seq) FROM msg "                      \
 	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, 9007199254740991)) "                       \
 	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
@@ -36,7 +38,9 @@
 	"(m.leave_seq > 0 AND m.cid IN (SELECT value FROM json_each(?3)))) "
 #define SQL_USER "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
-	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)) "
+	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)), "              \
+	"EXISTS (SELECT 1 FROM contact WHERE user = u.id AND peer = ?1 AND state = 4) "
+#define SQL_BLOCKS "SELECT 1 FROM contact WHERE state = 4 AND "
 
 #define STATEMENTS(X)                                                                                  \
 	/* Transactions and the store itself */                                                        \
@@ -68,7 +72,8 @@
 	    "delivered_seq = max(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                     \
 	X(PEER, "SELECT u.accept, EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = ?2 AND state = 4) " \
 	    "OR EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 4), "          \
-	    "EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 3) "              \
+	    "EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 3), "             \
+	    "EXISTS (SELECT 1 FROM user WHERE id = ?1 AND disabled <> 2) "                             \
 	    "FROM user u WHERE u.id = ?2 AND u.disabled <> 2")                                         \
 	/* Entries */                                                                                  \
 	X(MSG_ADD, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) "               \
@@ -87,7 +92,7 @@
 	X(USER_HASH, "SELECT password_hash FROM user WHERE id = ?1 AND disabled = 0")                  \
 	X(USER_SET_HASH, "UPDATE user SET password_hash = ?2 WHERE id = ?1")                           \
 	X(USER_SET_PROFILE, "UPDATE user SET display = coalesce(?2, display), folded = coalesce(?3, folded), " \
-	    "status = coalesce(?4, status), accept = coalesce(?5, accept) WHERE id = ?1")              \
+	    "status = coalesce(?4, status), accept = coalesce(?5, accept) WHERE id = ?1 AND disabled <> 2") \
 	X(USER_SEEN, "UPDATE user SET seen = max(seen, ?2) WHERE id = ?1")                             \
 	X(USER_DISABLE, "UPDATE user SET disabled = 1 WHERE id = ?1")                                  \
 	X(USER_PROFILE, "SELECT display, status, accept FROM user WHERE id = ?1")                      \
@@ -101,7 +106,33 @@
 	    "SELECT * FROM (SELECT id FROM user WHERE folded >= ?2 AND folded < ?3 AND disabled = 0 "  \
 	    "ORDER BY folded, name LIMIT ?4)) ORDER BY u.name LIMIT ?4")                               \
 	X(FIND_EXACT, SQL_USER "FROM user u WHERE u.name = ?2 AND u.disabled = 0")                     \
+	X(USER_THERE, "SELECT 1 FROM user WHERE id = ?1 AND disabled <> 2")                            \
+	/* Contacts */                                                                                 \
 	X(CONTACTS, "SELECT peer FROM contact WHERE user = ?1 AND state = 3 LIMIT ?2")                 \
+	X(CONTACTS_HIDING, "SELECT user FROM contact WHERE peer = ?1 AND state = 4 LIMIT ?2")          \
+	X(CONTACT_PAIR, "SELECT (SELECT state FROM contact WHERE user = ?1 AND peer = ?2), "           \
+	    "(SELECT state FROM contact WHERE user = ?2 AND peer = ?1)")                               \
+	X(CONTACT_PUT, "INSERT INTO contact (user, peer, state, note) VALUES (?1, ?2, ?3, ?4) "        \
+	    "ON CONFLICT (user, peer) DO UPDATE SET state = excluded.state, note = excluded.note")     \
+	X(CONTACT_DROP, "DELETE FROM contact WHERE user = ?1 AND peer = ?2")                           \
+	X(CONTACT_COUNT, "SELECT count(*) FROM contact WHERE user = ?1 AND (state = 4) = ?2")          \
+	X(CONTACT_LIST, "SELECT k.peer, u.name, u.display, k.state, k.note, u.seen "                   \
+	    "FROM contact k JOIN user u ON u.id = k.peer "                                             \
+	    "WHERE k.user = ?1 AND u.name > ?2 AND u.disabled <> 2 ORDER BY u.name LIMIT ?3")          \
+	X(CONV_ACL, "UPDATE conv SET acl_ver = acl_ver + 1 WHERE cid = ?1")                            \
+	/* The end of an account */                                                                    \
+	X(CLOSE_CONTACTS, "SELECT k.peer FROM contact k JOIN contact p ON p.user = k.peer "            \
+	    "AND p.peer = k.user WHERE k.user = ?1 AND p.state <> 4")                                  \
+	X(CLOSE_LISTED, "DELETE FROM contact WHERE peer = ?1 "                                         \
+	    "AND user IN (SELECT peer FROM contact WHERE user = ?1)")                                  \
+	X(CLOSE_BLOCKED, "DELETE FROM contact WHERE peer = ?1 AND state = 4")                          \
+	X(CLOSE_LIST, "DELETE FROM contact WHERE user = ?1")                                           \
+	X(CLOSE_USER, "UPDATE user SET disabled = 2, password_hash = '', display = '', folded = '', "  \
+	    "status = '', accept = 0, presence = 0, presence_text = NULL WHERE id = ?1")               \
+	X(CLOSE_DIRECTS_ACL, "UPDATE conv SET acl_ver = acl_ver + 1 "                                  \
+	    "WHERE kind = 1 AND cid IN (SELECT cid FROM member WHERE user = ?1)")                      \
+	X(CLOSE_DIRECTS, "SELECT m.cid FROM member m JOIN conv c ON c.cid = m.cid "                    \
+	    "WHERE m.user = ?1 AND c.kind = 1")                                                        \
 	/* Sessions */                                                                                 \
 	X(TOKEN_ADD, "INSERT INTO token (hash, session, user, device, ip, created, seen) "             \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)")                                                     \

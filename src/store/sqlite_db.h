@@ -53,6 +53,7 @@ struct mark_row {
 	uint64_t key[2];  /* user, cid */
 	uint64_t read, delivered, acl_ver, dirty_ms;
 	bool pending;
+	bool blocked; /* at acl_ver: one of a direct conversation's two blocks the other */
 };
 
 struct touch_row {
@@ -131,6 +132,8 @@ int conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret);
 /* Cached or loaded; *ret NULL where there is none.  Valid until the next call. */
 int convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret);
 int convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret);
+/* What is known of it is not true any more. */
+void convs_forget(struct sqlite *s, uint64_t cid);
 /* Loads it again: its head was not what the log has. */
 int convs_reload(struct sqlite *s, struct cached_conv *conv);
 
@@ -142,16 +145,24 @@ int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct membe
  */
 int rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err);
+int peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret);
 
 /* append.c, accounts.c: inside the writer's transaction; 0 or an error that ends the transaction */
 int sqlite_append(struct sqlite *s, struct op *op);
 int sqlite_account(struct sqlite *s, struct op *op);
+/* contact.c, close.c: the same */
+int sqlite_contact(struct sqlite *s, struct op *op);
+int sqlite_close_account(struct sqlite *s, struct op *op);
+/* Is this the stored hash, of an account that is active? */
+int account_hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is);
 /* Completes a target; ret_fault->err and *ret_conv as mem_resolve() says. */
 int sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
     struct cached_conv **ret_conv, struct fault *ret_fault);
 /* Does the log hold what a batch of unknown outcome wrote for this operation? */
 int sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there);
 int sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there);
+int sqlite_contact_there(struct sqlite *s, const struct op *op, bool *ret_there);
+int sqlite_close_there(struct sqlite *s, const struct op *op, bool *ret_there);
 
 /* marks.c */
 void marks_init(struct marks *marks);
@@ -196,6 +207,9 @@ bool writer_ready(struct sqlite *s);
 /* Notices what another process wrote; in a transaction or not. */
 int writer_look(struct sqlite *s);
 void sqlite_set_why(struct sqlite *s, const char *why);
+
+/* contact.c: any connection */
+int sqlite_contact_list(struct sql_conn *conn, struct op *op);
 
 /* read.c */
 void sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op);
