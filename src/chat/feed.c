@@ -10,6 +10,18 @@
 /* --- Pages --- */
 
 void
+page_forget_runs(struct page *page)
+{
+	for (unsigned form = 0; form < FORM_MAX; form++) {
+		if (page->runs[form] != NULL)
+			run_unref(page->runs[form]);
+		mem_free(page->ends[form]);
+		page->runs[form] = NULL;
+		page->ends[form] = NULL;
+	}
+}
+
+void
 page_destroy(struct shard *shard, struct page *page)
 {
 	list_remove(&page->of_topic);
@@ -17,11 +29,7 @@ page_destroy(struct shard *shard, struct page *page)
 	shard->page_bytes -= page->bytes;
 	for (size_t i = 0; i < page->count; i++)
 		entry_unref(page->entries[i]);
-	for (unsigned form = 0; form < FORM_MAX; form++) {
-		if (page->runs[form] != NULL)
-			run_unref(page->runs[form]);
-		mem_free(page->ends[form]);
-	}
+	page_forget_runs(page);
 	mem_free(page->entries);
 	mem_free(page);
 }
@@ -46,6 +54,7 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 		struct entry *entry = op->page.items[i];
 
 		page->entries[i] = entry_ref(entry);
+		page->leavings = page->leavings || entry->ends != 0;
 		/* Kept as an entry, and encoded once or twice. */
 		page->bytes += sizeof(*entry) + 3 * (entry->body.len + entry->data.len + 150);
 	}
@@ -152,6 +161,7 @@ enum fed {
 	FED_WAITS,   /* for a page */
 	FED_STARVED, /* for a page that can't even be asked for now */
 	FED_FULL,    /* the peer's queue is full */
+	FED_LEFT,    /* the last entry was the end of its user's membership */
 };
 
 /* The log does not go back as far as that any more. */
@@ -168,23 +178,37 @@ feed_gap(struct peer *peer, const struct topic *topic, struct stream *stream, ui
 	stream->cursor = (first - 1) | STREAM_BEHIND;
 }
 
+/*
+ * Where the user's membership ends in entries start to end - 1 of a page: right behind that entry; otherwise at
+ * `end`.  He was a member when the log was at `fresh`: what ended before that is past.
+ */
+static size_t
+page_membership(const struct page *page, size_t start, size_t end, uint64_t user, uint64_t fresh)
+{
+	for (size_t i = start; page->leavings && i < end; i++)
+		if (page->entries[i]->ends != 0 && page->entries[i]->seq > fresh &&
+		    entry_ends(page->entries[i], user))
+			return i + 1;
+	return end;
+}
+
 /* Hands on what one page has for one stream, at most *budget bytes (but one entry). */
 static enum fed
 feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_t *budget)
 {
 	struct shard *shard = peer->shard;
 	uint64_t next = (stream->cursor & ~STREAM_BEHIND) + 1, from;
+	uint64_t fresh = peer->fresh != NULL ? peer->fresh[stream->sub] : 0;
 	uint32_t offset, *ends;
 	struct page *page;
 	struct run *run;
-	size_t i, start;
+	size_t i, start, end;
 
 	if (next > topic->head) {
 		stream_caught_up(topic, peer, stream);
 		return FED_ALL;
 	}
-	if ((page = page_find(
-		 topic, next, peer->fresh != NULL ? peer->fresh[stream->sub] : 0, &from)) == NULL)
+	if ((page = page_find(topic, next, fresh, &from)) == NULL)
 		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
 	if (next < page->first) {
 		feed_gap(peer, topic, stream, page->first);
@@ -194,7 +218,8 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	ends = page->ends[peer->form];
 	start = i = next - page->first;
 	offset = start > 0 ? ends[start - 1] : 0;
-	while (i < page->count && page->entries[i]->seq <= topic->head &&
+	end = page_membership(page, start, page->count, peer->user, fresh);
+	while (i < end && page->entries[i]->seq <= topic->head &&
 	       (i == start || ends[i] - offset <= *budget))
 		i++;
 	if (i == start) /* the log went beyond what this topic may show */
@@ -206,6 +231,9 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	stream->cursor = page->entries[i - 1]->seq | STREAM_BEHIND;
 	stat_add(STAT_DELIVERIES, i - start);
 	stat_add(STAT_FED, i - start);
+	if (page->entries[i - 1]->ends != 0 && page->entries[i - 1]->seq > fresh &&
+	    entry_ends(page->entries[i - 1], peer->user))
+		return FED_LEFT;
 	return FED_SOME;
 }
 
@@ -236,8 +264,12 @@ feed_peer(struct peer *peer)
 		if (fed == FED_SOME)
 			return true;
 		starved = starved || fed == FED_STARVED;
+		if (fed == FED_LEFT) {
+			sync_ended(peer, at, stream->cursor & ~STREAM_BEHIND);
+			continue; /* another one is at its place now */
+		}
 		if (fed == FED_ALL && topic->ended) {
-			topic_leave(peer, at); /* another one is at its place now */
+			sync_past_read(peer, at);
 			continue;
 		}
 		peer->feed_at = at + 1;

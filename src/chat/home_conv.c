@@ -14,6 +14,10 @@ struct author {
 	uint64_t user, acl_ver, min_seq;
 };
 
+struct joining {
+	uint64_t user, seq;
+};
+
 struct home_conv {
 	uint64_t cid;
 	uint64_t head;      /* highest seq heard of; 0: none since this was made */
@@ -22,13 +26,17 @@ struct home_conv {
 	uint32_t in_flight;
 	bool announced;          /* a direct conversation's two users were told of it */
 	bool look, looking;      /* the store is to be asked for the head, is being asked */
+	bool tell_facts;         /* to those who listen: they may have others */
 	struct conv_facts facts; /* kind 0: not known yet */
+	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
 	struct author *authors;  /* owned; who was last found to be allowed to send */
 	uint32_t author_count;
 	struct list dirty_link; /* in shard->dirty_convs */
 	struct entry **entries; /* owned references: committed, to be published */
 	size_t count, capacity;
+	struct joining *joined; /* owned: to be told when that is done */
+	size_t joined_count;
 };
 
 static_assert(SHARDS_MAX <= 64, "listeners is a bit set");
@@ -55,6 +63,7 @@ home_conv_destroy(struct home_conv *home)
 	for (size_t i = 0; i < home->count; i++)
 		entry_unref(home->entries[i]);
 	mem_free(home->entries);
+	mem_free(home->joined);
 	mem_free(home->authors);
 	mem_free(home->text);
 	mem_free(home);
@@ -73,7 +82,8 @@ home_convs_destroy(struct shard *shard)
 static bool
 home_unused(const struct home_conv *home)
 {
-	return home->listeners == 0 && home->in_flight == 0 && home->count == 0;
+	return home->listeners == 0 && home->in_flight == 0 && home->count == 0 &&
+	       home->joined_count == 0;
 }
 
 static void
@@ -138,6 +148,7 @@ home_convs_forget(struct shard *shard)
 
 	for (size_t at = 0; (home = map_next(&shard->home_convs, &at)) != NULL;) {
 		home->head = 0;
+		home->facts_seq = 0;
 		home->author_count = 0;
 	}
 }
@@ -197,28 +208,41 @@ home_dirty(struct shard *shard, struct home_conv *home)
 		list_push_back(&shard->dirty_convs, &home->dirty_link);
 }
 
+void
+home_announce_to(struct shard *shard, uint64_t user, uint64_t cid, uint64_t seq)
+{
+	struct user_mail *mail = user_mail_create(shard, MAIL_ANNOUNCE, user);
+
+	mail->cid = cid;
+	mail->seq = seq;
+	shard_post(shard, shard_of(shard, user), &mail->mail);
+}
+
 /* A direct conversation that may be new to its two users: their homes ask their peers. */
 static void
 home_announce(struct shard *shard, struct home_conv *home)
 {
-	const uint64_t users[] = {home->facts.lo, home->facts.hi};
-
 	if (home->announced || home->facts.kind != CONV_DIRECT)
 		return;
 	home->announced = true;
-	for (size_t i = 0; i < LEN(users); i++) {
-		struct user_mail *mail = user_mail_create(shard, MAIL_ANNOUNCE, users[i]);
-
-		mail->cid = home->cid;
-		shard_post(shard, shard_of(shard, users[i]), &mail->mail);
-	}
+	home_announce_to(shard, home->facts.lo, home->cid, 0);
+	home_announce_to(shard, home->facts.hi, home->cid, 0);
 }
 
+/* A group's facts change; those of an earlier moment may be heard of later. */
 static void
-home_learn(struct shard *shard, struct home_conv *home, const struct conv_facts *facts)
+home_learn(
+    struct shard *shard, struct home_conv *home, const struct conv_facts *facts, uint64_t facts_seq)
 {
-	if (home->facts.kind == 0 && facts->kind != 0)
+	char *old = home->text;
+
+	if (facts->kind == CONV_GROUP ? facts_seq >= home->facts_seq
+				      : facts->kind != 0 && home->facts.kind == 0) {
 		home->facts = facts_copy(facts, &home->text);
+		home->facts_seq = facts_seq;
+		home->tell_facts = facts->kind == CONV_GROUP;
+		mem_free(old);
+	}
 	home_announce(shard, home);
 }
 
@@ -228,7 +252,7 @@ home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct
 	struct home_conv *home = home_conv(shard, cid);
 	size_t at;
 
-	home_learn(shard, home, facts);
+	home_learn(shard, home, facts, entry->seq);
 	if (home->count == home->capacity) {
 		home->capacity = home->capacity > 0 ? home->capacity * 2 : 4;
 		home->entries = mem_resize(home->entries, home->capacity, sizeof(*home->entries));
@@ -252,24 +276,36 @@ home_heard(struct shard *shard, uint64_t cid, uint64_t seq, const struct conv_fa
 	if (home == NULL && facts->kind == 0)
 		return;
 	home = home_conv(shard, cid);
-	home_learn(shard, home, facts);
-	if (seq <= home->head)
+	home_learn(shard, home, facts, seq);
+	if (seq <= home->head && !home->tell_facts)
 		return;
+	if (seq < home->head)
+		seq = home->head;
 	home->head = seq;
 	home_dirty(shard, home);
 }
 
-static struct conv_mail *
+struct conv_mail *
 committed_mail(uint64_t cid, uint64_t head, const struct conv_facts *facts)
 {
 	struct conv_mail *mail = mem_zalloc(sizeof(*mail) + sizeof(struct entry *));
 
 	mail->mail.kind = MAIL_COMMITTED;
 	mail->cid = cid;
-	mail->head = head;
+	mail->head = mail->facts_seq = head;
 	if (facts->kind != 0)
 		mail->facts = facts_copy(facts, &mail->text);
 	return mail;
+}
+
+void
+conv_mail_destroy(struct conv_mail *mail)
+{
+	for (size_t i = 0; i < mail->count; i++)
+		entry_unref(mail->entries[i]);
+	mem_free(mail->joined);
+	mem_free(mail->text);
+	mem_free(mail);
 }
 
 /* To the home, from a shard that is not it or does not know. */
@@ -286,9 +322,8 @@ commit_send(struct shard *shard, unsigned to, struct op *op)
 	shard_post(shard, to, &mail->mail);
 }
 
-/* The same for what went past the home, by a name: its place in the log is looked up first. */
-static void
-place_look(struct shard *shard, uint64_t user, const struct op_target *target)
+void
+home_place_look(struct shard *shard, uint64_t user, const struct op_target *target)
 {
 	struct op *op = look_op();
 
@@ -301,7 +336,7 @@ place_look(struct shard *shard, uint64_t user, const struct op_target *target)
 void
 home_look_again(struct shard *shard, struct op *op)
 {
-	place_look(shard, op->user, &op->page.target);
+	home_place_look(shard, op->user, &op->page.target);
 }
 
 static void
@@ -341,17 +376,32 @@ home_looked(struct shard *shard, struct op *op)
 	op_destroy(&op);
 }
 
+/* They are told when it is published, so that an end that comes before it is seen before it. */
+static void
+home_joined(struct shard *shard, const struct conv_mail *mail)
+{
+	struct home_conv *home = home_conv(shard, mail->cid);
+
+	if (mail->joined_count == 0)
+		return;
+	home->joined = mem_resize(
+	    home->joined, home->joined_count + mail->joined_count, sizeof(*home->joined));
+	for (size_t i = 0; i < mail->joined_count; i++)
+		home->joined[home->joined_count++] = (struct joining){mail->joined[i], mail->head};
+	home_dirty(shard, home);
+}
+
 void
 home_committed(struct shard *shard, struct conv_mail *mail)
 {
-	if (mail->count > 0) {
+	if (mail->look)
+		home_look(shard, home_conv(shard, mail->cid));
+	else if (mail->count > 0)
 		home_commit(shard, mail->cid, mail->entries[0], &mail->facts);
-		entry_unref(mail->entries[0]);
-	} else {
+	else
 		home_heard(shard, mail->cid, mail->head, &mail->facts);
-	}
-	mem_free(mail->text);
-	mem_free(mail);
+	home_joined(shard, mail);
+	conv_mail_destroy(mail);
 }
 
 static void
@@ -382,7 +432,7 @@ home_append_done(struct shard *shard, struct op *op)
 	if (submitted != NULL)
 		home_returned(shard, submitted, op);
 	else if (op->fault.err == ERR_UNKNOWN_OUTCOME)
-		place_look(shard, op->user, &op->append.target);
+		home_place_look(shard, op->user, &op->append.target);
 	if (op->fault.err == ERR_OK) {
 		unsigned at = shard_of(shard, cid);
 
@@ -413,7 +463,40 @@ publish_mail(const struct home_conv *home)
 	mail->mail.kind = MAIL_PUBLISH;
 	for (size_t i = 0; i < home->count; i++)
 		mail->entries[i] = entry_ref(home->entries[i]);
+	if (home->tell_facts) {
+		mail->facts = facts_copy(&home->facts, &mail->text);
+		mail->facts_seq = home->facts_seq;
+	}
 	return mail;
+}
+
+static void
+home_publish_here(struct shard *shard, struct home_conv *home)
+{
+	struct topic *topic = topic_find(shard, home->cid);
+
+	if (topic != NULL && home->tell_facts)
+		topic_learn(topic, &home->facts, home->facts_seq);
+	topic_publish(shard, home->cid, home->entries, home->count, home->head);
+}
+
+static void
+home_published(struct shard *shard, struct home_conv *home)
+{
+	for (size_t i = 0; i < home->joined_count; i++)
+		home_announce_to(shard, home->joined[i].user, home->cid, home->joined[i].seq);
+	mem_free(home->joined);
+	home->joined = NULL;
+	home->joined_count = 0;
+	home->tell_facts = false;
+	for (size_t i = 0; i < home->count; i++)
+		entry_unref(home->entries[i]);
+	home->count = 0;
+	if (home->capacity > 4) {
+		mem_free(home->entries);
+		home->entries = NULL;
+		home->capacity = 0;
+	}
 }
 
 static void
@@ -427,15 +510,8 @@ home_conv_publish(struct shard *shard, struct home_conv *home)
 		if (to != self && (home->listeners >> to & 1) != 0)
 			shard_post(shard, to, &publish_mail(home)->mail);
 	if ((home->listeners >> self & 1) != 0)
-		topic_publish(shard, home->cid, home->entries, home->count, home->head);
-	for (size_t i = 0; i < home->count; i++)
-		entry_unref(home->entries[i]);
-	home->count = 0;
-	if (home->capacity > 4) {
-		mem_free(home->entries);
-		home->entries = NULL;
-		home->capacity = 0;
-	}
+		home_publish_here(shard, home);
+	home_published(shard, home);
 }
 
 void
@@ -456,6 +532,10 @@ home_subscribe(struct shard *shard, struct conv_mail *mail)
 	home->listeners |= (uint64_t)1 << mail->from;
 	mail->mail.kind = MAIL_SUBSCRIBED;
 	mail->head = home->head;
+	if (home->facts.kind == CONV_GROUP) {
+		mail->facts = facts_copy(&home->facts, &mail->text);
+		mail->facts_seq = home->facts_seq;
+	}
 	shard_post(shard, mail->from, &mail->mail);
 }
 

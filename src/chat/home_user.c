@@ -233,7 +233,10 @@ void
 user_announce(struct shard *shard, struct user_mail *mail)
 {
 	const struct peers_mail news = {
-	    .to = {.mail.kind = MAIL_ANNOUNCED, .user = mail->user}, .cid = mail->cid};
+	    .to = {.mail.kind = MAIL_ANNOUNCED, .user = mail->user},
+	    .cid = mail->cid,
+	    .seq = mail->seq,
+	};
 
 	peers_tell(
 	    shard, map_get(&shard->home_users, mail->user), &news.to, sizeof(news), is_any, NULL);

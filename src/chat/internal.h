@@ -39,6 +39,7 @@ enum {
 	LIMIT_HOME_IDLE_MS = 60 * 1000, /* a home conversation without listeners is kept so long */
 	LIMIT_REVOKED = 256, /* endings of sessions that a shard remembers, against racing logins */
 	LIMIT_HELD_CONVS = 2000, /* conversations that may turn up while a peer syncs */
+	LIMIT_LEFT = 64,         /* ends of memberships that a peer remembers */
 };
 
 /* --- Calls: requests that wait for their answer (call.c) --- */
@@ -100,7 +101,21 @@ struct sending {
 /* What turned up while a peer synced, and is looked at afterwards. */
 struct held_convs {
 	size_t count;
-	uint64_t cids[LIMIT_HELD_CONVS];
+	struct held_conv {
+		uint64_t cid, joined;
+	} convs[LIMIT_HELD_CONVS];
+};
+
+/*
+ * What a synced peer knows of conversations that it does not follow: which the store is being asked
+ * about, and up to where it was told of those that its user left (sync.c).
+ */
+struct ask {
+	uint64_t cid;    /* 0: all of them */
+	uint64_t joined; /* while asking: the highest seq of a joining that was announced */
+	uint64_t left;   /* seq of the last end that the client was told of; 0: none */
+	bool asking;
+	bool again; /* something happened since: that answer is too old */
 };
 
 struct peer {
@@ -126,6 +141,8 @@ struct peer {
 	struct list calls;
 	struct sending *sending; /* owned, NULL while nothing is sent */
 	struct held_convs *held; /* owned, NULL but while syncing */
+	struct ask *asks;        /* owned */
+	uint32_t ask_count;
 };
 
 struct peer *peer_find(struct shard *shard, uint64_t id);

@@ -14,6 +14,7 @@
 	X(APPEND, op, home_append)              /* to the conversation's home */                   \
 	X(APPENDED, op, send_appended)          /* back to the author's shard */                   \
 	X(COMMITTED, conv_mail, home_committed) /* an entry was stored without its home */         \
+	X(GROUPED, op, group_answer)            /* a group was changed: back to the asker */       \
 	X(SUBSCRIBE, conv_mail, home_subscribe) /* a shard begins to listen */                     \
 	X(UNSUBSCRIBE, conv_mail, home_unsubscribe)                                                \
 	X(SUBSCRIBED, conv_mail, topic_mail)   /* the answer, with the head */                     \
@@ -46,8 +47,12 @@ struct conv_mail {
 	struct mail mail;
 	uint64_t cid, head;
 	unsigned from;           /* shard */
+	bool look;               /* COMMITTED: or perhaps not; the store is to be asked */
 	struct conv_facts facts; /* slices into text; kind 0: not given */
+	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
+	uint64_t *joined;        /* owned; COMMITTED: who is a member from its entry on */
+	size_t joined_count;
 	size_t count;
 	struct entry *entries[]; /* owned references */
 };
@@ -55,6 +60,7 @@ struct conv_mail {
 struct user_mail {
 	struct mail mail;
 	uint64_t user, peer, session, except, call, cid;
+	uint64_t seq;   /* ANNOUNCE: of his joining; 0: not known */
 	uint64_t at_ns; /* ATTACH: when the request came; REVOKE: when it was done */
 	unsigned from;
 	struct fault fault;
@@ -72,7 +78,7 @@ struct peers {
 /* KILL, ANNOUNCED */
 struct peers_mail {
 	struct peers to;
-	uint64_t cid;
+	uint64_t cid, seq; /* ANNOUNCED; cid 0: some conversation */
 };
 
 struct mark_mail {
@@ -121,6 +127,12 @@ void topic_mail(struct shard *shard, struct conv_mail *mail);
 void home_append(struct shard *shard, struct op *op);
 void home_append_done(struct shard *shard, struct op *op);
 void home_committed(struct shard *shard, struct conv_mail *mail);
+struct conv_mail *committed_mail(uint64_t cid, uint64_t head, const struct conv_facts *facts);
+void conv_mail_destroy(struct conv_mail *mail);
+/* The same for what went past its home: the store is asked where that is. */
+void home_place_look(struct shard *shard, uint64_t user, const struct op_target *target);
+/* His home tells his peers that a conversation is perhaps new to them; seq: of his joining, 0 if not known. */
+void home_announce_to(struct shard *shard, uint64_t user, uint64_t cid, uint64_t seq);
 void home_subscribe(struct shard *shard, struct conv_mail *mail);
 void home_unsubscribe(struct shard *shard, struct conv_mail *mail);
 void home_signal(struct shard *shard, struct signal_mail *mail);
@@ -158,7 +170,14 @@ void sync_begin(struct call *call, const struct sync_command *cmd);
 void sync_op_done(struct shard *shard, struct op *op);
 void sync_again(struct shard *shard, struct op *op);
 void sync_announced(struct shard *shard, struct peers_mail *mail);
+/* A stream came to the end of its user's membership: it is no more, and he is told. */
+void sync_ended(struct peer *peer, uint32_t sub, uint64_t seq);
+/* A past was read to its end. */
+void sync_past_read(struct peer *peer, uint32_t sub);
 void send_appended(struct shard *shard, struct op *op);
+/* What this shard remembers of where a name leads: a guess that the store checks. */
+uint64_t place_find(struct shard *shard, uint64_t user, const struct op_target *target);
+void place_learn(struct shard *shard, uint64_t user, const struct op_target *target);
 void send_abandon(struct peer *peer);
 /* The call was answered; if its operation still waits for its turn it never goes. */
 void send_forget(struct peer *peer, uint64_t call);
@@ -167,10 +186,16 @@ void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
 /* group.c, receipts.c, contact.c, presence.c, account.c: the same */
 void group_op_done(struct shard *shard, struct op *op);
+void group_answer(struct shard *shard, struct op *op);
+/* The names of those who may have been added have their ids. */
+void group_named(struct shard *shard, struct op *op);
+void group_named_again(struct shard *shard, struct op *op);
 void receipts_op_done(struct shard *shard, struct op *op);
 void contact_op_done(struct shard *shard, struct op *op);
 void presence_op_done(struct shard *shard, struct op *op);
 void account_op_done(struct shard *shard, struct op *op);
+/* Answers GROUP_INFO and MEMBERS with how many, and who, of them are online; owns the operation. */
+void people_online(struct call *call, struct op *op);
 void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
 /* Nobody has a conversation with himself: such a call is answered, `param` names the offending

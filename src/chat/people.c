@@ -15,8 +15,8 @@ struct gather {
 	bool ids_first; /* the first round finds who follows a conversation */
 	uint32_t limit;
 	char after[33];
-	bool presence;   /* presence.get: everybody asked for, in the order of op */
-	struct op *op;   /* owned: PROFILES of presence.get */
+	bool everyone;   /* everybody asked for, in the order of op */
+	struct op *op;   /* owned: PROFILES of presence.get; GROUP_INFO, MEMBERS */
 	uint64_t *users; /* owned: of the first round */
 	size_t user_count;
 	size_t online;
@@ -88,7 +88,7 @@ gather_ask(struct shard *shard, struct gather *gather, const struct query_mail *
 		mail->from = shard->config.index;
 		mail->limit = gather->limit;
 		memcpy(mail->after, gather->after, sizeof(mail->after));
-		mail->everyone = gather->presence;
+		mail->everyone = gather->everyone;
 		users_of(shard, to, question, mail);
 		shard_post(shard, to, &mail->mail);
 	}
@@ -129,13 +129,30 @@ user_order(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+static int
+record_order(const void *a, const void *b)
+{
+	const struct online_record *x = a, *y = b;
+
+	return x->user < y->user ? -1 : x->user > y->user;
+}
+
+/* For gather_user(). */
+static void
+gather_sort(struct gather *gather)
+{
+	if (gather->count > 0)
+		qsort(gather->items, gather->count, sizeof(*gather->items), record_order);
+}
+
 static const struct online_record *
 gather_user(const struct gather *gather, uint64_t user)
 {
-	for (size_t i = 0; i < gather->count; i++)
-		if (gather->items[i].user == user)
-			return &gather->items[i];
-	return NULL;
+	struct online_record key = {.user = user};
+
+	if (gather->count == 0)
+		return NULL;
+	return bsearch(&key, gather->items, gather->count, sizeof(key), record_order);
 }
 
 static void
@@ -190,6 +207,49 @@ who_answer(struct call *call, struct gather *gather)
 	mem_free(users);
 }
 
+static void
+members_answer(struct call *call, struct gather *gather)
+{
+	const struct op_members *members = &gather->op->in.members;
+	struct answer answer = {.kind = ANSWER_MEMBERS};
+	bool *online = mem_zalloc(members->count + 1);
+
+	for (size_t i = 0; i < members->count; i++)
+		online[i] = gather_user(gather, members->items[i].uid) != NULL;
+	answer.members.of = members;
+	answer.members.online = online;
+	call_answer(call, &answer);
+	mem_free(online);
+}
+
+static void
+group_info_answer(struct call *call, const struct gather *gather)
+{
+	const struct op *op = gather->op;
+	struct answer answer = {.kind = ANSWER_GROUP_INFO};
+
+	answer.group_info.cid = op->in.target.cid;
+	answer.group_info.handle = op->in.facts.handle;
+	answer.group_info.online = gather->online;
+	answer.group_info.of = &op->in.info;
+	call_answer(call, &answer);
+}
+
+static void
+gather_answer(struct call *call, struct gather *gather)
+{
+	if (gather->everyone)
+		gather_sort(gather);
+	if (gather->op == NULL)
+		who_answer(call, gather);
+	else if (gather->op->kind == OP_MEMBERS)
+		members_answer(call, gather);
+	else if (gather->op->kind == OP_GROUP_INFO)
+		group_info_answer(call, gather);
+	else
+		presence_answer(call, gather);
+}
+
 /* The first round found who follows the conversation; the second asks their homes who they are. */
 static void
 gather_second_round(struct shard *shard, struct gather *gather)
@@ -224,10 +284,8 @@ people_result(struct shard *shard, struct query_mail *mail)
 		return;
 	}
 	call = call_find(shard, gather->call);
-	if (call != NULL && gather->presence)
-		presence_answer(call, gather);
-	else if (call != NULL)
-		who_answer(call, gather);
+	if (call != NULL)
+		gather_answer(call, gather);
 	(void)map_remove(&shard->gathers, gather->id);
 	gather_destroy(gather);
 }
@@ -313,6 +371,29 @@ who_checked(struct call *call, const struct op *op)
 	    shard, gather, &(struct query_mail){.what = QUERY_CONV, .cid = op->check.target.cid});
 }
 
+void
+people_online(struct call *call, struct op *op)
+{
+	struct shard *shard = call->peer->shard;
+	struct gather *gather = gather_begin(shard, call->id);
+	struct query_mail question = {.what = QUERY_CONV, .cid = op->in.target.cid};
+
+	gather->op = op;
+	if (op->kind == OP_MEMBERS) {
+		const struct op_members *members = &op->in.members;
+
+		question.what = QUERY_USERS;
+		question.users = op_alloc(op, (members->count + 1) * sizeof(uint64_t));
+		for (size_t i = 0; i < members->count; i++)
+			question.users[i] = members->items[i].uid;
+		question.user_count = members->count;
+		gather->everyone = true;
+	} else {
+		gather->ids_first = true;
+	}
+	gather_ask(shard, gather, &question);
+}
+
 /* Names folded; what is no name is asked for all the same, and not found. */
 static struct op *
 profiles_op(struct call *call, const slice *names, size_t count)
@@ -359,7 +440,7 @@ presence_profiles_done(struct call *call, struct op *op)
 	for (size_t i = 0; i < op->profiles.count; i++)
 		question.users[i] = op->profiles.items[i].uid;
 	question.user_count = op->profiles.count;
-	gather->presence = true;
+	gather->everyone = true;
 	gather->op = op;
 	gather_ask(shard, gather, &question);
 }

@@ -34,7 +34,7 @@ place_key(uint64_t user, const struct op_target *target, char ret_key[8 + 1 + NA
 	return slice_of(ret_key, 9 + name.len);
 }
 
-static uint64_t
+uint64_t
 place_find(struct shard *shard, uint64_t user, const struct op_target *target)
 {
 	char key[8 + 1 + NAME_MAX_BYTES];
@@ -53,7 +53,7 @@ places_forget(struct shard *shard)
 	smap_fini(&shard->targets);
 }
 
-static void
+void
 place_learn(struct shard *shard, uint64_t user, const struct op_target *target)
 {
 	char text[8 + 1 + NAME_MAX_BYTES];

@@ -156,8 +156,13 @@ op_done(struct shard *shard, struct op *op)
 	case OP_MARK:
 		read_op_done(shard, op);
 		return;
-	case OP_PROFILE_SET:
 	case OP_PROFILES:
+		if (op->call == 0)
+			group_named(shard, op);
+		else
+			people_op_done(shard, op);
+		return;
+	case OP_PROFILE_SET:
 	case OP_FIND:
 	case OP_CONTACTS:
 	case OP_CHECK:
@@ -275,6 +280,8 @@ failed_tick(struct shard *shard)
 			sync_again(shard, op);
 		else if (op->kind == OP_PAGE)
 			home_look_again(shard, op);
+		else if (op->kind == OP_PROFILES)
+			group_named_again(shard, op);
 		else
 			login_again(shard, op);
 		op_destroy(&op);

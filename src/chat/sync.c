@@ -192,19 +192,131 @@ peer_online(struct peer *peer)
 	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
 }
 
-/* Asks the store for one conversation that the peer may have to follow. */
-static void
-conv_ask(struct peer *peer, uint64_t cid)
-{
-	struct op *op;
+/* --- Conversations that turn up, or come back --- */
 
-	if (topic_followed(peer, cid))
-		return;
-	op = op_create(OP_SYNC);
+static struct ask *
+ask_find(struct peer *peer, uint64_t cid)
+{
+	for (uint32_t i = 0; i < peer->ask_count; i++)
+		if (peer->asks[i].cid == cid)
+			return &peer->asks[i];
+	return NULL;
+}
+
+/* The oldest ends are forgotten: they matter only against news that were long on their way. */
+static void
+asks_shrink(struct peer *peer)
+{
+	for (uint32_t i = 0; peer->ask_count >= LIMIT_LEFT && i < peer->ask_count; i++)
+		if (!peer->asks[i].asking) {
+			peer->ask_count--;
+			memmove(&peer->asks[i], &peer->asks[i + 1],
+			    (peer->ask_count - i) * sizeof(*peer->asks));
+			return;
+		}
+}
+
+static struct ask *
+ask_make(struct peer *peer, uint64_t cid)
+{
+	struct ask *ask = ask_find(peer, cid);
+
+	if (ask != NULL)
+		return ask;
+	asks_shrink(peer);
+	peer->asks = mem_resize(peer->asks, peer->ask_count + 1, sizeof(*peer->asks));
+	ask = &peer->asks[peer->ask_count++];
+	*ask = (struct ask){.cid = cid};
+	return ask;
+}
+
+static void
+ask_submit(struct peer *peer, const struct ask *ask)
+{
+	struct op *op = op_create(OP_SYNC);
+	struct op_cursor *cursor = op_alloc(op, sizeof(*cursor));
+
 	op->user = peer->user;
-	op->sync.only = cid;
+	op->sync.only = ask->cid;
+	if (ask->joined != 0) {
+		/* Named, it is listed also if he has left meanwhile. */
+		cursor->cid = ask->cid;
+		op->sync.cursors = cursor;
+		op->sync.cursor_count = 1;
+	}
 	op->context = peer->id;
 	shard_submit(peer->shard, op);
+}
+
+/*
+ * Asks the store for one conversation (0: for all) that the peer may have to follow; joined: since
+ * that seq, if it is known.  What is read before something else happened counts for nothing, so
+ * that no end is overlooked.
+ */
+static void
+conv_ask(struct peer *peer, uint64_t cid, uint64_t joined)
+{
+	struct ask *ask;
+
+	if (cid != 0 && topic_followed(peer, cid))
+		return; /* at its end it is asked again */
+	ask = ask_make(peer, cid);
+	if (joined > ask->joined)
+		ask->joined = joined;
+	ask->again = ask->asking;
+	if (ask->asking)
+		return;
+	ask->asking = true;
+	ask_submit(peer, ask);
+}
+
+static void
+remember_left(struct peer *peer, uint64_t cid, uint64_t seq)
+{
+	struct ask *ask = ask_make(peer, cid);
+
+	if (seq > ask->left)
+		ask->left = seq;
+	ask->again = ask->asking;
+	if ((ask = ask_find(peer, 0)) != NULL)
+		ask->again = ask->asking;
+}
+
+static void
+tell_removed(struct peer *peer, uint64_t cid)
+{
+	struct op_conv conv = {.cid = cid};
+	struct event event = {.kind = EVENT_CONVERSATION};
+
+	event.conversation.change = CONV_REMOVED;
+	event.conversation.view.conv = &conv;
+	(void)peer_event(peer, &event, true);
+}
+
+void
+sync_ended(struct peer *peer, uint32_t sub, uint64_t seq)
+{
+	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid;
+
+	tell_removed(peer, cid);
+	topic_leave(peer, sub);
+	remember_left(peer, cid, seq);
+	/* He may be a member again. */
+	conv_ask(peer, cid, 0);
+}
+
+void
+sync_past_read(struct peer *peer, uint32_t sub)
+{
+	const struct topic *topic = peer->shard->topics[peer->subs[sub].topic];
+	uint64_t cid = topic->cid, head = topic->head;
+
+	if (topic->missed) {
+		sync_ended(peer, sub, head);
+		return;
+	}
+	topic_leave(peer, sub);
+	conv_ask(peer, cid, 0);
 }
 
 static void
@@ -229,29 +341,73 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 	for (size_t i = used; i < op->sync.count; i++)
 		send_listed(peer, &plan.views[i], CONV_LISTED);
 	topic_expect(peer, (uint32_t)op->sync.count);
-	for (size_t i = 0; i < op->sync.count; i++)
+	for (size_t i = 0; i < op->sync.count; i++) {
 		stream_begin(peer, &plan, &plan.views[i]);
+		if (op->sync.items[i].role == ROLE_NONE)
+			remember_left(peer, op->sync.items[i].cid, op->sync.items[i].head);
+	}
 	peer_online(peer);
 	peer->held = NULL;
 	for (size_t i = 0; held != NULL && i < held->count; i++)
-		conv_ask(peer, held->cids[i]);
+		conv_ask(peer, held->convs[i].cid, held->convs[i].joined);
 	mem_free(held);
 }
 
-/* One conversation, asked for because it turned up. */
+/* A membership that began and ended before the store was asked: he is told of both. */
+static void
+conv_missed(struct peer *peer, const struct conv_view *view)
+{
+	struct plan plan = {.backlog = 500};
+	uint64_t cid = view->conv->cid, head = view->conv->head;
+
+	send_listed(peer, view, CONV_ADDED);
+	stream_begin(peer, &plan, view);
+	if (view->next > head) {
+		tell_removed(peer, cid);
+		remember_left(peer, cid, head);
+		return;
+	}
+	peer->shard->topics[peer->subs[peer->sub_count - 1].topic]->missed = true;
+}
+
+static void
+conv_turned_up(struct peer *peer, const struct op_conv *conv, uint64_t joined)
+{
+	struct plan plan = {.backlog = 500};
+	struct conv_view view = conv_view(conv, NULL);
+	const struct ask *ask = ask_find(peer, conv->cid);
+
+	if (topic_followed(peer, conv->cid))
+		return;
+	if (conv->role == ROLE_NONE) {
+		if (joined != 0 && conv->head >= joined && (ask == NULL || conv->head > ask->left))
+			conv_missed(peer, &view);
+		return;
+	}
+	send_listed(peer, &view, CONV_ADDED);
+	stream_begin(peer, &plan, &view);
+}
+
 static void
 conv_done(struct shard *shard, struct op *op)
 {
 	struct peer *peer = peer_find(shard, op->context);
-	struct plan plan = {.backlog = 500};
-	struct conv_view view;
+	struct ask *ask = peer != NULL ? ask_find(peer, op->sync.only) : NULL;
+	uint64_t joined;
 
-	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked || op->sync.count == 0 ||
-	    op->sync.items[0].role == ROLE_NONE || topic_followed(peer, op->sync.only))
+	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked)
 		return;
-	view = conv_view(&op->sync.items[0], NULL);
-	send_listed(peer, &view, CONV_ADDED);
-	stream_begin(peer, &plan, &view);
+	assert(ask != NULL && ask->asking);
+	if (ask->again) {
+		ask->again = false;
+		ask_submit(peer, ask);
+		return;
+	}
+	ask->asking = false;
+	joined = ask->joined;
+	ask->joined = 0;
+	for (size_t i = 0; i < op->sync.count; i++)
+		conv_turned_up(peer, &op->sync.items[i], joined);
 }
 
 void
@@ -280,9 +436,12 @@ void
 sync_again(struct shard *shard, struct op *op)
 {
 	struct peer *peer = peer_find(shard, op->context);
+	struct ask *ask = peer != NULL ? ask_find(peer, op->sync.only) : NULL;
 
-	if (peer != NULL && peer->state == PEER_SYNCED && !peer->revoked)
-		conv_ask(peer, op->sync.only);
+	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked)
+		return;
+	ask->again = false;
+	ask_submit(peer, ask);
 }
 
 void
@@ -294,12 +453,13 @@ sync_announced(struct shard *shard, struct peers_mail *mail)
 		if (peer == NULL || peer->revoked)
 			continue;
 		if (peer->state == PEER_SYNCED) {
-			conv_ask(peer, mail->cid);
+			conv_ask(peer, mail->cid, mail->seq);
 		} else if (peer->state == PEER_SYNCING) {
 			if (peer->held == NULL)
 				peer->held = mem_zalloc(sizeof(*peer->held));
 			if (peer->held->count < LIMIT_HELD_CONVS)
-				peer->held->cids[peer->held->count++] = mail->cid;
+				peer->held->convs[peer->held->count++] =
+				    (struct held_conv){mail->cid, mail->seq};
 		}
 	}
 	mem_free(mail);

@@ -61,6 +61,7 @@ topic_create(struct shard *shard, const struct op_conv *conv)
 	topic->cid = conv->cid;
 	topic->head = conv->head;
 	topic->facts = facts_copy(&conv->facts, &topic->text);
+	topic->facts_seq = conv->head;
 	topic->ended = conv->role == ROLE_NONE;
 	list_init(&topic->pages);
 	shard->topics[topic->slot] = topic;
@@ -93,6 +94,24 @@ struct topic *
 topic_find(struct shard *shard, uint64_t cid)
 {
 	return map_get(&shard->topics_by_cid, cid);
+}
+
+void
+topic_learn(struct topic *topic, const struct conv_facts *facts, uint64_t facts_seq)
+{
+	bool same = slice_given(facts->handle) == slice_given(topic->facts.handle) &&
+		    slice_eq(facts->handle, topic->facts.handle);
+	char *old = topic->text;
+
+	if (facts->kind != CONV_GROUP || facts_seq < topic->facts_seq)
+		return;
+	topic->facts_seq = facts_seq;
+	if (same)
+		return;
+	topic->facts = facts_copy(facts, &topic->text);
+	mem_free(old);
+	for (struct list *at = topic->pages.next; at != &topic->pages; at = at->next)
+		page_forget_runs(container_of(at, struct page, of_topic));
 }
 
 /* --- Streams --- */
@@ -167,6 +186,7 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
 	/* The reader saw the log later than this shard heard of it. */
 	if (conv->head > topic->head)
 		topic->head = conv->head;
+	topic_learn(topic, &conv->facts, conv->head);
 	streams_grow(topic);
 	subs_grow(peer, peer->sub_count + 1);
 	stream = &topic->streams[topic->stream_count];
@@ -189,7 +209,7 @@ topic_followed(const struct peer *peer, uint64_t cid)
 	for (uint32_t i = 0; i < peer->sub_count; i++) {
 		const struct topic *topic = peer->shard->topics[peer->subs[i].topic];
 
-		if (topic->cid == cid && !topic->ended)
+		if (topic->cid == cid)
 			return true;
 	}
 	return false;
@@ -223,14 +243,13 @@ topic_leave(struct peer *peer, uint32_t sub)
 
 		shard->topics[moved->topic]->streams[moved->at].sub = sub;
 	}
-	if (topic->stream_count == 0 && !topic->reading)
-		topic_destroy(shard, topic);
+	topic_release(shard, topic);
 }
 
 void
 topic_release(struct shard *shard, struct topic *topic)
 {
-	if (topic->stream_count == 0 && !topic->reading)
+	if (topic->stream_count == 0 && !topic->reading && !topic->publishing)
 		topic_destroy(shard, topic);
 }
 
@@ -252,7 +271,8 @@ struct published {
 	uint32_t *ends[FORM_MAX];
 };
 
-static void
+/* True if the stream has just got to the end of it. */
+static bool
 stream_publish(
     struct shard *shard, struct topic *topic, struct stream *stream, const struct published *p)
 {
@@ -261,20 +281,38 @@ stream_publish(
 	uint32_t offset = 0;
 
 	if (stream->cursor >= p->last) /* behind too: that bit is above every seq */
-		return;
+		return false;
 	if (stream->cursor + 1 < p->first) {
 		stream_behind(shard, topic, stream);
-		return;
+		return false;
 	}
 	if (stream->cursor + 1 > p->first)
 		offset = p->ends[peer->form][stream->cursor - p->first];
 	if (shard->config.out.queue(peer->out, run, offset, run->len - offset, false) ==
 	    CHAT_FULL) {
 		stream_behind(shard, topic, stream);
-		return;
+		return false;
 	}
 	stat_add(STAT_DELIVERIES, p->last - stream->cursor);
 	stream->cursor = p->last;
+	return true;
+}
+
+/* Hands on a run; whose membership ends with its last entry gets no more. */
+static void
+streams_publish(
+    struct shard *shard, struct topic *topic, const struct published *p, const struct entry *last)
+{
+	for (uint32_t i = 0; i < topic->stream_count;) {
+		struct stream *stream = &topic->streams[i];
+		struct peer *peer = shard->peers[stream->peer];
+
+		if (stream_publish(shard, topic, stream, p) && last->ends != 0 &&
+		    entry_ends(last, peer->user))
+			sync_ended(peer, stream->sub, last->seq); /* another one is at i now */
+		else
+			i++;
+	}
 }
 
 static void
@@ -295,14 +333,24 @@ topic_publish_run(
 	}
 	if (p.last > topic->head)
 		topic->head = p.last;
-	for (uint32_t i = 0; i < topic->stream_count; i++)
-		stream_publish(shard, topic, &topic->streams[i], &p);
+	streams_publish(shard, topic, &p, entries[count - 1]);
 	for (unsigned form = 0; form < FORM_MAX; form++) {
 		if (p.runs[form] == NULL)
 			continue;
 		run_unref(p.runs[form]);
 		mem_free(p.ends[form]);
 	}
+}
+
+/* The log went on without our hearing of it: whoever is live and has not seen that is behind. */
+static void
+topic_reach(struct shard *shard, struct topic *topic, uint64_t head)
+{
+	if (head > topic->head)
+		topic->head = head;
+	for (uint32_t i = 0; i < topic->stream_count; i++)
+		if (topic->streams[i].cursor < head)
+			stream_behind(shard, topic, &topic->streams[i]);
 }
 
 void
@@ -315,30 +363,29 @@ topic_publish(
 	if (topic == NULL)
 		return;
 	OBJ_CHECK(topic, TOPIC_MAGIC);
+	topic->publishing = true;
 	for (size_t i = 1; i <= count; i++) {
-		if (i < count && entries[i]->seq == entries[i - 1]->seq + 1)
+		if (i < count && entries[i]->seq == entries[i - 1]->seq + 1 &&
+		    entries[i - 1]->ends == 0)
 			continue;
 		topic_publish_run(shard, topic, entries + start, i - start);
 		start = i;
 	}
-	if (head > topic->head)
-		topic->head = head;
-	else if (count > 0)
-		return;
-	/* The log went on without our hearing of it: whoever is live and has not seen that is
-	 * behind. */
-	for (uint32_t i = 0; i < topic->stream_count; i++)
-		if (topic->streams[i].cursor < head)
-			stream_behind(shard, topic, &topic->streams[i]);
+	if (head > topic->head || count == 0)
+		topic_reach(shard, topic, head);
+	topic->publishing = false;
+	topic_release(shard, topic);
 }
 
 void
 topic_mail(struct shard *shard, struct conv_mail *mail)
 {
+	struct topic *topic = topic_find(shard, mail->cid);
+
+	if (topic != NULL)
+		topic_learn(topic, &mail->facts, mail->facts_seq);
 	topic_publish(shard, mail->cid, mail->entries, mail->count, mail->head);
-	for (size_t i = 0; i < mail->count; i++)
-		entry_unref(mail->entries[i]);
-	mem_free(mail);
+	conv_mail_destroy(mail);
 }
 
 void
@@ -355,6 +402,12 @@ topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct ev
 
 		if (peer->user == author)
 			continue;
+		/* Perhaps he is no member any more, and has yet to read so. */
+		if (topic->facts.kind == CONV_GROUP &&
+		    (topic->streams[i].cursor & STREAM_BEHIND) != 0) {
+			stat_add(STAT_DROP_SIGNAL, 1);
+			continue;
+		}
 		if (runs[peer->form] == NULL)
 			runs[peer->form] = out->encode(out->gate, peer->form, event);
 		if (out->queue(peer->out, runs[peer->form], 0, runs[peer->form]->len, false) ==

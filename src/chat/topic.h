@@ -26,6 +26,7 @@ struct page {
 	uint64_t used_ms;
 	size_t bytes;
 	size_t count;
+	bool leavings;              /* has entries with which somebody's membership ends */
 	struct entry **entries;     /* owned references */
 	struct run *runs[FORM_MAX]; /* encoded at first use */
 	uint32_t *ends[FORM_MAX];
@@ -37,12 +38,15 @@ struct topic {
 	uint64_t cid;
 	uint64_t head;           /* the highest seq known to be committed */
 	struct conv_facts facts; /* slices into text */
+	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
 	struct stream *streams;  /* owned */
 	uint32_t stream_count, stream_capacity, behind_count;
 	uint32_t forms[FORM_MAX]; /* listeners by wire form */
 	struct list pages;
 	bool ended;        /* a past that one peer reads: no home, not in the map */
+	bool missed;       /* a past that it was told of as new: at its end it is told so too */
+	bool publishing;   /* the topic stays until that is over */
 	bool reading;      /* a page is on its way; the topic stays until it is here */
 	uint64_t retry_ms; /* not 0: a reading failed, the next is due then */
 };
@@ -52,16 +56,25 @@ struct topic {
 void topic_expect(struct peer *peer, uint32_t count);
 /* Follows a conversation from behind `cursor` on; the topic is made or shared. */
 void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor);
+/* Follows it, or reads what there was up to its user's leaving. */
 bool topic_followed(const struct peer *peer, uint64_t cid);
 void topic_leave(struct peer *peer, uint32_t sub);
 void topic_publish(
     struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);
+/* What its entries say of the conversation, from now on: the handle may be another one. */
+void topic_learn(struct topic *topic, const struct conv_facts *facts, uint64_t facts_seq);
 void topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event);
 /* Lets a topic go that nobody follows any more. */
 void topic_release(struct shard *shard, struct topic *topic);
 /* At the shard's end: those that still wait for a page. */
 void topics_destroy(struct shard *shard);
 struct topic *topic_find(struct shard *shard, uint64_t cid);
+/* Whether a membership of that user ends with the entry. */
+static inline bool
+entry_ends(const struct entry *entry, uint64_t user)
+{
+	return entry->ends == user || entry->ends == ENTRY_ENDS_ALL;
+}
 /* Copies facts (their texts into one block, *ret_text). */
 struct conv_facts facts_copy(const struct conv_facts *facts, char **ret_text);
 
@@ -73,5 +86,7 @@ void feed_tick(struct shard *shard);
 /* The log is another one: what was known of the old one is void. */
 void feed_forget(struct shard *shard);
 void page_destroy(struct shard *shard, struct page *page);
+/* What it was encoded to is void. */
+void page_forget_runs(struct page *page);
 
 #endif

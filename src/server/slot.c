@@ -104,6 +104,8 @@ chat_limits_of(const struct config *c)
 {
 	return (struct chat_limits){
 	    .conversations = (uint32_t)c->limit_conversations,
+	    .groups = (uint32_t)c->limit_groups,
+	    .members = (uint32_t)c->limit_members,
 	    .sessions = (uint32_t)c->limit_sessions,
 	    .connections = (uint32_t)c->limit_connections,
 	    .registration_open = c->registration_open,
