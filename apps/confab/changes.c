@@ -126,7 +126,7 @@ put_mute(struct buf *to, struct change *c)
 {
 	uint64_t until_ms = inbound_uint(c->entry->data, S("until"), 0);
 
-	buf_put(to, until_ms > 0 ? S(" muted ") : S(" lets "));
+	buf_put(to, until_ms > 0 ? S(" muted ") : S(" let "));
 	put_name(to, c, text_of(c, S("user")));
 	if (until_ms > 0) {
 		buf_put(to, S(" until "));
@@ -145,8 +145,7 @@ put_one_setting(struct buf *to, struct change *c, slice key, struct json value)
 		buf_put(to, json_type(value) == JSON_TRUE ? S(" opened the group to all")
 							  : S(" closed the group"));
 	} else if (slice_eq(key, S("post")) || slice_eq(key, S("invite"))) {
-		buf_put(
-		    to, slice_eq(text, S("admins")) ? S(" lets only admins ") : S(" lets all "));
+		buf_put(to, slice_eq(text, S("admins")) ? S(" let only admins ") : S(" let all "));
 		buf_put(to, slice_eq(key, S("post")) ? S("write") : S("invite"));
 	} else if (slice_given(text) && text.len == 0) {
 		buf_put(to, S(" took the "));

@@ -85,6 +85,26 @@ deed_takes_text(const struct deed *deed)
 	return false;
 }
 
+bool
+deed_takes_names(const struct deed *deed)
+{
+	for (size_t i = 0; i < DEED_ARGS; i++)
+		switch (deed->args[i].kind) {
+		case ARG_GROUP:
+		case ARG_THIS:
+		case ARG_SCOPE:
+		case ARG_USER:
+		case ARG_ONE_USER:
+		case ARG_USERS:
+		case ARG_QUERY:
+		case ARG_FOUNDING:
+			return true;
+		default:
+			break;
+		}
+	return false;
+}
+
 /* --- Operands --- */
 
 struct filling {
@@ -295,6 +315,9 @@ take_text(struct filling *f)
 	slice given;
 
 	words_rest(f->words, f->at, &text);
+	if (f->arg->kind == ARG_QUERY && buf_len(&text) > 0 &&
+	    (buf_head(&text)[0] == '@' || buf_head(&text)[0] == '#'))
+		buf_consume(&text, 1);
 	given = buf_slice(&text);
 	if (f->arg->kind == ARG_CLEAR && slice_eq(given, S("-")))
 		json_str(&f->call->params, f->arg->name, S(""));
@@ -420,6 +443,7 @@ take(struct filling *f)
 	case ARG_SEQ:
 		return take_seq(f);
 	case ARG_TEXT:
+	case ARG_QUERY:
 	case ARG_CLEAR:
 		return take_text(f);
 	case ARG_SETTING:
@@ -464,7 +488,15 @@ deed_fill(const struct deed *deed, const struct words *words, slice here, struct
 	return why == NULL && f.at < words->count ? wrong : why;
 }
 
-/* "bob" has letters only: a letter more for what a shell must not see as a comment. */
+/* A person types no quotes around a #. */
+static void
+put_operands(struct buf *to, const char *operands, bool typed)
+{
+	for (const char *at = operands; *at != '\0'; at++)
+		if (!typed || *at != '\'')
+			buf_append(to, at, 1);
+}
+
 void
 deed_usage(const struct deed *deed, bool typed, struct buf *to)
 {
@@ -480,10 +512,15 @@ deed_usage(const struct deed *deed, bool typed, struct buf *to)
 		buf_put(to, typed ? S(" [#GROUP]") : S(" '#GROUP'"));
 	else if (first == ARG_TARGET)
 		buf_put(to, typed ? S("") : S(" TARGET"));
-	if (deed->operands != NULL && (!typed || strncmp(deed->operands, "SEQ", 3) != 0))
-		buf_printf(to, " %s", deed->operands);
-	else if (deed->operands != NULL)
-		buf_printf(to, " [SEQ]%s", deed->operands + 3);
+	if (deed->operands == NULL)
+		return;
+	if (typed && strncmp(deed->operands, "SEQ", 3) == 0) {
+		buf_put(to, S(" [SEQ]"));
+		put_operands(to, deed->operands + 3, true);
+	} else {
+		buf_put(to, S(" "));
+		put_operands(to, deed->operands, typed);
+	}
 }
 
 /* --- What is refused --- */

@@ -23,6 +23,7 @@ enum arg_kind {
 	ARG_TIME,     /* "10m", as seconds */
 	ARG_SEQ,      /* a message; typed: one's own last one if it is left out */
 	ARG_TEXT,     /* the rest */
+	ARG_QUERY,    /* the same; the sign of a name is left out */
 	ARG_CLEAR,    /* the rest, where - stands for nothing */
 	ARG_SETTING,  /* one of `choices`, and its value is the rest */
 	ARG_FOUNDING, /* title, '#HANDLE', @USER..., --open, --history */
@@ -79,6 +80,8 @@ int deed_named(char **words, int count, const struct deed **ret_deed);
 const struct deed *deed_typed(slice line, slice *ret_rest);
 /* A text to the end: options are not looked for behind the first operand. */
 bool deed_takes_text(const struct deed *deed);
+/* Some operand may be the name of a user or a group. */
+bool deed_takes_names(const struct deed *deed);
 
 struct deed_call {
 	struct buf params; /* owned; a JSON object without its end */

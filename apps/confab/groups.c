@@ -26,7 +26,7 @@ const struct deed deeds_groups[] = {
 	.operands = "[QUERY]",
 	.help = "open groups, by the beginning of title or handle",
 	.method = "group.list",
-	.args = {{.kind = ARG_TEXT, .name = "query", .optional = true}},
+	.args = {{.kind = ARG_QUERY, .name = "query", .optional = true}},
 	LISTING},
     {.words = "group create",
 	.operands = "TITLE ['#HANDLE'] [@USER...] [--open] [--history]",
@@ -146,7 +146,7 @@ const struct deed deeds_groups[] = {
 	.operands = "[QUERY]",
 	.help = "the same as groups",
 	.method = "group.list",
-	.args = {{.kind = ARG_TEXT, .name = "query", .optional = true}},
+	.args = {{.kind = ARG_QUERY, .name = "query", .optional = true}},
 	LISTING},
     {.method = NULL},
 };

@@ -258,6 +258,10 @@ take_target(struct options *opt, int count, char **words)
 {
 	bool theme = strcmp(words[0], "group") == 0 || strcmp(words[0], "contact") == 0;
 
+	if (theme && count == 1) {
+		app_say("%s what? confab --help lists the commands", words[0]);
+		return EXIT_USAGE;
+	}
 	if (strchr("@#0123456789", words[0][0]) == NULL || count > 1) {
 		app_say("there is no command \"%s%s%s\"; confab --help lists them", words[0],
 		    theme && count > 1 ? " " : "", theme && count > 1 ? words[1] : "");

@@ -104,7 +104,7 @@ tell_head(struct app *app, struct json result)
 	struct once *once = app->own;
 	struct buf head = {0};
 
-	if (once->headed || once->deed->head == NULL || app->opt->json)
+	if (once->headed || !once->deed->whole || app->opt->json)
 		return;
 	once->headed = true;
 	sheet_form(&head, once->deed->head, result);

@@ -70,7 +70,7 @@ const struct deed deeds_people[] = {
 	.operands = "QUERY",
 	.help = "users, by the beginning of name or display name",
 	.method = "user.find",
-	.args = {{.kind = ARG_TEXT, .name = "query"}},
+	.args = {{.kind = ARG_QUERY, .name = "query"}},
 	.list = "users",
 	.page = 100,
 	.columns = "user display",

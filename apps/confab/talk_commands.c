@@ -294,7 +294,7 @@ void
 talk_complete(slice before, slice word, void *cookie)
 {
 	struct talk *talk = cookie;
-	const struct deed *deed;
+	const struct deed *deed = NULL;
 	slice rest;
 
 	before = trimmed(before);
@@ -306,6 +306,9 @@ talk_complete(slice before, slice word, void *cookie)
 		offer_second(slice_of(before.ptr + 1, before.len - 1), word);
 	if (before.len > 1 && before.ptr[0] == '/' && (deed = deed_typed(before, &rest)) != NULL)
 		offer_words_of(deed, before, word);
+	/* Behind a command that takes no names there are none to offer. */
+	if (before.len > 1 && before.ptr[0] == '/' && deed != NULL && !deed_takes_names(deed))
+		return;
 	/* A word of a message is no name without its sign. */
 	if (word.len > 0 && (before.ptr[0] == '/' || word.ptr[0] == '@' || word.ptr[0] == '#'))
 		names_each(&talk->names, word, offer, NULL);
