@@ -165,6 +165,16 @@ check_user(struct check *c)
 }
 
 static enum verdict
+check_handle(struct check *c)
+{
+	if (check_string(c) != FINE)
+		return MALFORMED;
+	if (c->v->text.len == 0)
+		return c->param->min == 0 ? FINE : MALFORMED;
+	return name_fold(c->v->text, c->v->folded, &c->v->text) ? FINE : MALFORMED;
+}
+
+static enum verdict
 check_users(struct check *c)
 {
 	struct decoder *d = c->d;
@@ -359,6 +369,7 @@ check_value(struct check *c)
 	    [PARAM_CHOICE] = check_choice,
 	    [PARAM_USER] = check_user,
 	    [PARAM_USERS] = check_users,
+	    [PARAM_HANDLE] = check_handle,
 	    [PARAM_TARGET] = check_target,
 	    [PARAM_SCOPE] = check_scope,
 	    [PARAM_MESSAGE_KIND] = check_kind,

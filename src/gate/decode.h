@@ -33,6 +33,7 @@ enum param_type {
 	PARAM_CHOICE, /* one of words; number is which */
 	PARAM_USER, /* a user's name, folded */
 	PARAM_USERS, /* an array of at most max of them */
+	PARAM_HANDLE, /* a group's, folded; with min 0 "" too */
 	PARAM_TARGET,
 	PARAM_SCOPE, /* of `who`: "contacts", "all" or a target */
 	PARAM_MESSAGE_KIND,

@@ -384,6 +384,10 @@ encode_answer(struct buf *to, const struct rpc_id *id, const struct gate_config 
 	    [ANSWER_FOUND] = put_found,
 	    [ANSWER_WHO] = put_who,
 	    [ANSWER_PRESENCE] = put_presence,
+	    [ANSWER_GROUP] = put_group,
+	    [ANSWER_GROUP_INFO] = put_group_info,
+	    [ANSWER_MEMBERS] = put_members,
+	    [ANSWER_GROUPS] = put_groups,
 	};
 	struct encoding e = {
 	    .to = to,

@@ -93,5 +93,10 @@ void put_profiles(struct encoding *e);
 void put_found(struct encoding *e);
 void put_who(struct encoding *e);
 void put_presence(struct encoding *e);
+/* encode_group.c */
+void put_group(struct encoding *e);
+void put_group_info(struct encoding *e);
+void put_members(struct encoding *e);
+void put_groups(struct encoding *e);
 
 #endif

@@ -49,6 +49,7 @@ ask(const char *method)
 
 	buf_printf(&line,
 	    "{\"id\":1,\"method\":\"%s\",\"params\":{\"cid\":1,\"session\":\"1\",\"users\":[],"
+	    "\"title\":\"t\",\"user\":\"bob\","
 	    "\"query\":\"qq\","
 	    "\"scope\":\"all\",\"to\":1,\"body\":\"b\",\"token\":\"t\"}}\n",
 	    method);
@@ -147,6 +148,74 @@ answers_about_people(void **state)
 	answered("presence.get", &(struct answer){.kind = ANSWER_PRESENCE, .presence = {online, 2}},
 	    "{\"users\":[{\"user\":\"alice\",\"state\":\"online\"},"
 	    "{\"user\":\"bob\",\"state\":\"offline\",\"seen\":99}]}");
+}
+
+static void
+answers_about_groups(void **state)
+{
+	static struct op_person people[] = {
+	    {.uid = 1, .name = {"alice", 5}}, {.uid = 2, .name = {"bob", 3}}};
+	static struct op_person failed[] = {{.name = {"carol", 5}, .err = ERR_NOT_FOUND},
+	    {.name = {"dave", 4}, .err = ERR_ALREADY}};
+	static const struct op_group change = {
+	    .added = people, .added_count = 2, .failed = failed, .failed_count = 2};
+	static const struct op_group_info info = {.title = {"T", 1},
+	    .topic = {"", 0},
+	    .open = true,
+	    .admins_post = true,
+	    .members = 3,
+	    .created = 9,
+	    .owners = people,
+	    .owner_count = 1,
+	    .role = ROLE_ADMIN};
+	static struct op_member members[] = {
+	    {.uid = 1, .name = {"alice", 5}, .display = {"A", 1}, .role = ROLE_OWNER},
+	    {.uid = 2, .name = {"bob", 3}, .display = {"B", 1}, .role = ROLE_MEMBER}};
+	static const struct op_members page = {.items = members, .count = 2, .more = true};
+	static const struct op_members banned = {.banned = true, .items = members + 1, .count = 1};
+	static struct op_group_listed listed[] = {
+	    {.cid = 4, .members = 2, .title = {"T", 1}, .handle = {"ops", 3}}};
+	static const struct op_groups groups = {.items = listed, .count = 1};
+	static const bool online[] = {true, false};
+	struct answer answer = {.kind = ANSWER_GROUP, .group = {GROUP_CREATE, 4, 1, &change}};
+
+	(void)state;
+	answered("group.create", &answer,
+	    "{\"cid\":4,\"seq\":1,\"failed\":{\"carol\":\"not_found\",\"dave\":\"already\"}}");
+	answer.group.what = GROUP_JOIN;
+	answered("group.join", &answer, "{\"cid\":4,\"seq\":1}");
+	answer.group.what = GROUP_LEAVE;
+	answered("group.leave", &answer, "{\"seq\":1}");
+	answer.group.what = GROUP_INVITE;
+	answered("group.invite", &answer,
+	    "{\"seq\":1,\"added\":[\"alice\",\"bob\"],"
+	    "\"failed\":{\"carol\":\"not_found\",\"dave\":\"already\"}}");
+	answer.group.seq = 0;
+	answer.group.what = GROUP_SET;
+	answered("group.set", &answer, "{}");
+	answer.group.what = GROUP_UNBAN;
+	answered("group.unban", &answer, "{}");
+	answered("group.info",
+	    &(struct answer){.kind = ANSWER_GROUP_INFO,
+		.group_info = {.cid = 4, .handle = S("ops"), .online = 2, .of = &info}},
+	    "{\"cid\":4,\"title\":\"T\",\"topic\":\"\",\"handle\":\"ops\",\"open\":true,"
+	    "\"history\":false,\"post\":\"admins\",\"invite\":\"all\",\"members\":3,\"online\":2,"
+	    "\"created\":9,\"owners\":[\"alice\"],\"role\":\"admin\"}");
+	answered("group.members",
+	    &(struct answer){.kind = ANSWER_MEMBERS, .members = {&page, online}},
+	    "{\"members\":[{\"user\":\"alice\",\"display\":\"A\",\"role\":\"owner\",\"online\":"
+	    "true},"
+	    "{\"user\":\"bob\",\"display\":\"B\",\"role\":\"member\",\"online\":false}],\"more\":"
+	    "true}");
+	answered("group.members",
+	    &(struct answer){.kind = ANSWER_MEMBERS, .members = {&banned, online}},
+	    "{\"members\":[{\"user\":\"bob\",\"display\":\"B\",\"role\":\"banned\",\"online\":true}"
+	    "],"
+	    "\"more\":false}");
+	answered("group.list", &(struct answer){.kind = ANSWER_GROUPS, .groups = &groups},
+	    "{\"groups\":[{\"cid\":4,\"title\":\"T\",\"topic\":\"\",\"handle\":\"ops\",\"members\":"
+	    "2}],"
+	    "\"more\":false}");
 }
 
 static void
@@ -633,6 +702,7 @@ main(void)
 	    TEST(small_answers),
 	    TEST(answers_about_people),
 	    TEST(answers_about_sessions),
+	    TEST(answers_about_groups),
 	    TEST(conversations_in_sync),
 	    TEST(a_sync_stops_where_the_frame_is_full),
 	    TEST(entries_as_messages),

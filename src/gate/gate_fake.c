@@ -471,6 +471,74 @@ chat_presence_get(struct peer *peer, const struct call_tag *tag, const slice *na
 	told(peer, tag);
 }
 
+/* --- Groups --- */
+
+static void
+tell_flag(const char *key, int value)
+{
+	if (value >= 0)
+		buf_printf(&world.told, " %s=%d", key, value);
+}
+
+void
+chat_group(struct peer *peer, const struct call_tag *tag, const struct group_command *cmd)
+{
+	static const char *const names[] = {
+#define CHANGE_AS_NAME(name, kind) [GROUP_##name] = #name,
+	    GROUP_CHANGES(CHANGE_AS_NAME)};
+	bool set = cmd->what == GROUP_CREATE || cmd->what == GROUP_SET;
+
+	tell_names(names[cmd->what], cmd->users, cmd->user_count);
+	if (cmd->what != GROUP_CREATE)
+		tell_target("cid", &cmd->group);
+	tell("title", cmd->set.title);
+	tell("topic", cmd->set.topic);
+	tell("handle", cmd->set.handle);
+	if (set)
+		tell_flag("open", cmd->set.open);
+	if (cmd->what == GROUP_SET) {
+		tell_flag("post", cmd->set.admins_post);
+		tell_flag("invite", cmd->set.admins_invite);
+	}
+	if (cmd->set.history)
+		tell_flag("history", 1);
+	if (cmd->what == GROUP_ROLE)
+		tell_flag("role", (int)cmd->role);
+	if (cmd->what == GROUP_MUTE)
+		buf_printf(&world.told, " seconds=%" PRIu64, cmd->seconds);
+	if (cmd->ban)
+		tell_flag("ban", 1);
+	told(peer, tag);
+}
+
+void
+chat_group_info(struct peer *peer, const struct call_tag *tag, const struct target *group)
+{
+	buf_printf(&world.told, "group.info");
+	tell_target("cid", group);
+	told(peer, tag);
+}
+
+void
+chat_group_members(struct peer *peer, const struct call_tag *tag, const struct members_command *cmd)
+{
+	buf_printf(&world.told, "group.members");
+	tell_target("cid", &cmd->group);
+	tell("after", cmd->after);
+	buf_printf(
+	    &world.told, " role=%d banned=%d limit=%u", (int)cmd->role, cmd->banned, cmd->limit);
+	told(peer, tag);
+}
+
+void
+chat_group_list(struct peer *peer, const struct call_tag *tag, const struct groups_command *cmd)
+{
+	buf_printf(&world.told, "group.list");
+	tell("query", cmd->query);
+	buf_printf(&world.told, " after=%" PRIu64 " limit=%u", cmd->after, cmd->limit);
+	told(peer, tag);
+}
+
 /* --- The world --- */
 
 static bool

@@ -49,6 +49,19 @@ given_or(const struct value *v, slice otherwise)
 	X("profile.set", profile_set, profile_set_params, NEED_SESSION, 1, )                       \
 	X("user.find", user_find, user_find_params, NEED_SESSION, 4, )                             \
 	X("who", who, who_params, NEED_SESSION, WEIGHT_HEAVY, )                                    \
+	X("group.create", group_create, group_create_params, NEED_SESSION, 8, )                    \
+	X("group.join", group_join, group_params, NEED_SESSION, 2, )                               \
+	X("group.leave", group_leave, group_params, NEED_SESSION, 2, )                             \
+	X("group.invite", group_invite, group_invite_params, NEED_SESSION, 8, )                    \
+	X("group.remove", group_remove, group_remove_params, NEED_SESSION, 2, )                    \
+	X("group.unban", group_unban, group_unban_params, NEED_SESSION, 2, )                       \
+	X("group.role", group_role, group_role_params, NEED_SESSION, 2, )                          \
+	X("group.mute", group_mute, group_mute_params, NEED_SESSION, 2, )                          \
+	X("group.set", group_set, group_set_params, NEED_SESSION, 2, )                             \
+	X("group.info", group_info, group_params, NEED_SESSION, 4, )                               \
+	X("group.members", group_members, group_members_params, NEED_SESSION, WEIGHT_HEAVY, )      \
+	X("group.list", group_list, group_list_params, NEED_SESSION, WEIGHT_HEAVY, )               \
+	X("group.dismiss", group_dismiss, group_params, NEED_SESSION, 2, )                         \
 	X("session.list", session_list, no_params, NEED_SESSION, 4, )                              \
 	X("session.revoke", session_revoke, session_revoke_params, NEED_SESSION, 1, )              \
 	X("password.change", password_change, password_change_params, NEED_SESSION, 1, )

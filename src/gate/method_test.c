@@ -464,14 +464,81 @@ a_password_has_a_kilobyte(void **state)
 }
 
 static void
+groups(void **state)
+{
+	static const struct row rows[] = {
+	    {"group.create", "{\"title\":\"Ops\"}", "CREATE title=Ops open=0"},
+	    {"group.create",
+		"{\"title\":\"Ops\",\"handle\":\"OPS\",\"open\":true,\"history\":true,"
+		"\"members\":[\"Bob\",\"carol\"]}",
+		"CREATE bob carol title=Ops handle=ops open=1 history=1"},
+	    {"group.create", "{\"handle\":\"ops\"}", "!invalid_params title"},
+	    {"group.create", "{\"title\":\"\"}", "!invalid_params title"},
+	    {"group.create", "{\"title\":\"" U64 U64 "\"}", "CREATE title=" U64 U64 " open=0"},
+	    {"group.create", "{\"title\":\"" U64 U64 "x\"}", "!invalid_params title"},
+	    {"group.create", "{\"title\":\"a\\nb\"}", "!invalid_params title"},
+	    {"group.create", "{\"title\":\"t\",\"handle\":\"\"}", "!invalid_params handle"},
+	    {"group.create", "{\"title\":\"t\",\"handle\":\"#a\"}", "!invalid_params handle"},
+	    {"group.create", "{\"title\":\"t\",\"members\":[7]}", "!invalid_params members"},
+	    {"group.create", "{\"title\":\"t\",\"open\":1}", "!invalid_params open"},
+	    {"group.join", "{\"cid\":\"#Ops\"}", "JOIN cid=#ops"},
+	    {"group.join", "{}", "!invalid_params cid"},
+	    {"group.leave", "{\"cid\":9}", "LEAVE cid=9"},
+	    {"group.dismiss", "{\"cid\":9}", "DISMISS cid=9"},
+	    {"group.info", "{\"cid\":9}", "group.info cid=9"},
+	    {"group.invite", "{\"cid\":9,\"users\":[\"BOB\"]}", "INVITE bob cid=9"},
+	    {"group.invite", "{\"cid\":9}", "!invalid_params users"},
+	    {"group.remove", "{\"cid\":9,\"user\":\"Bob\"}", "REMOVE bob cid=9"},
+	    {"group.remove", "{\"cid\":9,\"user\":\"bob\",\"ban\":true}", "REMOVE bob cid=9 ban=1"},
+	    {"group.remove", "{\"cid\":9}", "!invalid_params user"},
+	    {"group.unban", "{\"cid\":9,\"user\":\"bob\"}", "UNBAN bob cid=9"},
+	    {"group.role", "{\"cid\":9,\"user\":\"bob\",\"role\":\"owner\"}",
+		"ROLE bob cid=9 role=3"},
+	    {"group.role", "{\"cid\":9,\"user\":\"bob\",\"role\":\"member\"}",
+		"ROLE bob cid=9 role=1"},
+	    {"group.role", "{\"cid\":9,\"user\":\"bob\",\"role\":\"banned\"}",
+		"!invalid_params role"},
+	    {"group.role", "{\"cid\":9,\"user\":\"bob\"}", "!invalid_params role"},
+	    {"group.mute", "{\"cid\":9,\"user\":\"bob\",\"seconds\":60}",
+		"MUTE bob cid=9 seconds=60"},
+	    {"group.mute", "{\"cid\":9,\"user\":\"bob\",\"seconds\":0}",
+		"MUTE bob cid=9 seconds=0"},
+	    {"group.mute", "{\"cid\":9,\"user\":\"bob\",\"seconds\":-1}",
+		"!invalid_params seconds"},
+	    {"group.mute", "{\"cid\":9,\"user\":\"bob\"}", "!invalid_params seconds"},
+	    {"group.set", "{\"cid\":9}", "SET cid=9"},
+	    {"group.set", "{\"cid\":9,\"topic\":\"\",\"handle\":\"\"}", "SET cid=9 topic= handle="},
+	    {"group.set",
+		"{\"cid\":9,\"title\":\"T\",\"handle\":\"New\",\"open\":false,\"post\":\"admins\","
+		"\"invite\":\"all\"}",
+		"SET cid=9 title=T handle=new open=0 post=1 invite=0"},
+	    {"group.set", "{\"cid\":9,\"post\":\"none\"}", "!invalid_params post"},
+	    {"group.members", "{\"cid\":9}", "group.members cid=9 role=0 banned=0 limit=100"},
+	    {"group.members", "{\"cid\":9,\"role\":\"admin\",\"after\":\"Bob\",\"limit\":5000}",
+		"group.members cid=9 after=bob role=2 banned=0 limit=1000"},
+	    {"group.members", "{\"cid\":9,\"role\":\"banned\",\"limit\":1}",
+		"group.members cid=9 role=0 banned=1 limit=1"},
+	    {"group.members", "{\"cid\":9,\"limit\":0}", "!invalid_params limit"},
+	    {"group.list", "{}", "group.list after=0 limit=100"},
+	    {"group.list", "{\"query\":\"o\",\"after\":7,\"limit\":2}",
+		"group.list query=o after=7 limit=2"},
+	    {"group.list", "{\"query\":\"\"}", "!invalid_params query"},
+	};
+
+	(void)state;
+	RUN(rows);
+}
+
+static void
 who_may_call_what(void **state)
 {
 	static const char *const need_session[] = {"sync", "logout", "session.list",
 	    "session.revoke", "password.change", "profile.set", "profile.get", "user.find", "send",
-	    "history", "mark", "signal", "who", "presence.get"};
+	    "history", "mark", "signal", "who", "presence.get", "group.create", "group.join",
+	    "group.info", "group.list"};
 	static const char *const need_none[] = {"register", "login", "resume"};
 	static const char *const unknown[] = {
-	    "", "Ping", "ping ", "edit", "group.create", "rpc.discover"};
+	    "", "Ping", "ping ", "edit", "group.", "rpc.discover"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(need_none) / sizeof(need_none[0]); i++)
@@ -535,6 +602,7 @@ main(void)
 	    TEST(lists_of_users_have_a_limit),
 	    TEST(logging_in),
 	    TEST(a_password_has_a_kilobyte),
+	    TEST(groups),
 	    TEST(who_may_call_what),
 	    TEST(hello_and_ping_are_answered_here),
 	};

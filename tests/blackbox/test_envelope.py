@@ -8,12 +8,11 @@ from lib.client import RpcError
 from lib.contract import ERRORS
 from lib.fixtures import PASSWORD, new_name
 
-LATER = """edit delete receipts account.delete group.create group.join group.leave group.invite group.remove
-    group.unban group.role group.mute group.set group.info group.members group.list group.dismiss contact.add
-    contact.accept contact.reject contact.remove contact.block contact.unblock contact.list presence.set
-    presence.watch""".split()
+LATER = """edit delete receipts account.delete contact.add contact.accept contact.reject contact.remove
+    contact.block contact.unblock contact.list presence.set presence.watch""".split()
 NEED_SESSION = """sync logout session.list session.revoke password.change profile.set profile.get user.find send
-    history mark signal who presence.get""".split()
+    history mark signal who presence.get group.create group.join group.leave group.invite group.remove
+    group.unban group.role group.mute group.set group.info group.members group.list group.dismiss""".split()
 
 
 def error_of(frame, name):
