@@ -79,8 +79,11 @@ struct op_user {
 	uint64_t uid;
 	slice name, display, status;
 	uint64_t created, seen;
-	bool related; /* a contact, or partner of a direct conversation, of the viewer */
-	bool hides;   /* he blocks the viewer */
+	bool related;   /* a contact, or partner of a direct conversation, of the viewer */
+	bool contact;   /* a contact of the viewer */
+	bool hides;     /* he blocks the viewer */
+	bool apart;     /* one of the two blocks the other */
+	bool invisible; /* what he shows, set for all of his connections */
 };
 
 /* A conversation as sync lists it. */
@@ -241,9 +244,11 @@ struct op {
 			size_t count;
 		} find;
 		struct {
-			uint64_t *uids; /* out */
+			struct op_target target; /* in: whether he is in there is asked too; all
+						    absent: not */
+			uint64_t *uids;          /* out */
 			size_t count;
-			uint64_t *hiding; /* out: users who block op->user */
+			uint64_t *hiding; /* out: users who block op->user, or whom he blocks */
 			size_t hiding_count;
 		} contacts;
 		struct {

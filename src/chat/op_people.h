@@ -71,8 +71,12 @@ enum presence {
 };
 
 struct op_presence {
-	int state;  /* in: enum presence; -1: stays */
-	slice text; /* ptr NULL: stays; empty: none */
+	int state;         /* in: enum presence; -1: stays */
+	slice text;        /* ptr NULL: stays; empty: none */
+	enum presence now; /* out: what they are, whoever set them */
+	slice now_text;    /* ptr NULL: none */
+	uint64_t peer;     /* the shard's: the connection, and whether it is away */
+	bool away;
 };
 
 /* OP_CLOSE: the end of an account. */

@@ -177,6 +177,32 @@ profile_set(struct sqlite *s, struct op *op)
 	return rc;
 }
 
+/* What the user shows by now. */
+static int
+presence_read(struct sqlite *s, struct op *op)
+{
+	struct sql_conn *c = &s->writer;
+	int rc = stmt_start(c, STMT_PRESENCE, "i", op->user);
+
+	if (rc == SQLITE_ROW) {
+		op->presence.now = (enum presence)column_u64(c, STMT_PRESENCE, 0);
+		op->presence.now_text = op_copy(op, column_slice(c, STMT_PRESENCE, 1));
+	} else if (rc == SQLITE_DONE) {
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	}
+	stmt_end(c, STMT_PRESENCE);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int
+presence_set(struct sqlite *s, struct op *op)
+{
+	int rc = stmt_run(&s->writer, STMT_PRESENCE_SET, op->presence.state >= 0 ? "iis" : "ins",
+	    op->user, (uint64_t)op->presence.state, op->presence.text);
+
+	return rc == SQLITE_OK ? presence_read(s, op) : rc;
+}
+
 int
 sqlite_account(struct sqlite *s, struct op *op)
 {
@@ -196,6 +222,8 @@ sqlite_account(struct sqlite *s, struct op *op)
 		return sqlite_contact(s, op);
 	case OP_CLOSE:
 		return sqlite_close_account(s, op);
+	case OP_PRESENCE_SET:
+		return presence_set(s, op);
 	default:
 		panic("store: %s is not a write", op_name(op->kind));
 	}
@@ -240,6 +268,23 @@ profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+static int
+presence_there(struct sqlite *s, const struct op *op, bool *ret_there)
+{
+	struct sql_conn *c = &s->writer;
+	slice wanted = op->presence.text;
+	int rc = stmt_start(c, STMT_PRESENCE, "i", op->user);
+	slice text = column_slice(c, STMT_PRESENCE, 1);
+
+	*ret_there = rc == SQLITE_ROW &&
+		     (op->presence.state < 0 ||
+			 column_u64(c, STMT_PRESENCE, 0) == (uint64_t)op->presence.state) &&
+		     (!slice_given(wanted) ||
+			 (wanted.len == 0 ? !slice_given(text) : slice_eq(wanted, text)));
+	stmt_end(c, STMT_PRESENCE);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 int
 sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
 {
@@ -261,6 +306,8 @@ sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
 		return sqlite_contact_there(s, op, ret_there);
 	case OP_CLOSE:
 		return sqlite_close_there(s, op, ret_there);
+	case OP_PRESENCE_SET:
+		return presence_there(s, op, ret_there);
 	default:
 		return profile_there(s, op, ret_there);
 	}

@@ -47,6 +47,7 @@ user_free(struct mem_user *user)
 	mem_own_set(&user->display, SLICE_NONE);
 	mem_own_set(&user->folded, SLICE_NONE);
 	mem_own_set(&user->status, SLICE_NONE);
+	mem_own_set(&user->presence_text, SLICE_NONE);
 	mem_own_set(&user->password_hash, SLICE_NONE);
 	mem_free(user);
 }

@@ -173,8 +173,13 @@ void
 mem_contacts_hiding(struct op *op, const struct mem_user *user)
 {
 	const struct mem_user *other;
+	const struct mem_contact *contact;
 
-	op->contacts.hiding = op_alloc(op, user->hiding.count * sizeof(*op->contacts.hiding));
+	op->contacts.hiding = op_alloc(
+	    op, (user->hiding.count + user->contacts.count) * sizeof(*op->contacts.hiding));
+	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
+		if (contact->state == CONTACT_BLOCKED)
+			op->contacts.hiding[op->contacts.hiding_count++] = contact->peer;
 	for (size_t at = 0; (other = map_next(&user->hiding, &at)) != NULL;)
 		if (op->contacts.hiding_count < LIMIT_CONTACTS)
 			op->contacts.hiding[op->contacts.hiding_count++] = other->id;

@@ -14,6 +14,8 @@ struct mem_user {
 	uint64_t id;
 	slice name, display, folded, status, password_hash; /* owned */
 	bool contacts_only;
+	enum presence presence;
+	slice presence_text; /* owned */
 	uint64_t created, seen;
 	enum account account;
 	struct list tokens;

@@ -81,18 +81,61 @@ read_live(struct memory *m, struct op *op)
 	}
 }
 
+static bool
+mem_apart(struct memory *m, uint64_t a, uint64_t b)
+{
+	return mem_contact_state(m, a, b) == CONTACT_BLOCKED ||
+	       mem_contact_state(m, b, a) == CONTACT_BLOCKED;
+}
+
+static uint64_t *
+contact_uids(struct op *op, const struct mem_user *user, size_t *ret_count)
+{
+	const struct mem_contact *contact;
+	uint64_t *uids = op_alloc(op, user->contacts.count * sizeof(*uids));
+	size_t count = 0;
+
+	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
+		if (contact->state == CONTACT_BOTH && count < LIMIT_CONTACTS)
+			uids[count++] = contact->peer;
+	*ret_count = count;
+	return uids;
+}
+
+/* Is he in there now?  Who may not write at the moment may look around all the same. */
+static enum err
+check_inside(struct memory *m, const struct op *op, struct op_target *target)
+{
+	struct mem_conv *conv;
+	struct member_row member;
+	const char *param;
+	enum err err = mem_resolve(m, op, target, &conv, &param);
+
+	if (err != ERR_OK || conv == NULL)
+		return err != ERR_OK ? err : ERR_NOT_FOUND;
+	member = mem_member_row(conv, op->user);
+	return rights_see(&conv->row, op->user, &member, true);
+}
+
+static bool
+is_target(const struct op_target *target)
+{
+	return target->cid != 0 || slice_given(target->user) || slice_given(target->handle);
+}
+
 static void
 read_contacts(struct memory *m, struct op *op)
 {
 	const struct mem_user *user = mem_user_get(m, op->user);
-	const struct mem_contact *contact;
+	enum err err = ERR_OK;
 
-	if (user == NULL)
+	if (is_target(&op->contacts.target))
+		err = check_inside(m, op, &op->contacts.target);
+	if (err != ERR_OK || user == NULL) {
+		op_fail(op, err, NULL);
 		return;
-	op->contacts.uids = op_alloc(op, user->contacts.count * sizeof(*op->contacts.uids));
-	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
-		if (contact->state == CONTACT_BOTH && op->contacts.count < LIMIT_CONTACTS)
-			op->contacts.uids[op->contacts.count++] = contact->peer;
+	}
+	op->contacts.uids = contact_uids(op, user, &op->contacts.count);
 	mem_contacts_hiding(op, user);
 }
 
@@ -108,7 +151,10 @@ user_view(struct memory *m, struct op *op, const struct mem_user *user)
 	    .seen = user->seen,
 	    .related = mem_contact_state(m, op->user, user->id) == CONTACT_BOTH ||
 		       mem_direct(m, op->user, user->id) != NULL,
+	    .contact = mem_contact_state(m, op->user, user->id) == CONTACT_BOTH,
 	    .hides = mem_contact_state(m, user->id, op->user) == CONTACT_BLOCKED,
+	    .apart = mem_apart(m, op->user, user->id),
+	    .invisible = user->presence == PRESENCE_INVISIBLE,
 	};
 }
 
@@ -361,6 +407,11 @@ read_sync(struct memory *m, struct op *op)
 	op->sync.epoch = op_copy(op, slice_str(m->epoch));
 	if (user == NULL)
 		return;
+	if (op->sync.only == 0) {
+		op->sync.around.presence = user->presence;
+		op->sync.around.text = op_copy(op, user->presence_text);
+		op->sync.around.contacts = contact_uids(op, user, &op->sync.around.count);
+	}
 	op->sync.items = op_alloc(op, user->members.count * sizeof(*op->sync.items));
 	for (size_t at = 0; (member = map_next(&user->members, &at)) != NULL;)
 		if (sync_lists(op, member))

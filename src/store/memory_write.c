@@ -350,6 +350,24 @@ profile_set(struct memory *m, struct op *op)
 }
 
 static void
+presence_set(struct memory *m, struct op *op)
+{
+	struct mem_user *user = mem_user_get(m, op->user);
+
+	if (user == NULL || user->account == ACCOUNT_DELETED) {
+		op_fail(op, ERR_NOT_FOUND, NULL);
+		return;
+	}
+	if (op->presence.state >= 0)
+		user->presence = (enum presence)op->presence.state;
+	if (slice_given(op->presence.text))
+		mem_own_set(&user->presence_text,
+		    op->presence.text.len > 0 ? op->presence.text : SLICE_NONE);
+	op->presence.now = user->presence;
+	op->presence.now_text = op_copy(op, user->presence_text);
+}
+
+static void
 touch(struct memory *m, const struct op *op)
 {
 	struct mem_user *user = mem_user_get(m, op->touch.user);
@@ -384,6 +402,9 @@ mem_account(struct memory *m, struct op *op, uint64_t now_ms)
 		break;
 	case OP_PROFILE_SET:
 		profile_set(m, op);
+		break;
+	case OP_PRESENCE_SET:
+		presence_set(m, op);
 		break;
 	case OP_TOUCH:
 		touch(m, op);

@@ -141,6 +141,9 @@ read_contacts(struct sql_conn *conn, struct op *op)
 static struct op_user
 user_columns(struct op *op, struct sql_conn *conn, enum stmt stmt)
 {
+	uint64_t state = column_u64(conn, stmt, 8);
+	bool hides = column_u64(conn, stmt, 7) != 0;
+
 	return (struct op_user){
 	    .uid = column_u64(conn, stmt, 0),
 	    .name = keep(op, conn, stmt, 1),
@@ -149,7 +152,10 @@ user_columns(struct op *op, struct sql_conn *conn, enum stmt stmt)
 	    .created = column_u64(conn, stmt, 4),
 	    .seen = column_u64(conn, stmt, 5),
 	    .related = column_u64(conn, stmt, 6) != 0,
-	    .hides = column_u64(conn, stmt, 7) != 0,
+	    .hides = hides,
+	    .contact = state == CONTACT_BOTH,
+	    .apart = hides || state == CONTACT_BLOCKED,
+	    .invisible = column_u64(conn, stmt, 9) != 0,
 	};
 }
 
@@ -270,6 +276,36 @@ read_check(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	op->check.acl_ver = row.acl_ver;
 	return rights_load(conn, op->user, op->check.target.peer, row.cid != 0 ? &row : NULL,
 	    driver_now_ms(&s->options), &member, &op->fault.err);
+}
+
+/* Is he in there now?  Who may not write at the moment may look around all the same. */
+static int
+check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
+{
+	struct conv_row row;
+	struct member_row member = {0};
+	int rc = resolve(conn, op, target, &row);
+
+	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
+		op_fail(op, ERR_NOT_FOUND, NULL);
+	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+		return rc;
+	if (row.kind == CONV_GROUP)
+		rc = member_load(conn, op->user, row.cid, &member);
+	if (rc == SQLITE_OK)
+		op_fail(op, rights_see(&row, op->user, &member, true), NULL);
+	return rc;
+}
+
+static int
+read_around(struct sql_conn *conn, struct op *op)
+{
+	const struct op_target *target = &op->contacts.target;
+	int rc = SQLITE_OK;
+
+	if (target->cid != 0 || slice_given(target->user) || slice_given(target->handle))
+		rc = check_inside(conn, op, &op->contacts.target);
+	return rc == SQLITE_OK && op->fault.err == ERR_OK ? read_contacts(conn, op) : rc;
 }
 
 /* --- Entries --- */
@@ -534,6 +570,29 @@ cursors_json(struct op *op)
 }
 
 static int
+sync_around(struct sql_conn *conn, struct op *op)
+{
+	struct op_around *around = &op->sync.around;
+	size_t capacity = 0;
+	int rc = stmt_start(conn, STMT_AROUND, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
+
+	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_AROUND)) {
+		uint64_t uid = column_u64(conn, STMT_AROUND, 0);
+
+		if (uid == 0) {
+			around->presence = (enum presence)column_u64(conn, STMT_AROUND, 1);
+			around->text = keep(op, conn, STMT_AROUND, 2);
+			continue;
+		}
+		around->contacts = grown(
+		    op, around->contacts, around->count, &capacity, sizeof(*around->contacts));
+		around->contacts[around->count++] = uid;
+	}
+	stmt_end(conn, STMT_AROUND);
+	return rc;
+}
+
+static int
 read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
@@ -552,7 +611,7 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	stmt_end(conn, stmt);
 	sqlite_driver.epoch(&s->base, epoch);
 	op->sync.epoch = op_copy(op, slice_str(epoch));
-	return rc;
+	return rc == SQLITE_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;
 }
 
 /* --- All of them --- */
@@ -578,7 +637,7 @@ run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	case OP_FIND:
 		return read_find(conn, op);
 	case OP_CONTACTS:
-		return read_contacts(conn, op);
+		return read_around(conn, op);
 	case OP_CONTACT_LIST:
 		return sqlite_contact_list(conn, op);
 	case OP_LIVE:

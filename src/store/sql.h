@@ -39,7 +39,8 @@
 #define SQL_USER "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
 	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)), "              \
-	"EXISTS (SELECT 1 FROM contact WHERE user = u.id AND peer = ?1 AND state = 4) "
+	"EXISTS (SELECT 1 FROM contact WHERE user = u.id AND peer = ?1 AND state = 4), "              \
+	"(SELECT state FROM contact WHERE user = ?1 AND peer = u.id), u.presence = 2 "
 #define SQL_BLOCKS "SELECT 1 FROM contact WHERE state = 4 AND "
 
 #define STATEMENTS(X)                                                                                  \
@@ -109,7 +110,13 @@
 	X(USER_THERE, "SELECT 1 FROM user WHERE id = ?1 AND disabled <> 2")                            \
 	/* Contacts */                                                                                 \
 	X(CONTACTS, "SELECT peer FROM contact WHERE user = ?1 AND state = 3 LIMIT ?2")                 \
-	X(CONTACTS_HIDING, "SELECT user FROM contact WHERE peer = ?1 AND state = 4 LIMIT ?2")          \
+	X(CONTACTS_HIDING, "SELECT user FROM contact WHERE peer = ?1 AND state = 4 UNION "           \
+	    "SELECT peer FROM contact WHERE user = ?1 AND state = 4 LIMIT ?2") \
+	X(AROUND, "SELECT 0, presence, presence_text FROM user WHERE id = ?1 UNION ALL "               \
+	    "SELECT peer, NULL, NULL FROM contact WHERE user = ?1 AND state = 3 LIMIT ?2")             \
+	X(PRESENCE, "SELECT presence, presence_text FROM user WHERE id = ?1 AND disabled <> 2")        \
+	X(PRESENCE_SET, "UPDATE user SET presence = coalesce(?2, presence), presence_text = "          \
+	    "CASE WHEN ?3 IS NULL THEN presence_text ELSE nullif(?3, '') END WHERE id = ?1")           \
 	X(CONTACT_PAIR, "SELECT (SELECT state FROM contact WHERE user = ?1 AND peer = ?2), "           \
 	    "(SELECT state FROM contact WHERE user = ?2 AND peer = ?1)")                               \
 	X(CONTACT_PUT, "INSERT INTO contact (user, peer, state, note) VALUES (?1, ?2, ?3, ?4) "        \
