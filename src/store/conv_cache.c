@@ -72,6 +72,9 @@ conv_columns(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 	    .hi_name = short_name_of(column_slice(conn, STMT_CONV, 10)),
 	    .head = column_u64(conn, STMT_CONV, 11),
 	    .ts = column_u64(conn, STMT_CONV, 12),
+	    .ended = column_u64(conn, STMT_CONV, 13),
+	    .members = column_u64(conn, STMT_CONV, 14),
+	    .admins_invite = column_u64(conn, STMT_CONV, 15) != 0,
 	};
 	/* Nothing there, or nothing any more. */
 	if (ret->head + 1 < ret->min_seq)

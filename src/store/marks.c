@@ -131,6 +131,11 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (*ret_row == NULL)
 		*ret_row = row_add(&s->marks, op->user, conv->cid, &member);
+	/* Who came back begins right before his new joining. */
+	if ((*ret_row)->read < member.read)
+		(*ret_row)->read = member.read;
+	if ((*ret_row)->delivered < member.delivered)
+		(*ret_row)->delivered = member.delivered;
 	(*ret_row)->acl_ver = conv->acl_ver;
 	(*ret_row)->blocked = peer.blocked;
 	(void)pthread_mutex_unlock(&s->marks.lock);
@@ -194,6 +199,38 @@ old_enough(uint64_t dirty_ms, bool all)
 	return all || clock_mono_ms() - dirty_ms >= MARKS_RIDE_MS;
 }
 
+/* A member's marks as they are on disk are part of his group's tally. */
+static int
+row_tally(struct sqlite *s, const struct mark_row *row)
+{
+	uint64_t user = row->key[0], cid = row->key[1];
+	struct cached_conv *conv;
+	struct member_row old;
+	int rc = convs_get(s, cid, &conv);
+
+	if (rc != SQLITE_OK || conv == NULL || conv->row.kind != CONV_GROUP)
+		return rc;
+	if ((rc = member_load(&s->writer, user, cid, &old)) != SQLITE_OK ||
+	    member_standing(&old) != STANDING_MEMBER)
+		return rc;
+	if (row->read > old.read)
+		tally_move(&s->tally, cid, TALLY_READ, old.read, row->read);
+	if (row->delivered > old.delivered)
+		tally_move(&s->tally, cid, TALLY_DELIVERED, old.delivered, row->delivered);
+	return SQLITE_OK;
+}
+
+static int
+row_write(struct sqlite *s, const struct mark_row *row)
+{
+	int rc = row_tally(s, row);
+
+	if (rc == SQLITE_OK)
+		rc = stmt_run(&s->writer, STMT_MEMBER_MARKS, "iiii", row->key[0], row->key[1],
+		    row->read, row->delivered);
+	return rc;
+}
+
 static int
 rows_write(struct sqlite *s, bool all)
 {
@@ -207,8 +244,7 @@ rows_write(struct sqlite *s, bool all)
 
 		if (!old_enough(row->dirty_ms, all))
 			break;
-		rc = stmt_run(&s->writer, STMT_MEMBER_MARKS, "iiii", row->key[0], row->key[1],
-		    row->read, row->delivered);
+		rc = row_write(s, row);
 		marks->writing_rows++;
 	}
 	return rc;

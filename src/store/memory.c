@@ -68,6 +68,7 @@ conv_free(struct mem_conv *conv)
 	map_fini(&conv->members);
 	mem_free(conv->log);
 	mem_own_set(&conv->title, SLICE_NONE);
+	mem_own_set(&conv->topic, SLICE_NONE);
 	mem_free(conv);
 }
 
@@ -158,8 +159,8 @@ mem_direct(struct memory *m, uint64_t a, uint64_t b)
 	return smap_get(&m->directs, pair_key(&pair));
 }
 
-static void
-handle_put(struct memory *m, struct mem_conv *conv, const struct short_name *handle)
+void
+mem_handle_set(struct memory *m, struct mem_conv *conv, const struct short_name *handle)
 {
 	if (conv->row.handle.len > 0)
 		(void)smap_remove(&m->handles, short_name_slice(&conv->row.handle));
@@ -180,7 +181,7 @@ mem_conv_add(struct memory *m, const struct conv_row *row, slice title)
 	conv->log_base = row->min_seq;
 	conv->title = mem_own(title);
 	map_put(&m->convs, conv->row.cid, conv);
-	handle_put(m, conv, &row->handle);
+	mem_handle_set(m, conv, &row->handle);
 	if (row->kind == CONV_DIRECT) {
 		conv->pair = (struct mem_pair){row->lo, row->hi};
 		smap_put(&m->directs, pair_key(&conv->pair), conv);
@@ -210,7 +211,19 @@ mem_member_row(const struct mem_conv *conv, uint64_t user)
 {
 	const struct mem_member *member = map_get(&conv->members, user);
 
-	return member != NULL ? member->row : (struct member_row){0};
+	return member != NULL ? mem_member_now(conv, member) : (struct member_row){0};
+}
+
+struct member_row
+mem_member_now(const struct mem_conv *conv, const struct mem_member *member)
+{
+	struct member_row row = member->row;
+
+	if (conv->row.ended != 0 && !row.left) {
+		row.left = true;
+		row.leave_seq = conv->row.ended;
+	}
+	return row;
 }
 
 struct entry *
@@ -280,8 +293,8 @@ mem_resolve(struct memory *m, const struct op *op, struct op_target *target,
 	return ERR_OK;
 }
 
-static struct peer_row
-peer_row_of(struct memory *m, uint64_t asking, uint64_t peer)
+struct peer_row
+mem_peer_row(struct memory *m, uint64_t asking, uint64_t peer)
 {
 	const struct mem_user *user = mem_user_get(m, peer), *asker = mem_user_get(m, asking);
 
@@ -309,7 +322,7 @@ mem_rights_send(struct memory *m, const struct op *op, const struct op_target *t
 	}
 	if (conv != NULL && !conv_has(&conv->row, op->user))
 		return ERR_NOT_FOUND;
-	peer = peer_row_of(m, op->user, target->peer);
+	peer = mem_peer_row(m, op->user, target->peer);
 	return rights_direct(&peer, conv == NULL);
 }
 
@@ -326,6 +339,12 @@ write_one(struct memory *m, struct op *op)
 		break;
 	case OP_MARK:
 		mem_mark(m, op);
+		break;
+	case OP_RECEIPTS:
+		mem_receipts(m, op);
+		break;
+	case OP_GROUP:
+		mem_group(m, op, now_ms);
 		break;
 	default:
 		mem_account(m, op, now_ms);
@@ -416,8 +435,9 @@ memory_put_conv(struct driver *driver, const struct conv_row *row, slice title)
 		conv->row = *row;
 		conv->row.head = old.head;
 		conv->row.ts = old.ts;
+		conv->row.members = old.members;
 		conv->row.handle = old.handle;
-		handle_put(m, conv, &row->handle);
+		mem_handle_set(m, conv, &row->handle);
 		mem_own_set(&conv->title, title);
 	}
 	cid = conv->row.cid;
@@ -429,9 +449,15 @@ void
 memory_put_member(struct driver *driver, uint64_t cid, uint64_t user, const struct member_row *row)
 {
 	struct memory *m = memory_of(driver);
+	const struct mem_member *member;
+	struct mem_conv *conv;
 
 	(void)pthread_mutex_lock(&m->lock);
-	mem_member_put(m, map_get(&m->convs, cid), user)->row = *row;
+	conv = map_get(&m->convs, cid);
+	mem_member_put(m, conv, user)->row = *row;
+	conv->row.members = 0;
+	for (size_t at = 0; (member = map_next(&conv->members, &at)) != NULL;)
+		conv->row.members += !member->row.left;
 	(void)pthread_mutex_unlock(&m->lock);
 }
 

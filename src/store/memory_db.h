@@ -57,7 +57,8 @@ struct mem_sent {
 struct mem_conv {
 	struct conv_row row;
 	struct mem_pair pair; /* key of directs */
-	slice title;          /* owned */
+	slice title, topic;   /* owned */
+	uint64_t created;
 	struct entry **log;   /* counted; seq is log_base + index */
 	uint64_t log_base;
 	size_t log_count, log_capacity;
@@ -87,7 +88,15 @@ slice mem_user_name(struct memory *m, uint64_t id);
 struct mem_conv *mem_direct(struct memory *m, uint64_t a, uint64_t b);
 struct mem_conv *mem_conv_add(struct memory *m, const struct conv_row *row, slice title);
 struct mem_member *mem_member_put(struct memory *m, struct mem_conv *conv, uint64_t user);
+/* As of now: who was in a group when it was dismissed counts as left then. */
 struct member_row mem_member_row(const struct mem_conv *conv, uint64_t user);
+struct member_row mem_member_now(const struct mem_conv *conv, const struct mem_member *member);
+/* Conversations that he is in. */
+size_t mem_memberships(struct memory *m, uint64_t user);
+/* The entry at the end, with its cid, seq and ts; counted.  The row's head and ts follow. */
+void mem_log_push(struct mem_conv *conv, struct entry *entry);
+void mem_handle_set(struct memory *m, struct mem_conv *conv, const struct short_name *handle);
+struct peer_row mem_peer_row(struct memory *m, uint64_t asking, uint64_t peer);
 struct entry *mem_entry_at(const struct mem_conv *conv, uint64_t seq);
 enum contact_state mem_contact_state(struct memory *m, uint64_t user, uint64_t peer);
 /* Adds, changes or (CONTACT_NONE) drops the row of peer in the user's list. */
@@ -103,12 +112,27 @@ void mem_tokens_drop_but(struct memory *m, struct mem_user *user, uint64_t excep
  */
 enum err mem_resolve(struct memory *m, const struct op *op, struct op_target *target,
     struct mem_conv **ret_conv, const char **ret_param);
+/* What the account of peer says to who asks. */
+struct peer_row mem_peer_row(struct memory *m, uint64_t asking, uint64_t peer);
+/* Names of senders and cmids to the entries that carry them. */
+struct mem_sent *mem_sent_of(const struct mem_conv *conv, const struct entry *entry);
 /* May op->user write there?  creating: the conversation does not exist yet. */
 enum err mem_rights_send(struct memory *m, const struct op *op, const struct op_target *target,
     const struct mem_conv *conv);
 
 void mem_append(struct memory *m, struct op *op, uint64_t now_ms);
+/* memory_edit.c: an edit or a deletion was appended; its message (and, deleted, its edits) change. */
+void mem_edit_apply(struct mem_conv *conv, const struct entry *edit);
+void mem_delete_apply(struct mem_conv *conv, uint64_t seq, uint64_t deletion);
+struct msg_row mem_msg_row(const struct mem_conv *conv, uint64_t seq);
+void mem_receipts(struct memory *m, struct op *op);
 void mem_mark(struct memory *m, struct op *op);
+/* memory_group.c */
+void mem_group(struct memory *m, struct op *op, uint64_t now_ms);
+/* As sqlite_groups_leave(). */
+void mem_groups_leave(struct memory *m, struct op *op, slice from, uint64_t now_ms);
+void mem_group_read(struct memory *m, struct op *op);
+
 void mem_account(struct memory *m, struct op *op, uint64_t now_ms);
 void mem_contact(struct memory *m, struct op *op);
 void mem_contact_list(struct memory *m, struct op *op);

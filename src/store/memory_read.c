@@ -227,6 +227,7 @@ entry_copy(struct memory *m, const struct entry *entry, slice body, slice data)
 	struct entry *copy = entry_create(&(struct entry_parts){
 	    .sender = entry->sender,
 	    .re = entry->re,
+	    .ends = entry->ends,
 	    .kind = entry->kind,
 	    .from = mem_user_name(m, entry->sender),
 	    .cmid = entry->cmid,
@@ -350,14 +351,15 @@ static struct op_conv
 sync_view(struct memory *m, struct op *op, const struct mem_member *member)
 {
 	const struct mem_conv *conv = map_get(&m->convs, member->cid);
+	const struct member_row row = mem_member_now(conv, member);
 	struct op_conv view = {
 	    .cid = member->cid,
-	    .role = member->row.left ? ROLE_NONE : member->row.role,
-	    .min_seq = member_min_seq(&conv->row, &member->row),
-	    .head = member_head(&conv->row, &member->row),
-	    .read = member->row.read,
-	    .delivered = member->row.delivered,
-	    .muted_until = member->row.muted_until,
+	    .role = row.left ? ROLE_NONE : row.role,
+	    .min_seq = member_min_seq(&conv->row, &row),
+	    .head = member_head(&conv->row, &row),
+	    .read = row.read,
+	    .delivered = row.delivered,
+	    .muted_until = row.muted_until,
 	};
 	const struct entry *last = mem_entry_at(conv, view.head);
 
@@ -384,11 +386,13 @@ newer_first(const void *a, const void *b)
 }
 
 static bool
-sync_lists(const struct op *op, const struct mem_member *member)
+sync_lists(struct memory *m, const struct op *op, const struct mem_member *member)
 {
+	struct member_row row = mem_member_now(map_get(&m->convs, member->cid), member);
+
 	if (op->sync.only != 0 && member->cid != op->sync.only)
 		return false;
-	switch (member_standing(&member->row)) {
+	switch (member_standing(&row)) {
 	case STANDING_MEMBER:
 		return true;
 	case STANDING_LEFT:
@@ -414,7 +418,7 @@ read_sync(struct memory *m, struct op *op)
 	}
 	op->sync.items = op_alloc(op, user->members.count * sizeof(*op->sync.items));
 	for (size_t at = 0; (member = map_next(&user->members, &at)) != NULL;)
-		if (sync_lists(op, member))
+		if (sync_lists(m, op, member))
 			op->sync.items[op->sync.count++] = sync_view(m, op, member);
 	if (op->sync.count > 0)
 		qsort(op->sync.items, op->sync.count, sizeof(*op->sync.items), newer_first);
@@ -464,6 +468,11 @@ mem_read(struct memory *m, struct op *op)
 		break;
 	case OP_LIVE:
 		read_live(m, op);
+		break;
+	case OP_GROUP_INFO:
+	case OP_MEMBERS:
+	case OP_GROUPS:
+		mem_group_read(m, op);
 		break;
 	default:
 		panic("store: %s is not a read", op_name(op->kind));

@@ -19,16 +19,24 @@ sent_create(const struct entry *entry)
 	return sent;
 }
 
-static struct entry *
-find_sent(const struct mem_conv *conv, const struct entry *entry)
+struct mem_sent *
+mem_sent_of(const struct mem_conv *conv, const struct entry *entry)
 {
 	struct mem_sent *probe, *found;
 
-	if (conv == NULL || !slice_given(entry->cmid))
+	if (!slice_given(entry->cmid))
 		return NULL;
 	probe = sent_create(entry);
 	found = smap_get(&conv->sent, slice_of(probe->key, probe->len));
 	mem_free(probe);
+	return found;
+}
+
+static struct entry *
+find_sent(const struct mem_conv *conv, const struct entry *entry)
+{
+	const struct mem_sent *found = conv != NULL ? mem_sent_of(conv, entry) : NULL;
+
 	return found != NULL ? found->entry : NULL;
 }
 
@@ -53,19 +61,18 @@ direct_create(struct memory *m, const struct op *op)
 	return conv;
 }
 
-static void
-log_push(struct mem_conv *conv, struct op *op, uint64_t now_ms)
+void
+mem_log_push(struct mem_conv *conv, struct entry *entry)
 {
-	struct entry *entry = op->append.entry;
 	struct mem_sent *sent;
 
+	assert(entry->seq == conv->row.head + 1);
 	if (conv->log_count == conv->log_capacity) {
 		conv->log_capacity = conv->log_capacity > 0 ? conv->log_capacity * 2 : 8;
 		conv->log = mem_resize(conv->log, conv->log_capacity, sizeof(struct entry *));
 	}
-	conv->row.head++;
-	conv->row.ts = now_ms > conv->row.ts ? now_ms : conv->row.ts;
-	append_done(op, &conv->row, conv->row.head, conv->row.ts);
+	conv->row.head = entry->seq;
+	conv->row.ts = entry->ts;
 	conv->log[conv->log_count++] = entry_ref(entry);
 	if (slice_given(entry->cmid)) {
 		sent = sent_create(entry);
@@ -73,6 +80,15 @@ log_push(struct mem_conv *conv, struct op *op, uint64_t now_ms)
 		smap_put(&conv->sent, slice_of(sent->key, sent->len), sent);
 	}
 	stat_add(STAT_STORE_APPENDS, 1);
+}
+
+static void
+append_push(struct mem_conv *conv, struct op *op, uint64_t now_ms)
+{
+	uint64_t ts = now_ms > conv->row.ts ? now_ms : conv->row.ts;
+
+	append_done(op, &conv->row, conv->row.head + 1, ts);
+	mem_log_push(conv, op->append.entry);
 }
 
 /* Reads the rights if they may have changed since the sender was found to be allowed. */
@@ -94,15 +110,17 @@ append_rights(struct memory *m, struct op *op, const struct mem_conv *conv)
 	return ERR_OK;
 }
 
-/* Conversations that he is in. */
-static size_t
-memberships(struct memory *m, uint64_t user)
+size_t
+mem_memberships(struct memory *m, uint64_t user)
 {
 	const struct mem_member *member;
 	size_t count = 0;
 
-	for (size_t at = 0; (member = map_next(&mem_user_get(m, user)->members, &at)) != NULL;)
-		count += member_standing(&member->row) == STANDING_MEMBER;
+	for (size_t at = 0; (member = map_next(&mem_user_get(m, user)->members, &at)) != NULL;) {
+		struct member_row row = mem_member_now(map_get(&m->convs, member->cid), member);
+
+		count += member_standing(&row) == STANDING_MEMBER;
+	}
 	return count;
 }
 
@@ -110,47 +128,94 @@ static bool
 append_allowed(struct memory *m, struct op *op, const struct mem_conv *conv)
 {
 	uint64_t re = op->append.entry->re;
+	struct msg_row msg;
 	enum err err;
 
 	if (op->fault.err != ERR_OK)
 		return false;
 	if ((err = append_rights(m, op, conv)) != ERR_OK) {
 		op_fail(op, err, NULL);
-		return false;
-	}
-	if (conv == NULL && memberships(m, op->user) >= op->append.conversations_max) {
+	} else if (op->append.what == APPEND_EDIT) {
+		msg = mem_msg_row(conv, re);
+		op->fault = rights_edit(op, &msg);
+	} else if (conv == NULL && mem_memberships(m, op->user) >= op->append.conversations_max) {
 		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->append.conversations_max};
-		return false;
-	}
-	if (re != 0 && (conv == NULL || re < op->append.min_seq || re > conv->row.head)) {
+	} else if (re != 0 && (conv == NULL || re < op->append.min_seq || re > conv->row.head)) {
 		op_fail(op, ERR_NOT_FOUND, "re");
-		return false;
 	}
-	return true;
+	return op->fault.err == ERR_OK;
+}
+
+static void
+append_to(struct memory *m, struct op *op, struct mem_conv **conv, uint64_t now_ms)
+{
+	struct entry *found = find_sent(*conv, op->append.entry);
+
+	if (found != NULL) {
+		append_found(op, found);
+		return;
+	}
+	if (!append_allowed(m, op, *conv))
+		return;
+	op->append.created = *conv == NULL;
+	if (*conv == NULL)
+		*conv = direct_create(m, op);
+	op->append.target.cid = (*conv)->row.cid;
+	append_push(*conv, op, now_ms);
+	if (op->append.what == APPEND_EDIT)
+		mem_edit_apply(*conv, op->append.entry);
+}
+
+static struct fault
+delete_rights(struct memory *m, struct op *op, const struct mem_conv *conv,
+    const struct msg_row *msg)
+{
+	struct member_row member = mem_member_row(conv, op->user);
+	struct peer_row peer = {0};
+
+	if (conv->row.kind == CONV_DIRECT && conv_has(&conv->row, op->user))
+		peer = mem_peer_row(m, op->user, conv_other(&conv->row, op->user));
+	op->append.min_seq = member_min_seq(&conv->row, &member);
+	return rights_delete(op, &conv->row, &member, &peer, msg);
+}
+
+static void
+delete_from(struct memory *m, struct op *op, struct mem_conv *conv, uint64_t now_ms)
+{
+	uint64_t seq = op->append.entry->re;
+	struct msg_row msg = mem_msg_row(conv, seq);
+	bool again = msg.deleted != 0 && msg.deleter == op->user;
+
+	if (op->fault.err == ERR_OK && !again)
+		op->fault = delete_rights(m, op, conv, &msg);
+	if (again || (op->fault.err == ERR_OK && msg.deleted != 0)) {
+		append_deleted(op, &conv->row, &msg);
+	} else if (op->fault.err == ERR_OK) {
+		append_push(conv, op, now_ms);
+		mem_delete_apply(conv, seq, op->append.seq);
+		op->append.acl_ver = 0; /* who may delete may not be allowed to send */
+	}
 }
 
 void
 mem_append(struct memory *m, struct op *op, uint64_t now_ms)
 {
 	struct mem_conv *conv;
-	struct entry *found;
 	const char *param;
 	enum err err = mem_resolve(m, op, &op->append.target, &conv, &param);
 
+	op->append.created = op->append.dup = false;
+	if (err == ERR_OK && conv == NULL && op->append.what != APPEND_MESSAGE)
+		err = ERR_NOT_FOUND;
 	if (err != ERR_OK) {
 		if (op->fault.err == ERR_OK)
 			op_fail(op, err, param);
 		return;
 	}
-	if ((found = find_sent(conv, op->append.entry)) != NULL) {
-		append_found(op, found);
-	} else if (append_allowed(m, op, conv)) {
-		op->append.created = conv == NULL;
-		if (conv == NULL)
-			conv = direct_create(m, op);
-		op->append.target.cid = conv->row.cid;
-		log_push(conv, op, now_ms);
-	}
+	if (op->append.what == APPEND_DELETE)
+		delete_from(m, op, conv, now_ms);
+	else
+		append_to(m, op, &conv, now_ms);
 	if (op->fault.err == ERR_OK && (op->append.created || op->append.want_facts))
 		conv_facts_fill(op, &conv->row, &op->append.facts);
 }

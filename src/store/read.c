@@ -179,8 +179,8 @@ read_profiles(struct sql_conn *conn, struct op *op)
 	return SQLITE_OK;
 }
 
-/* The first text that is not led by prefix any more: its last byte plus one (UTF-8 has no 0xff). */
-static slice
+/* Its last byte plus one (UTF-8 has no 0xff). */
+slice
 prefix_end(struct op *op, slice prefix)
 {
 	char *end = op_alloc(op, prefix.len);
@@ -239,12 +239,9 @@ resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 	return stmt_number(conn, &target->cid, STMT_DIRECT, "ii", lo, hi);
 }
 
-/*
- * Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can
- * be none.
- */
-static int
-resolve(struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
+int
+sqlite_read_target(
+    struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
 	int rc = SQLITE_OK;
 
@@ -269,7 +266,7 @@ read_check(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	struct conv_row row;
 	struct member_row member;
-	int rc = resolve(conn, op, &op->check.target, &row);
+	int rc = sqlite_read_target(conn, op, &op->check.target, &row);
 
 	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
 		return rc;
@@ -284,7 +281,7 @@ check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
 {
 	struct conv_row row;
 	struct member_row member = {0};
-	int rc = resolve(conn, op, target, &row);
+	int rc = sqlite_read_target(conn, op, target, &row);
 
 	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -314,6 +311,7 @@ struct entry_columns {
 	enum stmt stmt;
 	int kind, from, cmid, body, data; /* data -1: not wanted */
 	int sender, re, edited, deleted, seq, ts;
+	int ends; /* -1: not wanted */
 };
 
 static struct entry *
@@ -324,6 +322,7 @@ entry_read(struct sql_conn *conn, uint64_t cid, const struct entry_columns *at)
 	struct entry *entry = entry_create(&(struct entry_parts){
 	    .sender = column_u64(conn, at->stmt, at->sender),
 	    .re = column_u64(conn, at->stmt, at->re),
+	    .ends = at->ends < 0 ? 0 : column_u64(conn, at->stmt, at->ends),
 	    .kind = column_slice(conn, at->stmt, at->kind),
 	    .from = column_slice(conn, at->stmt, at->from),
 	    .cmid = column_slice(conn, at->stmt, at->cmid),
@@ -354,8 +353,10 @@ reverse(struct entry **items, size_t count)
 static bool
 page_take(struct sql_conn *conn, struct op *op, const struct entry_columns *at, size_t *bytes)
 {
-	*bytes += column_slice(conn, at->stmt, at->body).len +
-		  column_slice(conn, at->stmt, at->data).len + ENTRY_OVERHEAD_BYTES;
+	*bytes += ENTRY_OVERHEAD_BYTES;
+	if (column_u64(conn, at->stmt, at->deleted) == 0)
+		*bytes += column_slice(conn, at->stmt, at->body).len +
+			  column_slice(conn, at->stmt, at->data).len;
 	if (op->page.count > 0 && *bytes > op->page.max_bytes)
 		return false;
 	op->page.items[op->page.count++] = entry_read(conn, op->page.target.cid, at);
@@ -378,6 +379,7 @@ page_rows(struct sql_conn *conn, struct op *op, uint64_t from, uint64_t to)
 	    .cmid = 8,
 	    .body = 9,
 	    .data = 10,
+	    .ends = 11,
 	};
 	size_t limit = op->page.limit < LIMIT_PAGE_ENTRIES ? op->page.limit : LIMIT_PAGE_ENTRIES;
 	size_t bytes = 0;
@@ -403,7 +405,7 @@ read_page(struct sql_conn *conn, struct op *op)
 	struct conv_row row;
 	struct member_row member = {0};
 	uint64_t from, to;
-	int rc = resolve(conn, op, &op->page.target, &row);
+	int rc = sqlite_read_target(conn, op, &op->page.target, &row);
 
 	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -475,6 +477,7 @@ sync_last(struct sql_conn *conn, enum stmt stmt)
 	    .cmid = SYNC_CMID,
 	    .body = SYNC_BODY,
 	    .data = -1,
+	    .ends = -1,
 	};
 
 	return entry_read(conn, column_u64(conn, stmt, SYNC_CID), &at);
@@ -642,6 +645,10 @@ run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 		return sqlite_contact_list(conn, op);
 	case OP_LIVE:
 		return read_live(conn, op);
+	case OP_GROUP_INFO:
+	case OP_MEMBERS:
+	case OP_GROUPS:
+		return sqlite_group_read(conn, op);
 	default:
 		panic("store: %s is not a read", op_name(op->kind));
 	}
@@ -652,7 +659,7 @@ static bool
 needs_transaction(enum op_kind kind)
 {
 	return kind == OP_PAGE || kind == OP_CHECK || kind == OP_PROFILES || kind == OP_LIVE ||
-	       kind == OP_CONTACTS;
+	       kind == OP_CONTACTS || kind == OP_GROUP_INFO || kind == OP_MEMBERS;
 }
 
 void

@@ -208,6 +208,8 @@ is_witness(const struct op *op)
 	switch ((enum op_kind)op->kind) {
 	case OP_APPEND:
 		return !op->append.dup;
+	case OP_GROUP:
+		return op->in.group.entry != NULL;
 	case OP_REGISTER:
 	case OP_LOGIN:
 	case OP_PASSWORD:
@@ -223,6 +225,8 @@ effect_there(struct sqlite *s, const struct op *op, bool *ret_there)
 {
 	if (op->kind == OP_APPEND)
 		return sqlite_append_there(s, op, ret_there);
+	if (op->kind == OP_GROUP)
+		return sqlite_group_there(s, op, ret_there);
 	return sqlite_account_there(s, op, ret_there);
 }
 

@@ -141,6 +141,133 @@ rights_see(
 	return ERR_OK;
 }
 
+enum err
+rights_info(const struct conv_row *conv, const struct member_row *member)
+{
+	if (member_standing(member) == STANDING_MEMBER || conv->open)
+		return ERR_OK;
+	return not_member(conv, member);
+}
+
+enum err
+rights_members(const struct conv_row *conv, const struct member_row *member, bool banned)
+{
+	if (member_standing(member) != STANDING_MEMBER)
+		return not_member(conv, member);
+	return banned && member->role < ROLE_ADMIN ? ERR_FORBIDDEN : ERR_OK;
+}
+
+void
+info_fill(struct op_group_info *info, const struct conv_row *conv, const struct member_row *member)
+{
+	info->open = conv->open;
+	info->history = conv->history;
+	info->admins_post = conv->admins_post;
+	info->admins_invite = conv->admins_invite;
+	info->members = conv->members;
+	info->role = member_standing(member) == STANDING_MEMBER ? member->role : ROLE_NONE;
+}
+
+/* --- Edits and deletions --- */
+
+bool
+kind_is_message(slice kind)
+{
+	return slice_eq(kind, S("text")) || slice_starts(kind, S("x-"));
+}
+
+static bool
+msg_is_there(const struct op *op, const struct msg_row *msg)
+{
+	return msg->exists && msg->is_message && op->append.entry->re >= op->append.min_seq;
+}
+
+struct fault
+rights_edit(const struct op *op, const struct msg_row *msg)
+{
+	const struct entry *entry = op->append.entry;
+
+	if (!msg_is_there(op, msg) || msg->deleted != 0)
+		return (struct fault){.err = ERR_NOT_FOUND, .param = "seq"};
+	if (msg->sender != op->user)
+		return (struct fault){.err = ERR_FORBIDDEN};
+	if (msg->edits >= LIMIT_EDITS)
+		return (struct fault){.err = ERR_LIMIT, .max = LIMIT_EDITS};
+	if (entry->body.len == 0 && !slice_given(entry->data) && !msg->has_data)
+		return (struct fault){.err = ERR_INVALID_PARAMS, .param = "body"};
+	return (struct fault){0};
+}
+
+static enum err
+rights_delete_there(const struct op *op, const struct conv_row *conv,
+    const struct member_row *member, const struct peer_row *peer)
+{
+	if (conv->kind == CONV_GROUP)
+		return member_standing(member) == STANDING_MEMBER ? ERR_OK
+								  : not_member(conv, member);
+	if (peer->asker_gone)
+		return ERR_SESSION_REVOKED;
+	return conv_has(conv, op->user) && peer->exists ? ERR_OK : ERR_NOT_FOUND;
+}
+
+struct fault
+rights_delete(const struct op *op, const struct conv_row *conv, const struct member_row *member,
+    const struct peer_row *peer, const struct msg_row *msg)
+{
+	enum err err = rights_delete_there(op, conv, member, peer);
+
+	if (err != ERR_OK)
+		return (struct fault){.err = err};
+	if (!msg_is_there(op, msg))
+		return (struct fault){.err = ERR_NOT_FOUND, .param = "seq"};
+	if (msg->sender == op->user || (conv->kind == CONV_GROUP && member->role >= ROLE_ADMIN))
+		return (struct fault){0};
+	return (struct fault){.err = ERR_FORBIDDEN};
+}
+
+/* --- Receipts --- */
+
+struct fault
+receipts_allowed(
+    const struct op *op, const struct conv_row *conv, const struct member_row *member)
+{
+	uint64_t seq = op->in.receipts.seq;
+	enum err err = rights_see(conv, op->user, member, true);
+
+	if (err != ERR_OK)
+		return (struct fault){.err = err};
+	if (seq < member_min_seq(conv, member) || seq > conv->head)
+		return (struct fault){.err = ERR_NOT_FOUND, .param = "seq"};
+	return (struct fault){0};
+}
+
+void
+receipts_without(struct op_receipts *of, const struct member_row *author)
+{
+	assert(of->members > 0);
+	of->members--;
+	of->read -= author->read >= of->seq;
+	of->delivered -= author->delivered >= of->seq;
+}
+
+void
+receipts_of_one(struct op *op, const struct op_member *member)
+{
+	struct op_receipts *of = &op->in.receipts;
+
+	of->members = 1;
+	of->read = member->read >= of->seq;
+	of->delivered = member->delivered >= of->seq;
+	if (of->page.limit == 0 ||
+	    (slice_given(of->page.after) && slice_cmp(member->name, of->page.after) <= 0))
+		return;
+	of->page.items = op_alloc(op, sizeof(*of->page.items));
+	of->page.items[0] = *member;
+	of->page.count = 1;
+}
+
+/* --- Marks --- */
+
 static uint64_t
 grown(uint64_t now, uint64_t wanted, uint64_t head)
 {
@@ -166,8 +293,11 @@ marks_grow(struct op *op, uint64_t head, uint64_t *read, uint64_t *delivered)
 void
 append_found(struct op *op, const struct entry *found)
 {
-	if (found->edited == 0 && found->deleted == 0 &&
-	    !entry_same_content(found, op->append.entry)) {
+	const struct entry *entry = op->append.entry;
+	bool changed = found->edited != 0 || found->deleted != 0;
+
+	if ((!changed && !entry_same_content(found, entry)) ||
+	    kind_is_message(found->kind) != kind_is_message(entry->kind)) {
 		op_fail(op, ERR_CONFLICT, NULL);
 		return;
 	}
@@ -177,6 +307,17 @@ append_found(struct op *op, const struct entry *found)
 	op->append.seq = op->append.entry->seq = found->seq;
 	op->append.ts = op->append.entry->ts = found->ts;
 	op->append.entry->cid = found->cid;
+}
+
+void
+append_deleted(struct op *op, const struct conv_row *conv, const struct msg_row *msg)
+{
+	op->fault = (struct fault){0};
+	op->append.dup = true;
+	op->append.acl_ver = 0;
+	op->append.seq = op->append.entry->seq = msg->deleted;
+	op->append.ts = op->append.entry->ts = msg->deleted_ts;
+	op->append.entry->cid = conv->cid;
 }
 
 void

@@ -17,6 +17,8 @@ enum {
 	LIMIT_SESSIONS = 1000,
 	ENTRY_OVERHEAD_BYTES = 100, /* what an entry counts in a page beside body and data */
 	PREVIEW_BYTES = 256,
+	LIMIT_EDITS = 1000, /* of one message: its deletion erases them all at once; LIMIT */
+	LIMIT_RECEIPTS = 1000,
 };
 
 /* A name or handle by value. */
@@ -31,11 +33,17 @@ struct conv_row {
 	uint64_t lo, hi; /* direct */
 	uint64_t acl_ver, min_seq;
 	uint64_t head, ts; /* of the newest entry; head is min_seq - 1 where there is none */
-	bool open, history, admins_post; /* group */
+	/* group: */
+	bool open, history, admins_post, admins_invite;
+	uint64_t members;
+	uint64_t ended; /* seq of the dismissal; 0: none */
 	struct short_name lo_name, hi_name, handle;
 };
 
-/* A row of member; exists is false where there is none. */
+/*
+ * A row of member; exists is false where there is none.  Who was in a group when it was dismissed
+ * counts as left then: whoever loads a row fills it in so.
+ */
 struct member_row {
 	bool exists, left, banned;
 	enum role role;
@@ -49,6 +57,14 @@ struct peer_row {
 	bool blocked; /* one of the two blocks the other */
 	bool contacts_only, is_contact;
 	bool asker_gone; /* his own account is deleted meanwhile */
+};
+
+/* The message that an edit or a deletion names. */
+struct msg_row {
+	bool exists, is_message; /* otherwise a change */
+	bool has_data;
+	uint64_t sender, edits;                  /* edits: how many */
+	uint64_t deleted, deleter, deleted_ts; /* the deletion's seq (0: none), author and time */
 };
 
 enum standing { STANDING_NONE, STANDING_LEFT, STANDING_MEMBER };
@@ -76,6 +92,30 @@ enum err rights_group(
 enum err rights_see(
     const struct conv_row *conv, uint64_t user, const struct member_row *member, bool be_member);
 
+/* Who may know what group.info tells; who may list the members, or those who are banned. */
+enum err rights_info(const struct conv_row *conv, const struct member_row *member);
+enum err rights_members(const struct conv_row *conv, const struct member_row *member, bool banned);
+/* What the two rows say of it. */
+void info_fill(
+    struct op_group_info *info, const struct conv_row *conv, const struct member_row *member);
+
+/* May op's author, who may write there, edit that message? */
+struct fault rights_edit(const struct op *op, const struct msg_row *msg);
+/* May op->user delete it?  peer: of a direct conversation; whom he may not write to, blocked or
+ * muted, he may still take his words from. */
+struct fault rights_delete(const struct op *op, const struct conv_row *conv,
+    const struct member_row *member, const struct peer_row *peer, const struct msg_row *msg);
+/* Is it a message, not a change, by its kind? */
+bool kind_is_message(slice kind);
+
+/* May he ask for these receipts? */
+struct fault receipts_allowed(
+    const struct op *op, const struct conv_row *conv, const struct member_row *member);
+/* Takes the author, who is a member, out of what was counted. */
+void receipts_without(struct op_receipts *of, const struct member_row *author);
+/* A direct conversation: the other one than the author, who comes with his marks. */
+void receipts_of_one(struct op *op, const struct op_member *member);
+
 /*
  * Grows the marks of row as the operation asks, to head at most; fills op's out and says what
  * changed.
@@ -84,6 +124,8 @@ bool marks_grow(struct op *op, uint64_t head, uint64_t *read, uint64_t *delivere
 /* Settles an append by what its cmid found: dup, or CONFLICT. */
 void append_found(struct op *op, const struct entry *found);
 void append_done(struct op *op, const struct conv_row *conv, uint64_t seq, uint64_t ts);
+/* A deletion that was made before, by the same author or another. */
+void append_deleted(struct op *op, const struct conv_row *conv, const struct msg_row *msg);
 /* What the page may hold of the log: rows from…to, both included; empty if from > to. */
 void page_range(const struct op *op, uint64_t *ret_from, uint64_t *ret_to);
 /* s cut to at most max bytes at a boundary of characters. */

@@ -6,7 +6,10 @@
 /*
  * steps[i] leads from version i to i + 1; a step that was released never changes.
  *
- * msg is append-only, and its id is nobody's cursor.  cmid leads the index that finds duplicates,
+ * msg is append-only, and its id is nobody's cursor.  No row of it ever changes its size: where one
+ * does, SQLite may spread the rows of a page anew and leave copies of them behind in the file, which
+ * no deletion of them would find.  So what an edit says is read from the edit's own row, and a
+ * deletion writes over the bytes of what it erases.  msg.edited and msg.deleted are not used.  cmid leads the index that finds duplicates,
  * so that clients with time-ordered cmids touch few of its pages.  There is no UPDATE per message:
  * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
  * user.accept: 0 all, 1 contacts
@@ -20,6 +23,7 @@
  * member.leave_seq: NULL while he is in, 0 if he never was
  * member.name: the user's, in groups only: members are listed by it
  * msg.ends: struct entry's
+ * tally: store/tally.h, of groups
  * contact.state: 1 requested, 2 incoming, 3 contact, 4 blocked
  */
 static const char *const steps[] = {
@@ -67,8 +71,11 @@ static const char *const steps[] = {
     "ALTER TABLE conv ADD COLUMN ended INTEGER;"
     "CREATE INDEX conv_open ON conv (cid) WHERE open = 1;"
     "CREATE INDEX conv_title ON conv (folded, cid) WHERE open = 1;"
+    "CREATE INDEX conv_handle ON conv (handle, cid) WHERE open = 1;"
     "ALTER TABLE msg ADD COLUMN ends INTEGER NOT NULL DEFAULT 0;"
-    "CREATE INDEX msg_edits ON msg (cid, re) WHERE kind = 'edit';"
+    "CREATE INDEX msg_edits ON msg (cid, re, seq) WHERE kind = 'edit';"
+    "CREATE INDEX msg_edits_data ON msg (cid, re, seq) WHERE kind = 'edit' AND data IS NOT NULL;"
+    "CREATE INDEX msg_deletes ON msg (cid, re, seq) WHERE kind = 'delete';"
     "ALTER TABLE member ADD COLUMN name TEXT;"
     "UPDATE member SET name = (SELECT name FROM user WHERE id = member.user) "
     "WHERE cid IN (SELECT cid FROM conv WHERE kind = 2);"
@@ -77,7 +84,17 @@ static const char *const steps[] = {
     "CREATE INDEX member_name ON member (cid, name) WHERE name IS NOT NULL AND leave_seq IS NULL;"
     "CREATE INDEX member_role ON member (cid, role, name) WHERE role > 1 AND leave_seq IS NULL;"
     "CREATE INDEX member_banned ON member (cid, name) WHERE banned = 1;"
-    "CREATE INDEX contact_blocked ON contact (peer) WHERE state = 4;",
+    "CREATE INDEX contact_blocked ON contact (peer) WHERE state = 4;"
+    "CREATE TABLE tally (cid INTEGER NOT NULL, level INTEGER NOT NULL, place INTEGER NOT NULL,"
+    " read INTEGER NOT NULL, delivered INTEGER NOT NULL, PRIMARY KEY (cid, level, place)) "
+    "STRICT, WITHOUT ROWID;"
+    "WITH levels (level) AS (VALUES (0), (1), (2), (3), (4)), "
+    "marks (cid, mark, read, delivered) AS ("
+    "SELECT cid, read_seq, 1, 0 FROM member WHERE name IS NOT NULL AND leave_seq IS NULL "
+    "UNION ALL "
+    "SELECT cid, delivered_seq, 0, 1 FROM member WHERE name IS NOT NULL AND leave_seq IS NULL) "
+    "INSERT INTO tally SELECT cid, level, mark >> (6 * level), sum(read), sum(delivered) "
+    "FROM marks, levels GROUP BY 1, 2, 3;",
 };
 
 static_assert(LEN(steps) == SCHEMA_VERSION, "a step to every version");

@@ -13,18 +13,28 @@
 
 /* clang-format off */
 #define SQL_NAME(alias) "CASE WHEN " alias ".disabled = 2 THEN 'deleted' ELSE " alias ".name END"
+/* What became of an entry is read from the edits and the deletion that name it. */
+#define SQL_EDITS(m) "FROM msg e WHERE e.kind = 'edit' AND e.cid = " m ".cid AND e.re = " m ".seq "
+#define SQL_EDITED(m) "(SELECT max(e.seq) " SQL_EDITS(m) ")"
+#define SQL_DELETED(m) "(SELECT d.seq FROM msg d WHERE d.kind = 'delete' AND d.cid = " m ".cid "       \
+	"AND d.re = CASE " m ".kind WHEN 'edit' THEN " m ".re ELSE " m ".seq END)"
+#define SQL_BODY(m) "coalesce((SELECT e.body " SQL_EDITS(m) "ORDER BY e.seq DESC LIMIT 1), " m ".body)"
+#define SQL_DATA(m) "coalesce((SELECT e.data " SQL_EDITS(m)                                            \
+	"AND e.data IS NOT NULL ORDER BY e.seq DESC LIMIT 1), " m ".data)"
 #define SQL_ENTRY                                                                                      \
-	"SELECT m.seq, m.ts, m.sender, m.re, m.edited, m.deleted, m.kind, "                            \
-	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, m.body, m.data "                              \
+	"SELECT m.seq, m.ts, m.sender, m.re, " SQL_EDITED("m") ", " SQL_DELETED("m") ", m.kind, "      \
+	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, " SQL_BODY("m") ", " SQL_DATA("m") ", m.ends " \
 	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
 	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
 #define SQL_SYNC                                                                                       \
 	"SELECT c.cid, c.kind, c.lo, c.hi, c.min_seq, c.history, c.handle, c.title, "                  \
 	SQL_NAME("a") ", " SQL_NAME("b") ", a.display, b.display, "                                    \
-	"m.role, m.join_seq, m.leave_seq, m.read_seq, m.delivered_seq, m.muted_until, "                \
-	"p.read_seq, p.delivered_seq, x.seq, x.ts, x.sender, x.re, x.edited, x.deleted, "              \
+	"m.role, m.join_seq, coalesce(m.leave_seq, c.ended), m.read_seq, m.delivered_seq, "            \
+	"m.muted_until, "                                                                              \
+	"p.read_seq, p.delivered_seq, x.seq, x.ts, x.sender, x.re, "                                   \
+	"CASE WHEN ?2 THEN " SQL_EDITED("x") " END, CASE WHEN ?2 THEN " SQL_DELETED("x") " END, "      \
 	"CASE WHEN ?2 THEN x.kind END, coalesce(" SQL_NAME("s") ", 'deleted'), x.cmid, "               \
-	"CASE WHEN ?2 THEN substr(x.body, 1, 256) END "                                                \
+	"CASE WHEN ?2 THEN substr(" SQL_BODY("x") ", 1, 256) END "                                                \
 	"FROM member m JOIN conv c ON c.cid = m.cid "                                                  \
 	"LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                             \
 	"LEFT JOIN member p ON p.user = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "              \
@@ -32,10 +42,10 @@
 	"AND NOT EXISTS (" SQL_BLOCKS "user = c.lo AND peer = c.hi) "                                  \
 	"AND NOT EXISTS (" SQL_BLOCKS "user = c.hi AND peer = c.lo) "                                  \
 	"LEFT JOIN msg x ON x.cid = m.cid AND x.seq = (SELECT max(seq) FROM msg "                      \
-	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, 9007199254740991)) "                       \
+	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, c.ended, 9007199254740991)) "              \
 	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
-	"WHERE m.user = ?1 AND (m.leave_seq IS NULL OR "                                               \
-	"(m.leave_seq > 0 AND m.cid IN (SELECT value FROM json_each(?3)))) "
+	"WHERE m.user = ?1 AND (coalesce(m.leave_seq, c.ended) IS NULL OR "                            \
+	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (SELECT value FROM json_each(?3)))) "
 #define SQL_USER "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
 	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)), "              \
@@ -57,7 +67,7 @@
 	X(META_ADMIN, "UPDATE meta SET admin_revision = admin_revision + 1 WHERE id = 1")              \
 	/* Conversations and who may write there */                                                    \
 	X(CONV, "SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, " \
-	    SQL_NAME("a") ", " SQL_NAME("b") ", x.seq, x.ts FROM conv c "                              \
+	    SQL_NAME("a") ", " SQL_NAME("b") ", x.seq, x.ts, c.ended, c.members, c.invite FROM conv c " \
 	    "LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                         \
 	    "LEFT JOIN msg x ON x.cid = c.cid AND x.seq = (SELECT max(seq) FROM msg WHERE cid = c.cid) " \
 	    "WHERE c.cid = ?1")                                                                        \
@@ -65,10 +75,12 @@
 	X(CONV_ADD, "INSERT INTO conv (kind, lo, hi, created) VALUES (1, ?1, ?2, ?3)")                 \
 	X(DIRECT, "SELECT cid FROM direct WHERE lo = ?1 AND hi = ?2")                                  \
 	X(DIRECT_ADD, "INSERT INTO direct (lo, hi, cid) VALUES (?1, ?2, ?3)")                          \
-	X(MEMBER, "SELECT role, join_seq, leave_seq, read_seq, delivered_seq, muted_until, banned "    \
+	X(MEMBER, "SELECT role, join_seq, "                                                            \
+	    "coalesce(leave_seq, (SELECT ended FROM conv WHERE cid = ?2)), read_seq, delivered_seq, muted_until, banned "    \
 	    "FROM member WHERE user = ?1 AND cid = ?2")                                                \
 	X(MEMBER_ADD, "INSERT INTO member (user, cid, role, join_seq) VALUES (?1, ?2, 1, 1)")          \
-	X(MEMBER_COUNT, "SELECT count(*) FROM member WHERE user = ?1 AND leave_seq IS NULL")           \
+	X(MEMBER_COUNT, "SELECT count(*) FROM member m JOIN conv c ON c.cid = m.cid "                  \
+	    "WHERE m.user = ?1 AND m.leave_seq IS NULL AND c.ended IS NULL")                           \
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = max(read_seq, ?3), "                             \
 	    "delivered_seq = max(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                     \
 	X(PEER, "SELECT u.accept, EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = ?2 AND state = 4) " \
@@ -76,16 +88,90 @@
 	    "EXISTS (SELECT 1 FROM contact WHERE user = ?2 AND peer = ?1 AND state = 3), "             \
 	    "EXISTS (SELECT 1 FROM user WHERE id = ?1 AND disabled <> 2) "                             \
 	    "FROM user u WHERE u.id = ?2 AND u.disabled <> 2")                                         \
+	/* How far members have come */                                                                \
+	X(TALLY_ADD, "INSERT INTO tally (cid, level, place, read, delivered) VALUES (?1, ?2, ?3, ?4, ?5) " \
+	    "ON CONFLICT DO UPDATE SET read = read + excluded.read, "                                  \
+	    "delivered = delivered + excluded.delivered")                                              \
+	X(TALLY_DROP, "DELETE FROM tally WHERE cid = ?1 AND level = ?2 AND place = ?3 "                \
+	    "AND read = 0 AND delivered = 0")                                                          \
+	X(TALLY_SUM, "SELECT sum(read), sum(delivered) FROM tally "                                    \
+	    "WHERE cid = ?1 AND level = ?2 AND place BETWEEN ?3 AND ?4")                               \
+	X(RECEIPTS, "SELECT m.user, m.name, m.read_seq, m.delivered_seq FROM member m "                \
+	    "WHERE m.cid = ?1 AND m.name > ?2 AND m.name IS NOT NULL AND m.leave_seq IS NULL "         \
+	    "AND m.user <> ?3 ORDER BY m.name LIMIT ?4")                                               \
+	X(RECEIPT, "SELECT " SQL_NAME("u") ", m.read_seq, m.delivered_seq FROM member m "              \
+	    "JOIN user u ON u.id = m.user WHERE m.user = ?1 AND m.cid = ?2")                           \
+	X(MSG_SENDER, "SELECT sender FROM msg WHERE cid = ?1 AND seq = ?2")                            \
 	/* Entries */                                                                                  \
 	X(MSG_ADD, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) "               \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                             \
-	X(MSG_BY_CMID, "SELECT seq, ts, re, edited, deleted, kind, body, data FROM msg "               \
-	    "WHERE cmid = ?1 AND cid = ?2 AND sender = ?3")                                            \
-	X(MSG_BY_SEQ, "SELECT sender, ts, cmid, body FROM msg WHERE cid = ?1 AND seq = ?2")            \
+	X(MSG_BY_CMID, "SELECT m.seq, m.ts, m.re, " SQL_EDITED("m") ", " SQL_DELETED("m") ", m.kind, " \
+	    "m.body, m.data FROM msg m WHERE m.cmid = ?1 AND m.cid = ?2 AND m.sender = ?3")            \
+	X(MSG_BY_SEQ, "SELECT m.sender, m.ts, m.cmid, m.body, m.kind, m.re, " SQL_DELETED("m") " "     \
+	    "FROM msg m WHERE m.cid = ?1 AND m.seq = ?2")                                              \
+	X(MSG_NAMED, "SELECT m.sender, m.kind, " SQL_DATA("m") " IS NOT NULL, "                        \
+	    "(SELECT count(*) " SQL_EDITS("m") "), d.seq, d.sender, d.ts FROM msg m "                  \
+	    "LEFT JOIN msg d ON d.kind = 'delete' AND d.cid = m.cid AND d.re = m.seq "                 \
+	    "WHERE m.cid = ?1 AND m.seq = ?2")                                                         \
+	X(MSG_AND_EDITS, "SELECT m.id, m.body IS NOT NULL, m.data IS NOT NULL FROM msg m "             \
+	    "WHERE m.cid = ?1 AND m.seq = ?2 UNION ALL "                                               \
+	    "SELECT e.id, e.body IS NOT NULL, e.data IS NOT NULL FROM msg e "                          \
+	    "WHERE e.kind = 'edit' AND e.cid = ?1 AND e.re = ?2")                                      \
 	X(PAGE_OLDEST, SQL_ENTRY "LIMIT ?4")                                                           \
 	X(PAGE_NEWEST, SQL_ENTRY "DESC LIMIT ?4")                                                      \
 	X(SYNC, SQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                    \
 	X(SYNC_ONE, SQL_SYNC "AND m.cid = ?4")                                                         \
+	/* Groups: what their changes read and write */                                                \
+	X(GROUP_PERSON, "SELECT id, disabled FROM user WHERE name = ?1 AND disabled <> 2")             \
+	X(GROUP_OWNERS, "SELECT count(*) FROM (SELECT 1 FROM member WHERE cid = ?1 AND role = 3 "      \
+	    "AND role > 1 AND leave_seq IS NULL LIMIT 2)")                                             \
+	X(GROUPS_OWNED, "SELECT count(*) FROM member m JOIN conv c ON c.cid = m.cid "                  \
+	    "WHERE m.user = ?1 AND m.role = 3 AND m.leave_seq IS NULL AND c.ended IS NULL")            \
+	X(GROUPS_OF, "SELECT m.cid FROM member m JOIN conv c ON c.cid = m.cid WHERE m.user = ?1 "      \
+	    "AND m.leave_seq IS NULL AND c.ended IS NULL AND c.kind = 2 ORDER BY m.cid")               \
+	X(GROUP_TEXTS, "SELECT title, topic, created FROM conv WHERE cid = ?1")                        \
+	X(GROUP_HEIR_ADMIN, "SELECT user, name FROM member WHERE cid = ?1 AND role = 2 AND role > 1 "  \
+	    "AND leave_seq IS NULL AND user <> ?2 ORDER BY join_seq, user LIMIT 1")                    \
+	X(GROUP_HEIR, "SELECT user, name FROM member WHERE cid = ?1 AND leave_seq IS NULL "            \
+	    "AND user <> ?2 ORDER BY join_seq, user LIMIT 1")                                          \
+	X(GROUP_ADD, "INSERT INTO conv (kind, title, folded, topic, handle, open, history, post, "     \
+	    "invite, members, created) VALUES (2, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")           \
+	X(GROUP_SAVE, "UPDATE conv SET acl_ver = ?2, members = ?3, ended = nullif(?4, 0) WHERE cid = ?1") \
+	X(GROUP_SET, "UPDATE conv SET title = coalesce(?2, title), folded = coalesce(?3, folded), "    \
+	    "topic = coalesce(?4, topic), handle = ?5, open = ?6, post = ?7, invite = ?8 WHERE cid = ?1") \
+	X(GROUP_JOIN, "INSERT INTO member (user, cid, role, join_seq, read_seq, delivered_seq, name) " \
+	    "VALUES (?1, ?2, ?3, ?4, ?4 - 1, ?4 - 1, ?5) ON CONFLICT (user, cid) DO UPDATE SET "       \
+	    "role = excluded.role, join_seq = excluded.join_seq, leave_seq = NULL, "                   \
+	    "read_seq = max(read_seq, excluded.read_seq), "                                            \
+	    "delivered_seq = max(delivered_seq, excluded.delivered_seq), name = excluded.name")        \
+	X(GROUP_LEAVE, "UPDATE member SET leave_seq = ?3, banned = ?4 WHERE user = ?1 AND cid = ?2")   \
+	X(GROUP_BAN, "INSERT INTO member (user, cid, join_seq, leave_seq, name, banned) "              \
+	    "VALUES (?1, ?2, 0, 0, ?3, 1) ON CONFLICT (user, cid) DO UPDATE SET banned = 1, "          \
+	    "name = excluded.name")                                                                    \
+	X(GROUP_UNBAN, "UPDATE member SET banned = 0 WHERE user = ?1 AND cid = ?2")                    \
+	X(GROUP_ROLE, "UPDATE member SET role = ?3 WHERE user = ?1 AND cid = ?2")                      \
+	X(GROUP_MUTE, "UPDATE member SET muted_until = ?3 WHERE user = ?1 AND cid = ?2")               \
+	X(CHANGE_ADD, "INSERT INTO msg (cid, seq, sender, ts, kind, data, ends) "                      \
+	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                     \
+	X(CHANGE_THERE, "SELECT 1 FROM msg WHERE cid = ?1 AND seq = ?2 AND sender = ?3 AND ts = ?4 "   \
+	    "AND kind = ?5 AND data IS ?6")                                                            \
+	/* Groups: what is shown of them.  A name that is greater than something is not NULL */        \
+	X(GROUP_MEMBERS, "SELECT m.user, m.name, u.display, m.role FROM member m CROSS JOIN user u "   \
+	    "WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 AND m.leave_seq IS NULL "              \
+	    "AND (?4 = 0 OR m.role = ?4) ORDER BY m.name LIMIT ?3")                                    \
+	X(GROUP_MEMBERS_ROLE, "SELECT m.user, m.name, u.display, m.role FROM member m "                \
+	    "CROSS JOIN user u WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 "                    \
+	    "AND m.leave_seq IS NULL AND m.role > 1 AND m.role = ?4 ORDER BY m.name LIMIT ?3")         \
+	X(GROUP_MEMBERS_BANNED, "SELECT m.user, m.name, u.display, m.role FROM member m "              \
+	    "CROSS JOIN user u WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 AND m.banned = 1 "   \
+	    "AND u.disabled <> 2 ORDER BY m.name LIMIT ?3")                                            \
+	X(GROUPS_ALL, "SELECT cid, members, title, topic, handle FROM conv WHERE open = 1 "            \
+	    "AND cid > ?1 ORDER BY cid LIMIT ?2")                                                      \
+	X(GROUPS_FIND, "SELECT cid, members, title, topic, handle FROM conv WHERE cid IN ("            \
+	    "SELECT * FROM (SELECT cid FROM conv WHERE open = 1 AND folded >= ?3 AND folded < ?4 "     \
+	    "AND cid > ?1 ORDER BY cid LIMIT ?2) UNION "                                               \
+	    "SELECT * FROM (SELECT cid FROM conv WHERE open = 1 AND handle >= ?3 AND handle < ?4 "     \
+	    "AND cid > ?1 ORDER BY cid LIMIT ?2)) ORDER BY cid LIMIT ?2")                              \
 	/* Accounts */                                                                                 \
 	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?5)")                                                         \

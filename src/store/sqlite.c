@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "base/stat.h"
+#include "store/group_change.h"
 #include "store/sql_error.h"
 #include "store/sqlite_db.h"
 #include "store/store.h"
@@ -36,6 +37,8 @@ inputs_save(struct sqlite *s, struct op *const *ops, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		s->saved[i].fault = ops[i]->fault;
+		if (ops[i]->kind == OP_GROUP)
+			s->saved[i].target = ops[i]->in.target;
 		if (ops[i]->kind != OP_APPEND)
 			continue;
 		s->saved[i].target = ops[i]->append.target;
@@ -49,6 +52,12 @@ inputs_restore(struct sqlite *s, struct op **ops, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		ops[i]->fault = s->saved[i].fault;
+		if (ops[i]->kind == OP_CLOSE)
+			close_reset(ops[i]);
+		if (ops[i]->kind == OP_GROUP) {
+			ops[i]->in.target = s->saved[i].target;
+			group_outputs_reset(ops[i]);
+		}
 		if (ops[i]->kind != OP_APPEND)
 			continue;
 		ops[i]->append.target = s->saved[i].target;
@@ -84,20 +93,50 @@ attempt_failed(struct sqlite *s, int code)
 	return attempts[sql_error_class(code, PHASE_BEFORE_COMMIT)];
 }
 
+static int
+run_one(struct sqlite *s, struct op *op)
+{
+	switch ((enum op_kind)op->kind) {
+	case OP_APPEND:
+		return sqlite_append(s, op);
+	case OP_GROUP:
+		return sqlite_group(s, op);
+	default:
+		return sqlite_account(s, op);
+	}
+}
+
 /* marks: those of any age, not only those that are due to ride. */
 static int
 run_all(struct sqlite *s, struct op **ops, size_t count, bool marks)
 {
 	int rc = stmt_run(&s->writer, STMT_BEGIN, "");
 
+	tally_clear(&s->tally); /* of an attempt that failed */
 	if (rc == SQLITE_OK)
 		rc = writer_look(s);
 	if (rc == SQLITE_OK)
 		rc = marks_write(s, marks);
 	for (size_t i = 0; rc == SQLITE_OK && i < count; i++)
-		rc = ops[i]->kind == OP_APPEND ? sqlite_append(s, ops[i])
-					       : sqlite_account(s, ops[i]);
-	return rc;
+		rc = run_one(s, ops[i]);
+	return rc == SQLITE_OK ? tally_write(s) : rc;
+}
+
+static uint64_t
+entries_of(const struct op *op)
+{
+	if (op->fault.err != ERR_OK)
+		return 0;
+	switch ((enum op_kind)op->kind) {
+	case OP_APPEND:
+		return !op->append.dup;
+	case OP_GROUP:
+		return op->in.group.entry != NULL;
+	case OP_CLOSE:
+		return op->close.count;
+	default:
+		return 0;
+	}
 }
 
 static void
@@ -108,8 +147,7 @@ count_stored(struct op *const *ops, size_t count)
 	if (count == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		appends +=
-		    ops[i]->kind == OP_APPEND && ops[i]->fault.err == ERR_OK && !ops[i]->append.dup;
+		appends += entries_of(ops[i]);
 	stat_add(STAT_STORE_APPENDS, appends);
 	stat_add(STAT_STORE_BATCHES, 1);
 	stat_add(STAT_STORE_ROWS, count);
@@ -195,7 +233,24 @@ transact_timed(struct sqlite *s, struct op **ops, size_t count)
 static bool
 is_later(const struct op *op)
 {
-	return op->kind == OP_MARK || op->kind == OP_TOUCH;
+	return op->kind == OP_MARK || op->kind == OP_TOUCH || op->kind == OP_RECEIPTS;
+}
+
+/*
+ * Receipts count what stands on disk: if some are wanted the marks that wait are written first.
+ * False if they could not be.
+ */
+static bool
+flush_marks(struct sqlite *s, struct op *const *ops, size_t count)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < count; i++)
+		wanted = wanted || ops[i]->kind == OP_RECEIPTS;
+	while (wanted && s->marks.pending_count > 0)
+		if (transact(s, NULL, 0, true) != ATTEMPT_DONE)
+			return false;
+	return true;
 }
 
 /* After the transaction: heads are those that were committed. */
@@ -209,11 +264,13 @@ run_later(struct sqlite *s, struct op *op)
 		sqlite_touch(s, op);
 	else if (s->writer.db == NULL)
 		op_unavailable(op);
-	else
+	else if (op->kind == OP_MARK)
 		rc = sqlite_mark(s, op);
+	else
+		rc = sqlite_receipts(s, op);
 	if (rc == SQLITE_OK)
 		return;
-	say_failed(s, rc, "mark");
+	say_failed(s, rc, op_name((enum op_kind)op->kind));
 	op_unavailable(op);
 }
 
@@ -223,16 +280,20 @@ sqlite_write(struct driver *driver, struct op **ops, size_t count)
 	struct sqlite *s = sqlite_of(driver);
 	struct op *now[LIMIT_STORE_BATCH];
 	size_t now_count = 0;
+	bool flushed;
 
 	assert(count <= LIMIT_STORE_BATCH);
 	for (size_t i = 0; i < count; i++)
 		if (!is_later(ops[i]))
 			now[now_count++] = ops[i];
 	(void)writer_ready(s);
+	flushed = flush_marks(s, ops, count);
 	if (now_count > 0)
 		transact_timed(s, now, now_count);
 	for (size_t i = 0; i < count; i++)
-		if (is_later(ops[i]))
+		if (ops[i]->kind == OP_RECEIPTS && !flushed)
+			op_unavailable(ops[i]);
+		else if (is_later(ops[i]))
 			run_later(s, ops[i]);
 }
 
@@ -379,6 +440,7 @@ release(struct sqlite *s)
 	convs_clear(&s->convs);
 	sql_close(&s->writer); /* the last one: SQLite copies the log into the database */
 	marks_fini(&s->marks);
+	tally_clear(&s->tally);
 	(void)pthread_mutex_destroy(&s->state_lock);
 	mem_free(s->path);
 	mem_free(s);
@@ -393,6 +455,7 @@ sqlite_open(const struct driver_options *options, char *ret_error, size_t error_
 	s->options = *options;
 	s->path = mem_dup(slice_str(options->path));
 	s->settle_ms = SETTLE_MS;
+	s->checkpoint.erase_ms = ERASE_MS;
 	convs_init(&s->convs);
 	marks_init(&s->marks);
 	(void)pthread_mutex_init(&s->state_lock, NULL);

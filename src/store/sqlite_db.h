@@ -14,6 +14,7 @@
 #include "store/driver.h"
 #include "store/rows.h"
 #include "store/sql.h"
+#include "store/tally.h"
 
 enum {
 	SQLITE_READERS_MAX = 16,
@@ -27,6 +28,9 @@ enum {
 	CHECKPOINT_AGAIN_PAGES =
 	    1000, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
+	ERASE_MS = 20000,      /* after a deletion the log is emptied */
+	ERASE_AGAIN_MS = 5000, /* if a reader was in the way, once more after that */
+	ERASE_WAIT_MS = 100,   /* so long the writer waits for readers to empty it */
 	POLL_MS = 1000, /* how often an idle writer looks around: did others write, can it again? */
 	SETTLE_MS = 5000, /* how long a batch of unknown outcome is looked into */
 };
@@ -88,6 +92,8 @@ struct checkpoint {
 	/* The writer's: */
 	int pages;   /* in the log after the last commit */
 	int trigger; /* at how many it is wanted */
+	uint64_t erase_ms;     /* ERASE_MS */
+	uint64_t erase_due_ms; /* monotonic: what was erased is to leave the log; 0: nothing */
 };
 
 struct saved_input {
@@ -114,6 +120,7 @@ struct sqlite {
 	uint64_t settle_ms;            /* SETTLE_MS */
 	uint64_t next_poll_ms, next_flush_ms, next_open_ms, open_backoff_ms; /* monotonic */
 
+	struct tally tally; /* changes of the transaction under way */
 	struct marks marks;
 	struct checkpoint checkpoint;
 	struct sqlite_reader readers[SQLITE_READERS_MAX];
@@ -139,17 +146,24 @@ int convs_reload(struct sqlite *s, struct cached_conv *conv);
 
 /* rights.c: what is read to decide; any connection */
 int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
+int peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret);
 /*
  * Sets *ret_err by rights_direct() or rights_group(); conv NULL: a conversation with peer would be
  * created.
  */
 int rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct conv_row *conv,
     uint64_t now_ms, struct member_row *ret_member, enum err *ret_err);
-int peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret);
 
 /* append.c, accounts.c: inside the writer's transaction; 0 or an error that ends the transaction */
 int sqlite_append(struct sqlite *s, struct op *op);
 int sqlite_account(struct sqlite *s, struct op *op);
+/*
+ * edit.c, the same: what an edit or a deletion names, and the end of what it says; of the batch
+ * under way or before.
+ */
+int msg_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct msg_row *ret);
+/* Writes over the bodies and data of a message and of its edits, on disk too within a minute. */
+int msg_erase(struct sqlite *s, uint64_t cid, uint64_t seq);
 /* contact.c, close.c: the same */
 int sqlite_contact(struct sqlite *s, struct op *op);
 int sqlite_close_account(struct sqlite *s, struct op *op);
@@ -183,6 +197,18 @@ void marks_overlay(
 /* The same for a session's last use, and its address. */
 void touches_overlay(struct sqlite *s, struct op *op, uint64_t user, struct op_session *session);
 
+/* receipts.c */
+/*
+ * Inside the writer's transaction: a member of a group is counted with these marks (the row's) from
+ * now on, or is counted no more.
+ */
+void tally_join(struct sqlite *s, uint64_t cid, uint64_t read, uint64_t delivered);
+void tally_leave(struct sqlite *s, uint64_t cid, uint64_t read, uint64_t delivered);
+/* At the end of the transaction: writes what came together. */
+int tally_write(struct sqlite *s);
+/* OP_RECEIPTS, after the transaction that wrote the marks that waited. */
+int sqlite_receipts(struct sqlite *s, struct op *op);
+
 /* checkpoint.c */
 /*
  * The helper's connection is there from start to end, whatever happens to the others: as long as it
@@ -192,6 +218,8 @@ int checkpoint_start(struct sqlite *s, char *ret_error, size_t error_size);
 void checkpoint_stop(struct sqlite *s);
 /* The writer's connection was opened. */
 void checkpoint_attach(struct sqlite *s);
+/* Something is erased: the log, which still has it, is to be emptied soon. */
+void checkpoint_erase(struct sqlite *s);
 /* After a commit or when idle: asks the helper, or does the rest after it. */
 void checkpoint_turn(struct sqlite *s);
 
@@ -211,7 +239,27 @@ void sqlite_set_why(struct sqlite *s, const char *why);
 /* contact.c: any connection */
 int sqlite_contact_list(struct sql_conn *conn, struct op *op);
 
+/* group.c: inside the writer's transaction */
+int sqlite_group(struct sqlite *s, struct op *op);
+int sqlite_group_there(struct sqlite *s, const struct op *op, bool *ret_there);
+/*
+ * Account deletion: op->user leaves all of his groups, see group_abandon(); from is his name as the
+ * entries have it.
+ */
+int sqlite_groups_leave(struct sqlite *s, struct op *op, slice from);
+
+/* group_read.c: INFO, MEMBERS and GROUPS */
+int sqlite_group_read(struct sql_conn *conn, struct op *op);
+
 /* read.c */
 void sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op);
+/*
+ * Fills target and, if there is a conversation, row (else row->cid is 0); op->fault where there can
+ * be none.
+ */
+int sqlite_read_target(
+    struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row);
+/* The first text that is not led by prefix any more. */
+slice prefix_end(struct op *op, slice prefix);
 
 #endif
