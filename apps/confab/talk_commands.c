@@ -8,7 +8,7 @@
 #include "base/panic.h"
 #include "deed.h"
 #include "line.h"
-#include "show.h"
+#include "sheet.h"
 
 enum { HELP_COLUMN = 30 };
 
@@ -45,24 +45,52 @@ user_checked(struct client *client, const struct client_answer *answer, void *co
 }
 
 static void
-choose(struct talk *talk, slice rest)
+group_checked(struct client *client, const struct client_answer *answer, void *cookie)
 {
+	struct talk *talk = cookie;
+	struct buf text = {0};
+
+	(void)client;
+	if (answer->error != NULL && slice_eq(answer->error->name, S("not_found")))
+		talk_notice(talk,
+		    "there is no group of that name that you can see; /groups lists the "
+		    "open ones");
+	if (answer->error != NULL)
+		return;
+	sheet_form(&text, "{title}  ({members} members)[: {topic}]", answer->result);
+	talk_notice(talk, "%.*s", SLICE_ARG(buf_slice(&text)));
+	if (!slice_given(inbound_member(answer->result, S("role"), JSON_STRING).text))
+		talk_notice(talk, "you are no member: /join it first");
+	buf_fini(&text);
+}
+
+/* A name that nobody has is told at once, not when the first message comes back. */
+static void
+check_target(struct talk *talk)
+{
+	bool user = talk->target[0] == '@';
 	struct buf params = {0};
 
+	if (!user && talk->target[0] != '#')
+		return;
+	buf_put(&params, user ? S("{\"users\":[") : S("{\"cid\":"));
+	json_put_string(&params, slice_str(talk->target + (user ? 1 : 0)));
+	buf_put(&params, user ? S("]}") : S("}"));
+	(void)!client_call(talk->app->client, user ? "profile.get" : "group.info",
+	    buf_slice(&params), user ? user_checked : group_checked, talk);
+	buf_fini(&params);
+}
+
+static void
+choose(struct talk *talk, slice rest)
+{
 	if (!app_is_target(rest)) {
 		talk_notice_text(
 		    talk, "\"", rest, "\" is no target: @USER, #GROUP, or a conversation's number");
 		return;
 	}
 	talk_choose(talk, rest);
-	if (talk->target[0] != '@')
-		return;
-	buf_put(&params, S("{\"users\":["));
-	json_put_string(&params, slice_str(talk->target + 1));
-	buf_put(&params, S("]}"));
-	(void)!client_call(
-	    talk->app->client, "profile.get", buf_slice(&params), user_checked, talk);
-	buf_fini(&params);
+	check_target(talk);
 }
 
 /* --- Small ones --- */
