@@ -12,7 +12,7 @@
 enum {
 	WAYS = 4,
 	RATE_BUCKETS = 1 << 16,
-	TALLY_COUNTERS = 1 << 17,
+	QUOTA_COUNTERS = 1 << 17,
 	TIME_BITS = 48, /* of microseconds: nine years after the machine's start */
 };
 #define TIME_MASK (((uint64_t)1 << TIME_BITS) - 1)
@@ -21,8 +21,8 @@ struct rate_table {
 	uint64_t places[RATE_BUCKETS][WAYS]; /* atomic */
 };
 
-struct tally_table {
-	uint32_t counters[2][TALLY_COUNTERS]; /* atomic */
+struct quota_table {
+	uint32_t counters[2][QUOTA_COUNTERS]; /* atomic */
 };
 
 /* --- Keys --- */
@@ -121,30 +121,42 @@ wait_for(const struct rate *rate, uint64_t full_us, uint32_t cost, uint64_t now_
 }
 
 /*
- * When the bucket is full again.  What was written under a slower rate, before the configuration
- * changed or by another key that shares the place, does not count beyond this one's debt.
+ * The bucket's place as it is now.  What was written under a slower rate, before the configuration
+ * changed or by another key that shares the place, is cut to what this one can owe.
  */
-static uint64_t
-full_at(const struct rate *rate, uint64_t place, uint64_t now_us)
+static unsigned
+bucket_find(uint64_t places[WAYS], const struct rate *rate, uint64_t key, uint64_t now_us,
+    uint64_t *ret_place)
 {
-	uint64_t at = place_time(place), latest;
+	uint64_t latest = now_us + time_of(rate, (uint64_t)rate->burst + LIMIT_RATE_DEBT);
+	unsigned i;
 
-	if (at <= now_us)
-		return now_us;
-	latest = now_us + time_of(rate, (uint64_t)rate->burst + LIMIT_RATE_DEBT);
-	return at < latest ? at : latest;
+	while (true) {
+		i = place_find(places, key, ret_place);
+		if (place_time(*ret_place) <= latest)
+			return i;
+		(void)place_swap(&places[i], ret_place, *ret_place & ~TIME_MASK, latest);
+	}
+}
+
+static uint64_t
+full_at(uint64_t place, uint64_t now_us)
+{
+	uint64_t at = place_time(place);
+
+	return at > now_us ? at : now_us;
 }
 
 uint32_t
-rate_wait(const struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
-    uint64_t now_ns)
+rate_wait(
+    struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost, uint64_t now_ns)
 {
 	uint64_t place, now_us = to_us(now_ns);
 
 	if (rate->amount == 0)
 		return 0;
-	(void)place_find(table->places[key & (RATE_BUCKETS - 1)], key, &place);
-	return wait_for(rate, full_at(rate, place, now_us), cost, now_us);
+	(void)bucket_find(*places_of(table, key), rate, key, now_us, &place);
+	return wait_for(rate, full_at(place, now_us), cost, now_us);
 }
 
 /* Takes the cost, unless it is not there and `always` is false. */
@@ -160,8 +172,8 @@ bucket_take(struct rate_table *table, const struct rate *rate, uint64_t key, uin
 	if (rate->amount == 0)
 		return 0;
 	do {
-		i = place_find(*places, key, &place);
-		at = full_at(rate, place, now_us);
+		i = bucket_find(*places, rate, key, now_us, &place);
+		at = full_at(place, now_us);
 		wait = wait_for(rate, at, cost, now_us);
 		if (wait > 0 && !always)
 			return wait;
@@ -245,28 +257,28 @@ rate_table_destroy(struct rate_table **table)
 	*table = NULL;
 }
 
-/* --- Tallies --- */
+/* --- Quotas --- */
 
 static uint32_t *
-counter_of(struct tally_table *table, unsigned row, uint64_t key)
+counter_of(struct quota_table *table, unsigned row, uint64_t key)
 {
-	return &table->counters[row][(row == 0 ? key : key >> 32) & (TALLY_COUNTERS - 1)];
+	return &table->counters[row][(row == 0 ? key : key >> 32) & (QUOTA_COUNTERS - 1)];
 }
 
 bool
-tally_add(struct tally_table *table, uint64_t key, uint32_t max)
+quota_take(struct quota_table *table, uint64_t key, uint32_t max)
 {
 	uint32_t first = __atomic_add_fetch(counter_of(table, 0, key), 1, __ATOMIC_RELAXED);
 	uint32_t second = __atomic_add_fetch(counter_of(table, 1, key), 1, __ATOMIC_RELAXED);
 
 	if (max == 0 || (first < second ? first : second) <= max)
 		return true;
-	tally_remove(table, key);
+	quota_give(table, key);
 	return false;
 }
 
 void
-tally_remove(struct tally_table *table, uint64_t key)
+quota_give(struct quota_table *table, uint64_t key)
 {
 	for (unsigned row = 0; row < 2; row++) {
 		uint32_t was = __atomic_fetch_sub(counter_of(table, row, key), 1, __ATOMIC_RELAXED);
@@ -275,14 +287,14 @@ tally_remove(struct tally_table *table, uint64_t key)
 	}
 }
 
-struct tally_table *
-tally_table_create(void)
+struct quota_table *
+quota_table_create(void)
 {
-	return mem_zalloc(sizeof(struct tally_table));
+	return mem_zalloc(sizeof(struct quota_table));
 }
 
 void
-tally_table_destroy(struct tally_table **table)
+quota_table_destroy(struct quota_table **table)
 {
 	mem_free(*table);
 	*table = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rate limits and tallies for keys that outsiders choose: two tables of fixed size that all threads
+ * Rate limits and quotas for keys that outsiders choose: two tables of fixed size that all threads
  * use without a lock.  No clock: callers say what time it is.
  *
  * A rate table holds token buckets by the generic cell rate algorithm (ITU-T I.371, "virtual
@@ -9,7 +9,7 @@
  * places where it can be; where other keys fill all four, it shares the one that is free the soonest,
  * and may then be refused for what another did.  Nobody can aim at that, since the hash has a secret.
  *
- * A tally table holds numbers of things that come and go, in two counters a key, of which the lower one
+ * A quota table counts things that come and go, in two counters a key, of which the lower one
  * counts: it is never too low, and too high only where both are shared.
  */
 #ifndef BASE_RATE_H
@@ -18,7 +18,7 @@
 #include "base/slice.h"
 
 struct rate_table;
-struct tally_table;
+struct quota_table;
 
 enum {
 	LIMIT_RATE_AMOUNT = 100000, /* above it the microsecond would be too coarse */
@@ -42,8 +42,8 @@ void rate_table_destroy(struct rate_table **table);
  * After how many milliseconds the bucket will hold `cost`; 0: it does.  What costs more than the bucket
  * can hold needs a full one.  Takes nothing.
  */
-uint32_t rate_wait(const struct rate_table *table, const struct rate *rate, uint64_t key,
-    uint32_t cost, uint64_t now_ns);
+uint32_t rate_wait(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
+    uint64_t now_ns);
 /* Takes the cost in any case: the bucket may owe it. */
 void rate_charge(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
     uint64_t now_ns);
@@ -61,11 +61,11 @@ void rate_give(struct rate_table *table, const struct rate *rate, uint64_t key, 
 void rate_remember(struct rate_table *table, uint64_t key, uint64_t until_ns);
 bool rate_remembers(const struct rate_table *table, uint64_t key, uint64_t now_ns);
 
-struct tally_table *tally_table_create(void);
-void tally_table_destroy(struct tally_table **table);
+struct quota_table *quota_table_create(void);
+void quota_table_destroy(struct quota_table **table);
 /* One more, unless there are max; 0: any number.  False: it was not counted. */
-bool tally_add(struct tally_table *table, uint64_t key, uint32_t max)
+bool quota_take(struct quota_table *table, uint64_t key, uint32_t max)
     __attribute__((warn_unused_result));
-void tally_remove(struct tally_table *table, uint64_t key);
+void quota_give(struct quota_table *table, uint64_t key);
 
 #endif

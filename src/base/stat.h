@@ -45,6 +45,9 @@
 	X(STORE_UNKNOWN, "confab_store_unknown_total", "",                                         \
 	    "Commits whose outcome was unknown at first")                                          \
 	X(STORE_CHECKPOINTS, "confab_store_checkpoints_total", "", "Checkpoints run")              \
+	X(STORE_ERASED, "confab_store_erasures_total", "result=\"done\"",                          \
+	    "Emptyings of the log that take what was deleted off the disk")                        \
+	X(STORE_ERASE_HELD, "confab_store_erasures_total", "result=\"held\"", "")                  \
 	X(STORE_BUSY, "confab_store_refused_total", "",                                            \
 	    "Operations refused because the queue was full")                                       \
 	X(LOGINS, "confab_logins_total", "method=\"password\"", "Logins that succeeded")           \
@@ -62,7 +65,7 @@
 	X(RATE_RESUME, "confab_rate_limited_total", "scope=\"resume\"", "")                        \
 	X(RATE_REGISTER, "confab_rate_limited_total", "scope=\"register\"", "")                    \
 	X(RATE_HELD, "confab_rate_held_total", "",                                                 \
-	    "Times a connection was not read for a second, refused too often")                     \
+	    "Times a connection was not read for a moment because it was refused too often")       \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \
 	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")              \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")

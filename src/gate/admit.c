@@ -14,7 +14,7 @@ enum {
 	COST_OF_CONNECTION = 1,
 	BYTES_OF_COST = 4096, /* a frame costs one more for each */
 	LIMIT_REFUSED = 32,   /* refusals in a row: then nothing is read for a while */
-	HOLD_MS = 1000,
+	LIMIT_HOLD_MS = 1000,
 };
 
 static uint64_t
@@ -55,13 +55,13 @@ session_admit(struct session *s)
 
 	if (source == 0)
 		return true;
-	if (s->gate->config.tally != NULL) {
-		if (!tally_add(
-			s->gate->config.tally, source, s->gate->config.connections_per_address)) {
+	if (s->gate->config.quota != NULL) {
+		if (!quota_take(
+			s->gate->config.quota, source, s->gate->config.connections_per_address)) {
 			refuse(s, STAT_REFUSED_ADDRESS, "address");
 			return false;
 		}
-		s->tallied = true;
+		s->counted = true;
 	}
 	if (chat_spend_source(s->gate->shard, source, COST_OF_CONNECTION).err != ERR_OK) {
 		refuse(s, STAT_REFUSED_RATE, "rate");
@@ -73,19 +73,25 @@ session_admit(struct session *s)
 void
 session_dismiss(struct session *s)
 {
-	if (s->tallied)
-		tally_remove(s->gate->config.tally, source_of(s));
-	s->tallied = false;
+	if (s->counted)
+		quota_give(s->gate->config.quota, source_of(s));
+	s->counted = false;
 }
 
-/* Whoever goes on without waiting waits all the same: it costs us more to refuse him than not to read. */
+/*
+ * Whoever goes on without waiting waits all the same, about as long as that many requests take at his
+ * rate: refusing costs more than not reading.
+ */
 static void
-hold(struct session *s)
+hold(struct session *s, uint32_t wait_ms)
 {
+	uint64_t ms = (uint64_t)wait_ms * LIMIT_REFUSED;
+
 	s->refused = 0;
 	s->held = true;
 	stat_add(STAT_RATE_HELD, 1);
-	conn_set_deadline(s->conn, reactor_now_ms(s->gate->reactor) + HOLD_MS);
+	conn_set_deadline(
+	    s->conn, reactor_now_ms(s->gate->reactor) + (ms < LIMIT_HOLD_MS ? ms : LIMIT_HOLD_MS));
 }
 
 struct fault
@@ -105,6 +111,6 @@ session_spend(struct session *s, unsigned weight, size_t bytes)
 	if (fault.err == ERR_OK)
 		s->refused = 0;
 	else if (++s->refused == LIMIT_REFUSED)
-		hold(s);
+		hold(s, fault.retry_after_ms);
 	return fault;
 }

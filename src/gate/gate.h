@@ -12,7 +12,7 @@
 
 struct buf;
 struct gate;
-struct tally_table;
+struct quota_table;
 
 enum {
 	LIMIT_FRAME_BYTES = 64 * 1024,
@@ -32,7 +32,7 @@ struct gate_config {
 	const char *const *proxies;	/* addresses or CIDR blocks that PROXY headers may come from; NULL-terminated */
 	const char *const *exempt;	/* the same for those without rate limits and caps by address */
 	uint32_t connections_per_address; /* 0: any number */
-	struct tally_table *tally;	/* of all gates; borrowed; NULL: not counted */
+	struct quota_table *quota;	/* of all gates; borrowed; NULL: not counted */
 	const char *const *monitors;	/* the same for /metrics and readyz's reason; loopback is always allowed */
 	/* What HTTP answers with; any reactor's thread. */
 	void (*metrics)(void *cookie, struct buf *to);

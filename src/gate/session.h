@@ -40,7 +40,7 @@ struct session {
 	bool finishing : 1; /* nothing more is read or written */
 	bool paused : 1;
 	bool in_input : 1; /* input is being worked on: who called will settle */
-	bool tallied : 1; /* counts among the connections of its address */
+	bool counted : 1; /* counts among the connections of its address */
 	bool held : 1; /* nothing is read until the deadline: it was refused too often */
 	uint8_t refused; /* requests in a row, by rate limits */
 	uint8_t revision; /* of the configuration that its address was looked at under */

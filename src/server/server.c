@@ -179,7 +179,7 @@ make_slots(struct server *server, char *error, size_t size)
 {
 	server->buckets = rate_table_create();
 	server->known = rate_table_create();
-	server->tally = tally_table_create();
+	server->quota = quota_table_create();
 	server->slots = mem_zalloc(server->slot_count * sizeof(*server->slots));
 	server->reactors = mem_zalloc(server->slot_count * sizeof(*server->reactors));
 	server->gates = mem_zalloc(server->slot_count * sizeof(*server->gates));
@@ -356,7 +356,7 @@ take_apart(struct server *server)
 		slot_fini(&server->slots[i]);
 	rate_table_destroy(&server->buckets);
 	rate_table_destroy(&server->known);
-	tally_table_destroy(&server->tally);
+	quota_table_destroy(&server->quota);
 	tls_context_destroy(&server->tls);
 	control_fini(server);
 	if (server->store_lock_fd >= 0)

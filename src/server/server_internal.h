@@ -73,7 +73,7 @@ struct server {
 	struct store *store; /* owned, as are they; NULL while there is none */
 	struct pwpool *pool;
 	struct rate_table *buckets, *known; /* of all shards */
-	struct tally_table *tally; /* of all gates: connections by address */
+	struct quota_table *quota; /* of all gates: connections by address */
 	struct slot *slots; /* by reactor index */
 	struct reactor **reactors;
 	struct gate **gates;

@@ -82,7 +82,7 @@ gate_config_of(struct slot *slot)
 	    .monitors = texts(&c->monitors),
 	    .exempt = texts(&c->rate_exempt),
 	    .connections_per_address = (uint32_t)c->connections_per_address,
-	    .tally = slot->server->tally,
+	    .quota = slot->server->quota,
 	    .metrics = slot_metrics,
 	    .ready = slot_ready,
 	    .cookie = slot,
