@@ -40,11 +40,12 @@ def on_loop(coroutine, timeout=PATIENCE):
 
 
 class TcpWire:
-    """Lines over TCP; a frame is one line without its end."""
+    """Lines over TCP; a frame is one line without its end.  source: the address to come from."""
 
-    async def open(self, host, port, tls=None, **_):
+    async def open(self, host, port, tls=None, source=None, **_):
         self.hung_up = False
-        self.reader, self.writer = await asyncio.open_connection(host, port, ssl=tls, limit=1 << 20)
+        self.reader, self.writer = await asyncio.open_connection(
+            host, port, ssl=tls, limit=1 << 20, local_addr=(source, 0) if source else None)
         self.local_port = self.writer.get_extra_info("sockname")[1]
 
     async def send(self, *texts):
@@ -80,11 +81,13 @@ class TcpWire:
 class WsWire:
     """Text messages over WebSocket."""
 
-    async def open(self, host, port, tls=None, headers=None, compression="deflate", subprotocols=("confab.v1",), **_):
+    async def open(self, host, port, tls=None, headers=None, compression="deflate", subprotocols=("confab.v1",), source=None,
+                   **_):
         self.ws = await websockets.connect(
             f"{'wss' if tls else 'ws'}://{host}:{port}/ws", ssl=tls, max_size=1 << 20, ping_interval=None,
             subprotocols=list(subprotocols) or None, compression=compression, close_timeout=10,
-            extra_headers=headers or {}, open_timeout=PATIENCE, max_queue=None)
+            extra_headers=headers or {}, open_timeout=PATIENCE, max_queue=None,
+            local_addr=(source, 0) if source else None)
         self.local_port = self.ws.transport.get_extra_info("sockname")[1]
         if subprotocols and self.ws.subprotocol != "confab.v1":
             raise Violation(f"the subprotocol is {self.ws.subprotocol}")

@@ -47,11 +47,14 @@ class Raw:
 
     transport = "tcp"
 
-    def __init__(self, port, host="127.0.0.1", receive_buffer=None, timeout=PATIENCE, first=b"", tls=None):
+    def __init__(self, port, host="127.0.0.1", receive_buffer=None, timeout=PATIENCE, first=b"", tls=None,
+                 source=None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect((host, port))
         self.local_port = self.socket.getsockname()[1]
         self._data, self._at = b"", 0
