@@ -59,6 +59,20 @@ directs_end(struct sqlite *s, const struct op *op)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* Under the name that he still has. */
+static int
+groups_end(struct sqlite *s, struct op *op)
+{
+	struct sql_conn *c = &s->writer;
+	slice name = SLICE_NONE;
+	int rc = stmt_start(c, STMT_AUTH_ID, "i", op->user);
+
+	if (rc == SQLITE_ROW)
+		name = op_copy(op, column_slice(c, STMT_AUTH_ID, 1));
+	stmt_end(c, STMT_AUTH_ID);
+	return rc == SQLITE_ROW ? sqlite_groups_leave(s, op, name) : rc;
+}
+
 int
 sqlite_close_account(struct sqlite *s, struct op *op)
 {
@@ -72,7 +86,9 @@ sqlite_close_account(struct sqlite *s, struct op *op)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return SQLITE_OK;
 	}
-	rc = contacts_end(s, op);
+	rc = groups_end(s, op);
+	if (rc == SQLITE_OK)
+		rc = contacts_end(s, op);
 	if (rc == SQLITE_OK)
 		rc = stmt_run(&s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, (uint64_t)0);
 	if (rc == SQLITE_OK)

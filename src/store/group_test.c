@@ -673,6 +673,72 @@ who_is_banned_stays_out(void **state)
 	assert_true(sync_of(w, DAN, cid).min_seq == 7 && sync_of(w, DAN, cid).read == 6);
 }
 
+/* --- The end of an account --- */
+
+static struct op *
+end_account(struct world *w, uint64_t user)
+{
+	struct op *op = op_create(OP_CLOSE);
+
+	op->user = user;
+	op->close.password_hash = S("hash");
+	world_write(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	return op;
+}
+
+static void
+assert_entry(const struct entry *entry, uint64_t cid, uint64_t seq, const char *kind)
+{
+	assert_true(entry->cid == cid && entry->seq == seq && entry->sender == ANN);
+	assert_slice(entry->kind, kind);
+	assert_slice(entry->from, "ann");
+}
+
+static void
+an_account_ends_in_its_groups_too(void **state)
+{
+	struct world *w = *state;
+	uint64_t elder = group_of_three(w), admins, alone, shared, others;
+	struct op *op;
+
+	admins = DO(w, .by = ANN, .what = GROUP_CREATE, .title = "2", .users = {"bob", "cat"}).cid;
+	assert_int_equal(DO(w, .by = ANN, .cid = admins, .what = GROUP_ROLE, .users = {"cat"},
+			     .role = ROLE_ADMIN)
+			     .seq,
+	    2);
+	alone = DO(w, .by = ANN, .what = GROUP_CREATE, .title = "3", .handle = "three").cid;
+	shared = DO(w, .by = ANN, .what = GROUP_CREATE, .title = "4", .users = {"bob"}).cid;
+	assert_int_equal(DO(w, .by = ANN, .cid = shared, .what = GROUP_ROLE, .users = {"bob"},
+			     .role = ROLE_OWNER)
+			     .seq,
+	    2);
+	others = DO(w, .by = BOB, .what = GROUP_CREATE, .title = "5", .users = {"cat"}).cid;
+	assert_true(world_send(w, &(struct letter){.from = ANN, .to_user = "bob"}).seq == 1);
+
+	op = end_account(w, ANN);
+	assert_int_equal(op->close.count, 6);
+	assert_entry(op->close.entries[0], elder, 2, "role");
+	assert_slice(op->close.entries[0]->data, "{\"user\":\"bob\",\"role\":\"owner\"}");
+	assert_entry(op->close.entries[1], elder, 3, "leave");
+	assert_true(op->close.entries[1]->ends == ANN);
+	assert_entry(op->close.entries[2], admins, 3, "role");
+	assert_slice(op->close.entries[2]->data, "{\"user\":\"cat\",\"role\":\"owner\"}");
+	assert_entry(op->close.entries[3], admins, 4, "leave");
+	assert_entry(op->close.entries[4], alone, 2, "dismiss");
+	assert_true(op->close.entries[4]->ends == ENTRY_ENDS_ALL);
+	assert_entry(op->close.entries[5], shared, 3, "leave");
+	op_destroy(&op);
+
+	assert_int_equal(sync_of(w, BOB, elder).role, ROLE_OWNER);
+	assert_int_equal(sync_of(w, CAT, admins).role, ROLE_OWNER);
+	assert_true(members_count(w, BOB, shared) == 1 && members_count(w, BOB, others) == 2);
+	assert_int_equal(
+	    DO(w, .by = BOB, .what = GROUP_CREATE, .title = "6", .handle = "three").err, ERR_OK);
+	assert_int_equal(
+	    DO(w, .by = ANN, .what = GROUP_CREATE, .title = "7").err, ERR_SESSION_REVOKED);
+}
+
 /* --- Roles and settings --- */
 
 static void
@@ -955,6 +1021,7 @@ run_suite(const char *name, enum world_kind kind)
 	    T(a_dismissed_group_is_left_by_all),
 	    T(admins_remove_lower_roles),
 	    T(who_is_banned_stays_out),
+	    T(an_account_ends_in_its_groups_too),
 	    T(roles_are_given_by_owners),
 	    T(who_is_muted_may_read),
 	    T(settings_that_change_are_told),

@@ -244,6 +244,7 @@ mem_close_account(struct memory *m, struct op *op)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return;
 	}
+	mem_groups_leave(m, op, user->name, driver_now_ms(&m->options));
 	contacts_end(m, op, user);
 	mem_tokens_drop_but(m, user, 0);
 	user->account = ACCOUNT_DELETED; /* its name stays taken */

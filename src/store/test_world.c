@@ -114,6 +114,7 @@ text_or(const char *text, const char *otherwise)
 struct op *
 letter_op(const struct letter *letter)
 {
+	static const char *const kinds[] = {"text", "edit", "delete"};
 	struct op *op = op_create(OP_APPEND);
 
 	op->user = letter->from;
@@ -124,6 +125,7 @@ letter_op(const struct letter *letter)
 	    .handle = slice_str(letter->to_handle),
 	    .peer = letter->peer,
 	};
+	op->append.what = letter->what;
 	op->append.acl_ver = letter->acl_ver;
 	op->append.min_seq = letter->min_seq;
 	op->append.conversations_max =
@@ -131,10 +133,10 @@ letter_op(const struct letter *letter)
 	op->append.entry = entry_create(&(struct entry_parts){
 	    .sender = letter->from,
 	    .re = letter->re,
-	    .kind = text_or(letter->kind, "text"),
+	    .kind = text_or(letter->kind, kinds[letter->what]),
 	    .from = S("x"),
 	    .cmid = slice_str(letter->cmid),
-	    .body = text_or(letter->body, "hello"),
+	    .body = letter->what == APPEND_DELETE ? SLICE_NONE : text_or(letter->body, "hello"),
 	    .data = slice_str(letter->data),
 	});
 	return op;
@@ -267,6 +269,14 @@ world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_r
 	    (unsigned long long)user, (unsigned long long)cid, (int)row->role,
 	    (unsigned long long)row->join_seq, leave, (unsigned long long)row->read,
 	    (unsigned long long)row->delivered, (unsigned long long)row->muted_until, row->banned);
+	world_sql(w,
+	    "UPDATE member SET name = (SELECT name FROM user WHERE id = member.user) "
+	    "WHERE user = %llu AND cid IN (SELECT cid FROM conv WHERE cid = %llu AND kind = 2)",
+	    (unsigned long long)user, (unsigned long long)cid);
+	world_sql(w,
+	    "UPDATE conv SET members = (SELECT count(*) FROM member WHERE cid = conv.cid "
+	    "AND leave_seq IS NULL) WHERE cid = %llu AND kind = 2",
+	    (unsigned long long)cid);
 }
 
 void
@@ -288,18 +298,6 @@ world_account(struct world *w, uint64_t user, enum account account)
 	else
 		world_sql(w, "UPDATE user SET disabled = %d WHERE id = %llu", (int)account,
 		    (unsigned long long)user);
-}
-
-void
-world_change(struct world *w, uint64_t cid, uint64_t seq, uint64_t edited, uint64_t deleted)
-{
-	if (w->kind == WORLD_MEMORY)
-		memory_put_change(w->driver, cid, seq, edited, deleted);
-	else
-		world_sql(w,
-		    "UPDATE msg SET edited = %llu, deleted = %llu WHERE cid = %llu AND seq = %llu",
-		    (unsigned long long)edited, (unsigned long long)deleted,
-		    (unsigned long long)cid, (unsigned long long)seq);
 }
 
 struct op *
