@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry at the end of its conversation:
+ * A message, an edit or a deletion at the end of its conversation:
  *
  *   resolve the target -> rights, if they may have changed -> re -> INSERT at head + 1
  *                               |                                 |
@@ -144,6 +144,7 @@ append_rights(
 	const struct conv_row *row = conv != NULL ? &conv->row : NULL;
 	uint64_t re = op->append.entry->re;
 	struct member_row member;
+	struct msg_row msg;
 	int rc = SQLITE_OK;
 
 	if (row == NULL || op->append.acl_ver == 0 || op->append.acl_ver != row->acl_ver) {
@@ -151,8 +152,16 @@ append_rights(
 		    &member, &ret_fault->err);
 		op->append.min_seq = row != NULL ? member_min_seq(row, &member) : 1;
 	}
-	if (rc != SQLITE_OK || ret_fault->err != ERR_OK || re == 0)
+	if (rc != SQLITE_OK || ret_fault->err != ERR_OK)
 		return rc;
+	if (op->append.what == APPEND_EDIT) {
+		assert(row != NULL);
+		if ((rc = msg_load(s, row->cid, re, &msg)) == SQLITE_OK)
+			*ret_fault = rights_edit(op, &msg);
+		return rc;
+	}
+	if (re == 0)
+		return SQLITE_OK;
 	if (row == NULL || re < op->append.min_seq || re > row->head)
 		*ret_fault = (struct fault){.err = ERR_NOT_FOUND, .param = "re"};
 	return rc;
@@ -257,6 +266,72 @@ append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
 	return insert(s, op, *conv);
 }
 
+/* --- Deletions --- */
+
+static int
+delete_rights(struct sqlite *s, struct op *op, const struct conv_row *conv,
+    const struct msg_row *msg, struct fault *ret_fault)
+{
+	struct member_row member;
+	struct peer_row peer = {0};
+	int rc = member_load(&s->writer, op->user, conv->cid, &member);
+
+	if (rc == SQLITE_OK && conv->kind == CONV_DIRECT && conv_has(conv, op->user))
+		rc = peer_load(&s->writer, op->user, conv_other(conv, op->user), &peer);
+	op->append.min_seq = member_min_seq(conv, &member);
+	*ret_fault = rights_delete(op, conv, &member, &peer, msg);
+	return rc;
+}
+
+/* What he deleted himself is answered the same for good; then come his rights. */
+static int
+delete_from(struct sqlite *s, struct op *op, struct cached_conv *conv)
+{
+	struct fault fault = op->fault;
+	struct msg_row msg;
+	uint64_t seq = op->append.entry->re;
+	int rc = msg_load(s, conv->row.cid, seq, &msg);
+
+	if (rc == SQLITE_OK && fault.err == ERR_OK && (msg.deleted == 0 || msg.deleter != op->user))
+		rc = delete_rights(s, op, &conv->row, &msg, &fault);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (msg.deleted != 0 && (fault.err == ERR_OK || msg.deleter == op->user)) {
+		append_deleted(op, &conv->row, &msg);
+		return SQLITE_OK;
+	}
+	if (fault.err != ERR_OK) {
+		op->fault = fault;
+		return SQLITE_OK;
+	}
+	if ((rc = insert(s, op, conv)) == SQLITE_OK)
+		rc = msg_erase(s, conv->row.cid, seq);
+	op->append.acl_ver = 0; /* who may delete may not be allowed to send */
+	return rc;
+}
+
+/* --- All of them --- */
+
+static int
+append_any(struct sqlite *s, struct op *op, struct cached_conv **conv)
+{
+	if (op->append.what != APPEND_MESSAGE && *conv == NULL) {
+		if (op->fault.err == ERR_OK)
+			op_fail(op, ERR_NOT_FOUND, NULL);
+		return SQLITE_OK;
+	}
+	if (op->append.what == APPEND_DELETE)
+		return delete_from(s, op, *conv);
+	return append_to(s, op, conv);
+}
+
+/* Whether what was refused already may be a repetition all the same. */
+static bool
+may_repeat(const struct op *op)
+{
+	return slice_given(op->append.entry->cmid) || op->append.what == APPEND_DELETE;
+}
+
 int
 sqlite_append(struct sqlite *s, struct op *op)
 {
@@ -265,7 +340,7 @@ sqlite_append(struct sqlite *s, struct op *op)
 	int rc;
 
 	op->append.created = op->append.dup = false;
-	if (op->fault.err != ERR_OK && !slice_given(op->append.entry->cmid))
+	if (op->fault.err != ERR_OK && !may_repeat(op))
 		return SQLITE_OK;
 	if ((rc = sqlite_resolve(s, op, &op->append.target, &conv, &fault)) != SQLITE_OK)
 		return rc;
@@ -274,7 +349,7 @@ sqlite_append(struct sqlite *s, struct op *op)
 			op->fault = fault;
 		return SQLITE_OK;
 	}
-	rc = append_to(s, op, &conv);
+	rc = append_any(s, op, &conv);
 	if (rc == SQLITE_OK && op->fault.err == ERR_OK &&
 	    (op->append.created || op->append.want_facts))
 		conv_facts_fill(op, &conv->row, &op->append.facts);
@@ -291,11 +366,14 @@ sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	*ret_there = false;
 	if (rc == SQLITE_ROW) {
 		slice cmid = column_slice(c, STMT_MSG_BY_SEQ, 2);
+		bool erased = column_u64(c, STMT_MSG_BY_SEQ, 6) != 0; /* by the same batch */
 
 		*ret_there = column_u64(c, STMT_MSG_BY_SEQ, 0) == e->sender &&
 			     column_u64(c, STMT_MSG_BY_SEQ, 1) == op->append.ts &&
 			     slice_given(cmid) == slice_given(e->cmid) && slice_eq(cmid, e->cmid) &&
-			     slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body);
+			     slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 4), e->kind) &&
+			     column_u64(c, STMT_MSG_BY_SEQ, 5) == e->re &&
+			     (erased || slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body));
 	}
 	stmt_end(c, STMT_MSG_BY_SEQ);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;

@@ -5,7 +5,12 @@
  * load; the writer copies the little that came meanwhile, while nobody else can add to it.  If
  * readers keep it from starting anew the two try again some pages later, and in the end the writer
  * waits for the readers.
+ *
+ * What a deletion erases is gone from the database with the next copying, but the log keeps the
+ * bytes of old until it is cut to nothing.  That is done a while after a deletion, so that many
+ * share it, and tried until it succeeds.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/stat.h"
@@ -28,6 +33,22 @@ checkpoint_attach(struct sqlite *s)
 	(void)sqlite3_wal_hook(s->writer.db, on_commit, s);
 	s->checkpoint.pages = 0;
 	s->checkpoint.trigger = CHECKPOINT_PAGES;
+	checkpoint_erase(s); /* there may have been something to do when the last life ended */
+}
+
+void
+checkpoint_erase(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+
+	if (cp->erase_due_ms == 0)
+		cp->erase_due_ms = clock_mono_ms() + cp->erase_ms;
+}
+
+static bool
+erase_is_due(const struct checkpoint *cp)
+{
+	return cp->erase_due_ms != 0 && clock_mono_ms() >= cp->erase_due_ms;
 }
 
 static void
@@ -156,6 +177,28 @@ checkpoint_stop(struct sqlite *s)
 
 /* --- The writer --- */
 
+/* Cuts the log to nothing, unless somebody reads it. */
+static void
+empty(struct sqlite *s)
+{
+	struct checkpoint *cp = &s->checkpoint;
+	int rc;
+
+	(void)sqlite3_busy_timeout(s->writer.db, ERASE_WAIT_MS);
+	rc = sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	(void)sqlite3_busy_timeout(s->writer.db, SQL_BUSY_MS);
+	stat_add(rc == SQLITE_OK ? STAT_STORE_ERASED : STAT_STORE_ERASE_HELD, 1);
+	if (rc == SQLITE_OK) {
+		cp->pages = 0;
+		cp->trigger = CHECKPOINT_PAGES;
+		cp->erase_due_ms = 0;
+		return;
+	}
+	cp->erase_due_ms = clock_mono_ms() + ERASE_AGAIN_MS;
+	if (rc != SQLITE_BUSY)
+		log_warn("store", "erase_failed", "code=%d why=\"%s\"", rc, sqlite3_errstr(rc));
+}
+
 static void
 finish(struct sqlite *s)
 {
@@ -178,7 +221,7 @@ checkpoint_turn(struct sqlite *s)
 
 	if (s->writer.db == NULL)
 		return;
-	if (cp->pages < CHECKPOINT_PAGES) {
+	if (cp->pages < CHECKPOINT_PAGES && !erase_is_due(cp)) {
 		cp->trigger = CHECKPOINT_PAGES; /* it started anew */
 		if (get_state(cp) == CHECKPOINT_HELPED)
 			set_state(cp, CHECKPOINT_IDLE);
@@ -186,11 +229,14 @@ checkpoint_turn(struct sqlite *s)
 	}
 	switch (get_state(cp)) {
 	case CHECKPOINT_IDLE:
-		if (cp->pages >= cp->trigger)
+		if (cp->pages >= cp->trigger || erase_is_due(cp))
 			set_state(cp, CHECKPOINT_WANTED);
 		break;
 	case CHECKPOINT_HELPED:
-		finish(s);
+		if (erase_is_due(cp))
+			empty(s);
+		else
+			finish(s);
 		set_state(cp, CHECKPOINT_IDLE);
 		break;
 	case CHECKPOINT_WANTED:

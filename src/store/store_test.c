@@ -648,9 +648,9 @@ an_edited_message_is_no_conflict(void **state)
 	    w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1", .body = "a"});
 	(void)world_send(
 	    w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c2", .body = "a"});
-	(void)world_send(w, &(struct letter){.from = ann, .to = sent.cid});
-	world_change(w, sent.cid, 1, 3, 0);
-	world_change(w, sent.cid, 2, 0, 3);
+	(void)world_send(w, &(struct letter){.what = APPEND_EDIT, .from = ann, .to = sent.cid, .re = 1});
+	(void)world_send(
+	    w, &(struct letter){.what = APPEND_DELETE, .from = ann, .to = sent.cid, .re = 2});
 	sent =
 	    world_send(w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c1", .body = "b"});
 	assert_true(sent.fault.err == ERR_OK && sent.dup && sent.seq == 1);
@@ -1043,13 +1043,13 @@ what_was_deleted_has_no_body(void **state)
 	struct op *op;
 
 	cid = ten_messages(w, ann);
-	world_change(w, cid, 2, 9, 0);
-	world_change(w, cid, 3, 0, 10);
+	(void)world_send(w, &(struct letter){.what = APPEND_EDIT, .from = ann, .to = cid, .re = 2});
+	(void)world_send(w, &(struct letter){.what = APPEND_DELETE, .from = ann, .to = cid, .re = 3});
 	world_account(w, ann, ACCOUNT_DELETED);
 	op = world_page(w, bob, cid, 1, 4, 10, false);
 	assert_int_equal(op->page.count, 2);
-	assert_true(op->page.items[0]->edited == 9 && slice_given(op->page.items[0]->body));
-	assert_true(op->page.items[1]->deleted == 10);
+	assert_true(op->page.items[0]->edited == 11 && slice_given(op->page.items[0]->body));
+	assert_true(op->page.items[1]->deleted == 12);
 	assert_none(op->page.items[1]->body);
 	assert_none(op->page.items[1]->data);
 	assert_slice(op->page.items[0]->from, "deleted");

@@ -38,6 +38,7 @@ struct letter {
 	uint64_t acl_ver, min_seq, peer;
 	uint64_t conversations_max; /* 0: no limit */
 	enum err refused;
+	enum append_what what; /* EDIT, DELETE: re is the message; kind and a body for none are set */
 };
 
 void world_init(struct world *w, enum world_kind kind);
@@ -63,7 +64,6 @@ uint64_t world_group(struct world *w, const struct conv_row *row, const char *ti
 void world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_row *row);
 void world_contact(struct world *w, uint64_t user, uint64_t peer, enum contact_state state);
 void world_account(struct world *w, uint64_t user, enum account account);
-void world_change(struct world *w, uint64_t cid, uint64_t seq, uint64_t edited, uint64_t deleted);
 
 struct op *world_page(struct world *w, uint64_t user, uint64_t cid, uint64_t after, uint64_t before,
     uint32_t limit, bool newest);
