@@ -42,6 +42,8 @@ run_group_create(struct call *c)
 		    .title = c->v[CREATE_TITLE].text,
 		    .handle = c->v[CREATE_HANDLE].text,
 		    .open = c->v[CREATE_OPEN].flag,
+		    .admins_post = -1,
+		    .admins_invite = -1,
 		    .history = c->v[CREATE_HISTORY].flag,
 		},
 	    .users = d->users,

@@ -33,12 +33,24 @@ class OneOf:
         self.values = values
 
 
+class Map:
+    """An object whose members' names are data."""
+
+    def __init__(self, value):
+        self.value = value
+
+
 def check(value, shape, where):
     if shape is Any:
         return
     if isinstance(shape, OneOf):
         if not any(_fits(value, one) for one in shape.values):
             raise Violation(f"{where}: {value!r} is none of {shape.values}")
+    elif isinstance(shape, Map):
+        if not isinstance(value, dict):
+            raise Violation(f"{where}: an object is due, not {value!r}")
+        for name, inner in value.items():
+            check(inner, shape.value, f"{where}.{name}")
     elif isinstance(shape, dict):
         if not isinstance(value, dict):
             raise Violation(f"{where}: an object is due, not {value!r}")
@@ -103,6 +115,20 @@ RESULTS = {
     "mark": {"read": int, "delivered": int},
     "signal": {},
     "presence.get": {"users": [{"user": str, "state": STATE, "text?": str, "seen?": int}]},
+    "group.create": {"cid": int, "seq": 1, "failed": Map(OneOf(*ERRORS))},
+    "group.join": {"cid": int, "seq": int},
+    "group.leave": {"seq": int},
+    "group.invite": {"seq?": int, "added": [str], "failed": Map(OneOf(*ERRORS))},
+    "group.remove": {"seq": int},
+    "group.unban": {},
+    "group.role": {"seq?": int}, "group.mute": {"seq?": int}, "group.set": {"seq?": int},
+    "group.info": {"cid": int, "title": str, "topic": str, "handle": str, "open": bool, "history": bool,
+                   "post": OneOf("all", "admins"), "invite": OneOf("all", "admins"), "members": int, "online": int,
+                   "created": int, "owners": [str], "role?": OneOf("member", "admin", "owner")},
+    "group.members": {"members": [{"user": str, "display": str, "role": OneOf("member", "admin", "owner", "banned"),
+                                   "online": bool}], "more": bool},
+    "group.list": {"groups": [{"cid": int, "title": str, "topic": str, "handle": str, "members": int}], "more": bool},
+    "group.dismiss": {"seq": int},
     "who": {"online": int, "users": [{"user": str, "display": str, "state": STATE}], "more": bool},
 }
 NOTIFICATIONS = {
@@ -179,6 +205,7 @@ class Stream:
     def __init__(self):
         self.synced = False
         self.next = {}    # cid -> the seq that is due
+        self.past = {}    # cid -> the seq behind all that there was of it: left before the sync, or removed
         self.total = None
 
     def sync_result(self, result):
@@ -194,9 +221,16 @@ class Stream:
 
     def _begin(self, view, where):
         check_conversation(view, where)
-        if view["cid"] in self.next:
-            raise Violation(f"{where}: conversation {view['cid']} is announced twice")
-        self.next[view["cid"]] = view["next"]
+        cid = view["cid"]
+        if self.next.get(cid, 0) < self.past.get(cid, 0):
+            raise Violation(f"{where}: conversation {cid} comes back before {self.past[cid] - 1} was told of")
+        if cid in self.next and cid not in self.past:
+            raise Violation(f"{where}: conversation {cid} is announced twice")
+        if view["next"] < self.past.pop(cid, 0):
+            raise Violation(f"{where}: conversation {cid} begins again at {view['next']}")
+        self.next[cid] = view["next"]
+        if view["role"] == "none" and where == "sync":
+            self.past[cid] = view["head"] + 1
 
     def notification(self, method, params):
         if method == "goaway":
@@ -205,13 +239,16 @@ class Stream:
             raise Violation(f"{method} before sync: {params!r:.200}")
         if method == "conversation":
             if params["change"] == "removed":
-                self.next.pop(params["cid"], None)
+                cid = params["cid"]
+                if cid not in self.next or cid in self.past:
+                    raise Violation(f"conversation {cid} is removed and was not there")
+                self.past[cid] = self.next[cid]
                 return
             check({k: v for k, v in params.items() if k != "change"}, CONVERSATION, "conversation")
             self._begin(params, "conversation")
         elif method == "message":
             cid, seq = params["cid"], params["seq"]
-            if self.next.get(cid) != seq:
+            if self.next.get(cid) != seq or self.past.get(cid, seq + 1) <= seq:
                 raise Violation(f"message {seq} of {cid} where {self.next.get(cid)} is due")
             self.next[cid] = seq + 1
         elif method == "gap":
