@@ -398,6 +398,10 @@ app_put_error(struct buf *to, const struct client_error *error)
 		return;
 	}
 	show_text(to, error->message.len > 0 ? error->message : error->name, SHOW_ONE_LINE);
+	if (error->param.len > 0) {
+		buf_put(to, S(": "));
+		show_text(to, error->param, SHOW_ONE_LINE);
+	}
 	if (error->retry_after_ms > 0)
 		buf_printf(
 		    to, "; try again in %" PRIu64 " s", (error->retry_after_ms + 999) / 1000);

@@ -99,6 +99,8 @@ const char *deed_fill(
 /* "/kick @USER" or "confab group kick '#GROUP' @USER". */
 void deed_usage(const struct deed *deed, bool typed, struct buf *to);
 
+/* Puts what can be done in the place of the server's message, where more is known than it says. */
+void deed_explain(const struct deed *deed, struct client_error *error);
 /* Calls for each user who could not be added: his name and why, safe to show; returns how many. */
 size_t deed_each_failed(struct json result,
     void (*each)(const char *user, const char *why, void *cookie), void *cookie);

@@ -198,6 +198,9 @@ test_sheets(void **state)
 	form_is("[{a} {b}]{c}", "{\"a\":\"x\",\"c\":7}", "7");
 	form_is("{a}", "{\"a\":\"\\u001b[2J\\u202e\"}", "\\x1b[2J\\u202e");
 	form_is("{a}", "{\"a\":[\"x\",\"y\",3]}", "x,y");
+	form_is("{a|cat}", "{\"a\":1}", "1 cat");
+	form_is("{a|cat}", "{\"a\":0}", "0 cats");
+	form_is("[{b|cat}]", "{\"a\":0}", "");
 	form_is("{a}", "[]", "");
 	assert_true(json_check(S("{\"a\":\"x\\ty\",\"b\":null,\"c\":true,\"seen\":5}"), &object));
 	sheet_columns(&got, "a b c seen", object);

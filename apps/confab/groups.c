@@ -18,7 +18,7 @@
 #define LISTING                                                                                    \
 	.list = "groups", .after = "cid", .page = 1000,                                            \
 	.columns = "cid handle members title topic",                                               \
-	.person = "{cid}[  #{handle}]  {title}  ({members} members)[: {topic}]",                   \
+	.person = "{cid}[  #{handle}]  {title}  ({members|member})[: {topic}]",                    \
 	.none = "there is no open group of that name", .repeatable = true
 
 const struct deed deeds_groups[] = {
@@ -57,7 +57,7 @@ const struct deed deeds_groups[] = {
 	.pairs = true,
 	.person =
 	    "{title}[  #{handle}]  (number {cid})[: {topic}]\n"
-	    "-- {members} members, {online} online; owned by {owners}[; you are: {role}]\n"
+	    "-- {members|member}, {online} online; owned by {owners}[; you are: {role}]\n"
 	    "-- [{open}, ][{history} from the start, ]written by {post}, invited by {invite}[, "
 	    "since {created}]",
 	.repeatable = true},

@@ -30,6 +30,7 @@ static void
 refused(struct app *app, const struct client_error *error)
 {
 	const struct once *once = app->own;
+	struct client_error explained = *error;
 
 	if (error->code == 0 && once->deed->repeatable)
 		return; /* asked again when there is a connection */
@@ -39,7 +40,8 @@ refused(struct app *app, const struct client_error *error)
 		app_end(app, EXIT_CONNECT);
 		return;
 	}
-	app_refused(app, about(app), error);
+	deed_explain(once->deed, &explained);
+	app_refused(app, about(app), &explained);
 }
 
 /* --- Printing --- */

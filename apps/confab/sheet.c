@@ -86,6 +86,21 @@ put_value(struct buf *to, slice name, struct json object, bool people)
 	return buf_len(to) > before;
 }
 
+/* What stands between { and }. */
+static bool
+put_field(struct buf *to, slice field, struct json object)
+{
+	const char *bar = memchr(field.ptr, '|', field.len);
+	slice name = bar != NULL ? slice_of(field.ptr, (size_t)(bar - field.ptr)) : field;
+
+	if (!put_value(to, name, object, true))
+		return false;
+	if (bar != NULL)
+		buf_printf(to, " %.*s%s", (int)(field.len - name.len - 1), bar + 1,
+		    inbound_uint(object, name, 0) == 1 ? "" : "s");
+	return true;
+}
+
 void
 sheet_form(struct buf *to, const char *form, struct json object)
 {
@@ -98,8 +113,7 @@ sheet_form(struct buf *to, const char *form, struct json object)
 		const char *close = *at == '{' ? strchr(at, '}') : NULL;
 
 		if (close != NULL) {
-			if (!put_value(
-				to, slice_of(at + 1, (size_t)(close - at - 1)), object, true))
+			if (!put_field(to, slice_of(at + 1, (size_t)(close - at - 1)), object))
 				there = false;
 			at = close;
 		} else if (*at == '[') {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Members of a JSON object as text.  In a form, {name} is replaced by that member, and what stands
- * between [ and ] is left out if one of its members is not there: "@{user}[, {online}]".  A member
- * that is true is its own name; false, null and "" are not there; a moment is shown as local time.
- * Whatever comes from outside is made safe for a terminal.
+ * Members of a JSON object as text.  In a form, {name} is replaced by that member, {name|word} is a
+ * number with its word ("1 member", "2 members"), and what stands between [ and ] is left out if one of
+ * its members is not there: "@{user}[, {online}]".  A member that is true is its own name; false, null
+ * and "" are not there; a moment is shown as local time.  What comes from outside is made safe for a
+ * terminal.
  */
 #ifndef CONFAB_SHEET_H
 #define CONFAB_SHEET_H

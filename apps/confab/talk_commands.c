@@ -57,7 +57,7 @@ group_checked(struct client *client, const struct client_answer *answer, void *c
 		    "open ones");
 	if (answer->error != NULL)
 		return;
-	sheet_form(&text, "{title}  ({members} members)[: {topic}]", answer->result);
+	sheet_form(&text, "{title}  ({members|member})[: {topic}]", answer->result);
 	talk_notice(talk, "%.*s", SLICE_ARG(buf_slice(&text)));
 	if (!slice_given(inbound_member(answer->result, S("role"), JSON_STRING).text))
 		talk_notice(talk, "you are no member: /join it first");

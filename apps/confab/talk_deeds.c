@@ -202,8 +202,10 @@ static void
 refused(struct ask *ask, const struct client_error *error)
 {
 	struct talk *talk = ask->talk;
+	struct client_error explained = *error;
 	char scratch[48];
 
+	deed_explain(ask->deed, &explained);
 	if (error->code == 0 && !ask->deed->repeatable)
 		talk_notice(talk,
 		    "%s: the connection was lost before the answer came; look whether it was done",
@@ -212,7 +214,7 @@ refused(struct ask *ask, const struct client_error *error)
 		talk_notice(
 		    talk, "%s: the connection was lost; type it again", name_of(ask, scratch));
 	else
-		talk_refused(talk, name_of(ask, scratch), error);
+		talk_refused(talk, name_of(ask, scratch), &explained);
 }
 
 /* What the list goes on with; there is one at a time. */
@@ -224,7 +226,6 @@ keep_rest(struct talk *talk, struct ask *ask)
 	list_remove(&ask->all);
 	talk->rest = ask;
 	talk->more = MORE_LIST;
-	talk_notice(talk, "/more goes on");
 }
 
 static void
@@ -245,6 +246,8 @@ answered(struct client *client, const struct client_answer *answer, void *cookie
 		more = put_list(ask, answer->result, &out);
 	else
 		put_done(ask, answer->result, &out);
+	if (more)
+		buf_put(&out, S("-- /more goes on\n"));
 	line_print(buf_slice(&out));
 	buf_fini(&out);
 	(void)deed_each_failed(answer->result, failed, talk);

@@ -168,6 +168,14 @@ class Terminal:
         self.seen = self.seen[found.end():]
         return found
 
+    def until_all(self, *patterns):
+        """Until all of them are there, in any order; forgets everything up to the last one's end."""
+        deadline = time.monotonic() + 20
+        while not all(found := [re.search(p, self.seen) for p in patterns]):
+            left = deadline - time.monotonic()
+            assert left > 0 and self.read(left), f"{patterns!r} did not come: {self.seen!r}"
+        self.seen = self.seen[max(f.end() for f in found):]
+
     def type(self, text):
         os.write(self.main, text.encode())
 
