@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending, on the author's shard: from a command to an operation on its way, and from what came
- * back to the answer.
+ * Sending, editing and deleting, on the author's shard: from a command to an operation on its way,
+ * and from what came back to the answer.
  *
  * An append goes through its conversation's home.  Where the shard does not know the conversation
  * of a name yet, the append goes to the store directly, which finds or makes it ("unplaced").  So
@@ -241,24 +241,27 @@ send_abandon(struct peer *peer)
 	peer->sending = NULL;
 }
 
-/* --- The method --- */
+/* --- The methods --- */
 
-void
-chat_send(struct peer *peer, const struct call_tag *tag, const struct send_command *cmd)
+/* What is to be appended, and where. */
+struct draft {
+	enum append_what what;
+	const struct target *to;
+	const char *to_param; /* what the request calls it */
+	struct fault refused;
+	struct entry_parts parts; /* without its author */
+};
+
+static void
+append_start(struct peer *peer, const struct call_tag *tag, const struct draft *draft)
 {
 	struct call *call = call_begin(peer, tag, true);
-	struct entry_parts parts = {
-	    .sender = peer->user,
-	    .re = cmd->re,
-	    .kind = slice_given(cmd->kind) ? cmd->kind : S("text"),
-	    .cmid = cmd->cmid,
-	    .body = cmd->body,
-	    .data = cmd->data,
-	};
+	struct entry_parts parts = draft->parts;
 	struct op *op;
 
-	if (!peer_check(call) || !target_valid(call, &cmd->to, "to"))
+	if (!peer_check(call) || !target_valid(call, draft->to, draft->to_param))
 		return;
+	parts.sender = peer->user;
 	parts.from = peer_name(peer);
 	op = op_create(OP_APPEND);
 	op->call = call->id;
@@ -267,13 +270,67 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	 * again. */
 	op->fault = pressure_fault(peer->shard, PRESSURE_SEND);
 	if (op->fault.err == ERR_OK)
-		op->fault = cmd->refused;
-	op->append.target = target_copy(op, &cmd->to);
+		op->fault = draft->refused;
+	op->append.what = draft->what;
+	op->append.target = target_copy(op, draft->to);
 	op->append.entry = entry_create(&parts);
 	op->append.conversations_max = peer->shard->config.limits.conversations;
 	op->append.started_ns = peer->shard->mono_ns;
 	op->append.peer = peer->id;
 	send_start(peer, op);
+}
+
+void
+chat_send(struct peer *peer, const struct call_tag *tag, const struct send_command *cmd)
+{
+	append_start(peer, tag,
+	    &(struct draft){
+		.what = APPEND_MESSAGE,
+		.to = &cmd->to,
+		.to_param = "to",
+		.refused = cmd->refused,
+		.parts =
+		    {
+			.re = cmd->re,
+			.kind = slice_given(cmd->kind) ? cmd->kind : S("text"),
+			.cmid = cmd->cmid,
+			.body = cmd->body,
+			.data = cmd->data,
+		    },
+	    });
+}
+
+void
+chat_edit(struct peer *peer, const struct call_tag *tag, const struct edit_command *cmd)
+{
+	append_start(peer, tag,
+	    &(struct draft){
+		.what = APPEND_EDIT,
+		.to = &cmd->conv,
+		.to_param = "cid",
+		.refused = cmd->refused,
+		.parts =
+		    {
+			.re = cmd->seq,
+			.kind = S("edit"),
+			.cmid = cmd->cmid,
+			.body = cmd->body,
+			.data = cmd->data,
+		    },
+	    });
+}
+
+void
+chat_delete(struct peer *peer, const struct call_tag *tag, const struct delete_command *cmd)
+{
+	append_start(peer, tag,
+	    &(struct draft){
+		.what = APPEND_DELETE,
+		.to = &cmd->conv,
+		.to_param = "cid",
+		.refused = cmd->refused,
+		.parts = {.re = cmd->seq, .kind = S("delete")},
+	    });
 }
 
 void

@@ -362,6 +362,29 @@ put_history(struct encoding *e)
 }
 
 static void
+put_receipt(struct encoding *e, size_t i)
+{
+	const struct op_member *member = &e->answer->receipts.of->page.items[i];
+
+	json_str(e->to, "user", member->name);
+	json_uint(e->to, "read", member->read);
+	json_uint(e->to, "delivered", member->delivered);
+}
+
+static void
+put_receipts(struct encoding *e)
+{
+	const struct op_receipts *of = e->answer->receipts.of;
+	size_t put;
+
+	json_uint(e->to, "read", of->read);
+	json_uint(e->to, "delivered", of->delivered);
+	json_uint(e->to, "members", of->members);
+	put = put_list(e, "users", of->page.count, put_receipt);
+	json_bool(e->to, "more", of->page.more || put < of->page.count);
+}
+
+static void
 put_marks(struct encoding *e)
 {
 	json_uint(e->to, "read", e->answer->mark.read);
@@ -380,6 +403,7 @@ encode_answer(struct buf *to, const struct rpc_id *id, const struct gate_config 
 	    [ANSWER_SEND] = put_send,
 	    [ANSWER_HISTORY] = put_history,
 	    [ANSWER_MARK] = put_marks,
+	    [ANSWER_RECEIPTS] = put_receipts,
 	    [ANSWER_PROFILES] = put_profiles,
 	    [ANSWER_FOUND] = put_found,
 	    [ANSWER_WHO] = put_who,

@@ -48,7 +48,8 @@ ask(const char *method)
 	struct buf line = {0};
 
 	buf_printf(&line,
-	    "{\"id\":1,\"method\":\"%s\",\"params\":{\"cid\":1,\"session\":\"1\",\"users\":[],"
+	    "{\"id\":1,\"method\":\"%s\",\"params\":{\"cid\":1,\"seq\":1,\"session\":\"1\","
+	    "\"users\":[],"
 	    "\"title\":\"t\",\"user\":\"bob\","
 	    "\"query\":\"qq\","
 	    "\"scope\":\"all\",\"to\":1,\"body\":\"b\",\"token\":\"t\"}}\n",
@@ -114,6 +115,27 @@ small_answers(void **state)
 	    "{\"cid\":4,\"seq\":1,\"ts\":5,\"dup\":true}");
 	answered("mark", &(struct answer){.kind = ANSWER_MARK, .mark = {.read = 0, .delivered = 3}},
 	    "{\"read\":0,\"delivered\":3}");
+}
+
+static void
+receipts_are_counts_and_a_page(void **state)
+{
+	struct op_member items[] = {
+	    {.uid = 3, .name = S("ann"), .read = 4, .delivered = 5},
+	    {.uid = 1, .name = S("bob"), .read = 0, .delivered = 9007199254740991},
+	};
+	struct op_receipts of = {.seq = 4, .read = 1, .delivered = 2, .members = 7};
+	const struct answer answer = {.kind = ANSWER_RECEIPTS, .receipts.of = &of};
+
+	(void)state;
+	dial_logged_in();
+	answered("receipts", &answer,
+	    "{\"read\":1,\"delivered\":2,\"members\":7,\"users\":[],\"more\":false}");
+	of.page = (struct op_members){.items = items, .count = LEN(items), .more = true};
+	answered("receipts", &answer,
+	    "{\"read\":1,\"delivered\":2,\"members\":7,\"users\":["
+	    "{\"user\":\"ann\",\"read\":4,\"delivered\":5},"
+	    "{\"user\":\"bob\",\"read\":0,\"delivered\":9007199254740991}],\"more\":true}");
 }
 
 static void
@@ -700,6 +722,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 	    TEST(small_answers),
+	    TEST(receipts_are_counts_and_a_page),
 	    TEST(answers_about_people),
 	    TEST(answers_about_sessions),
 	    TEST(answers_about_groups),

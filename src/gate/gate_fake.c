@@ -384,6 +384,47 @@ chat_send(struct peer *peer, const struct call_tag *tag, const struct send_comma
 	told(peer, tag);
 }
 
+static void
+tell_refused(struct fault refused)
+{
+	if (refused.err != ERR_OK)
+		buf_printf(&world.told, " refused=%s,%s,%" PRIu64, gate_error_name(refused.err),
+		    refused.param, refused.max);
+}
+
+void
+chat_edit(struct peer *peer, const struct call_tag *tag, const struct edit_command *cmd)
+{
+	buf_put(&world.told, S("edit"));
+	tell_target("cid", &cmd->conv);
+	buf_printf(&world.told, " seq=%" PRIu64, cmd->seq);
+	tell("body", cmd->body);
+	tell("data", cmd->data);
+	tell("cmid", cmd->cmid);
+	tell_refused(cmd->refused);
+	told(peer, tag);
+}
+
+void
+chat_delete(struct peer *peer, const struct call_tag *tag, const struct delete_command *cmd)
+{
+	buf_put(&world.told, S("delete"));
+	tell_target("cid", &cmd->conv);
+	buf_printf(&world.told, " seq=%" PRIu64, cmd->seq);
+	tell_refused(cmd->refused);
+	told(peer, tag);
+}
+
+void
+chat_receipts(struct peer *peer, const struct call_tag *tag, const struct receipts_command *cmd)
+{
+	buf_put(&world.told, S("receipts"));
+	tell_target("cid", &cmd->conv);
+	buf_printf(&world.told, " seq=%" PRIu64 " limit=%u", cmd->seq, cmd->limit);
+	tell("after", cmd->after);
+	told(peer, tag);
+}
+
 void
 chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd)
 {

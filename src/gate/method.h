@@ -35,6 +35,9 @@ given_or(const struct value *v, slice otherwise)
 #define METHODS(X)                                                                                 \
 	X("send", send, send_params, NEED_SESSION, 1, .keeps_fault = true)                         \
 	X("mark", mark, mark_params, NEED_SESSION, 1, )                                            \
+	X("edit", edit, edit_params, NEED_SESSION, 1, .keeps_fault = true)                         \
+	X("delete", delete, delete_params, NEED_SESSION, 1, .keeps_fault = true)                   \
+	X("receipts", receipts, receipts_params, NEED_SESSION, WEIGHT_HEAVY, )                     \
 	X("signal", signal, signal_params, NEED_SESSION, 1, )                                      \
 	X("ping", ping, no_params, NEED_NOTHING, 0, )                                              \
 	X("history", history, history_params, NEED_SESSION, WEIGHT_HEAVY, )                        \

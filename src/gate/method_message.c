@@ -40,6 +40,84 @@ run_send(struct call *c)
 	return (struct fault){0};
 }
 
+enum { EDIT_CID, EDIT_SEQ, EDIT_BODY, EDIT_DATA, EDIT_CMID };
+const struct param edit_params[] = {
+    [EDIT_CID] = {"cid", PARAM_TARGET, .required = true},
+    [EDIT_SEQ] = {"seq", SOME_SEQ, .required = true},
+    [EDIT_BODY] = {"body", PARAM_BODY, .required = true},
+    [EDIT_DATA] = {.name = "data", .type = PARAM_DATA},
+    [EDIT_CMID] = {"cmid", PARAM_BYTES, .min = 1, .max = CMID_MAX_BYTES},
+    {0},
+};
+
+/* Like a send in its order.  Whether the message has data, so that its body may be empty, the store
+ * knows. */
+struct fault
+run_edit(struct call *c)
+{
+	const struct value *v = c->v;
+
+	if (!v[EDIT_CID].given)
+		return c->fault;
+	chat_edit(c->session->peer, &c->tag,
+	    &(struct edit_command){
+		.conv = v[EDIT_CID].target,
+		.seq = v[EDIT_SEQ].given ? v[EDIT_SEQ].number : 0,
+		.body = given_or(&v[EDIT_BODY], S("")),
+		.data = v[EDIT_DATA].text,
+		.cmid = v[EDIT_CMID].text,
+		.refused = c->fault,
+	    });
+	return (struct fault){0};
+}
+
+enum { DELETE_CID, DELETE_SEQ };
+const struct param delete_params[] = {
+    [DELETE_CID] = {"cid", PARAM_TARGET, .required = true},
+    [DELETE_SEQ] = {"seq", SOME_SEQ, .required = true},
+    {0},
+};
+
+struct fault
+run_delete(struct call *c)
+{
+	const struct value *v = c->v;
+
+	if (!v[DELETE_CID].given)
+		return c->fault;
+	chat_delete(c->session->peer, &c->tag,
+	    &(struct delete_command){
+		.conv = v[DELETE_CID].target,
+		.seq = v[DELETE_SEQ].given ? v[DELETE_SEQ].number : 0,
+		.refused = c->fault,
+	    });
+	return (struct fault){0};
+}
+
+enum { RECEIPTS_CID, RECEIPTS_SEQ, RECEIPTS_LIMIT, RECEIPTS_AFTER };
+const struct param receipts_params[] = {
+    [RECEIPTS_CID] = {"cid", PARAM_TARGET, .required = true},
+    [RECEIPTS_SEQ] = {"seq", SOME_SEQ, .required = true},
+    [RECEIPTS_LIMIT] = {"limit", PARAM_LIMIT, .min = 1, .max = LIMIT_PAGE, .preset = 100},
+    [RECEIPTS_AFTER] = {.name = "after", .type = PARAM_USER},
+    {0},
+};
+
+struct fault
+run_receipts(struct call *c)
+{
+	const struct value *v = c->v;
+
+	chat_receipts(c->session->peer, &c->tag,
+	    &(struct receipts_command){
+		.conv = v[RECEIPTS_CID].target,
+		.seq = v[RECEIPTS_SEQ].number,
+		.limit = (uint32_t)v[RECEIPTS_LIMIT].number,
+		.after = v[RECEIPTS_AFTER].text,
+	    });
+	return (struct fault){0};
+}
+
 enum { HISTORY_CID, HISTORY_BEFORE, HISTORY_AFTER, HISTORY_LIMIT };
 const struct param history_params[] = {
     [HISTORY_CID] = {"cid", PARAM_TARGET, .required = true},

@@ -160,6 +160,47 @@ send_sized(size_t body, size_t data)
 }
 
 static void
+edits_and_deletions_keep_their_places(void **state)
+{
+	static const struct row rows[] = {
+	    {"edit", "{\"cid\":1,\"seq\":2,\"body\":\"hi\"}", "edit cid=1 seq=2 body=hi"},
+	    {"edit",
+		"{\"cid\":\"@Bob\",\"seq\":2,\"body\":\"\",\"data\":{ \"a\" : 1 "
+		"},\"cmid\":\"c\",\"re\":7}",
+		"edit cid=@bob seq=2 body= data={\"a\":1} cmid=c"},
+	    {"edit", "{\"cid\":\"#ops\",\"seq\":2,\"body\":\"\"}", "edit cid=#ops seq=2 body="},
+	    {"edit", "{\"cid\":1,\"seq\":2}",
+		"edit cid=1 seq=2 body= refused=invalid_params,body,0"},
+	    {"edit", "{\"cid\":1,\"seq\":0,\"body\":\"x\"}",
+		"edit cid=1 seq=0 body=x refused=invalid_params,seq,0"},
+	    {"edit", "{\"cid\":1,\"body\":\"x\",\"cmid\":\"c\"}",
+		"edit cid=1 seq=0 body=x cmid=c refused=invalid_params,seq,0"},
+	    {"edit", "{\"cid\":1,\"seq\":2,\"body\":\"x\",\"data\":1}",
+		"edit cid=1 seq=2 body=x refused=invalid_params,data,0"},
+	    {"edit", "{\"cid\":1,\"seq\":2,\"body\":\"x\",\"cmid\":\"\"}",
+		"edit cid=1 seq=2 body=x refused=invalid_params,cmid,0"},
+	    {"edit", "{\"seq\":2,\"body\":\"x\"}", "!invalid_params cid"},
+	    {"delete", "{\"cid\":1,\"seq\":2}", "delete cid=1 seq=2"},
+	    {"delete", "{\"cid\":\"@bob\",\"seq\":2,\"body\":\"x\"}", "delete cid=@bob seq=2"},
+	    {"delete", "{\"cid\":1}", "delete cid=1 seq=0 refused=invalid_params,seq,0"},
+	    {"delete", "{\"cid\":1,\"seq\":\"2\"}",
+		"delete cid=1 seq=0 refused=invalid_params,seq,0"},
+	    {"delete", "{\"cid\":\"bob\",\"seq\":2}", "!invalid_params cid"},
+	    {"receipts", "{\"cid\":1,\"seq\":2}", "receipts cid=1 seq=2 limit=100"},
+	    {"receipts", "{\"cid\":\"#ops\",\"seq\":2,\"limit\":5000,\"after\":\"Ann\"}",
+		"receipts cid=#ops seq=2 limit=1000 after=ann"},
+	    {"receipts", "{\"cid\":1}", "!invalid_params seq"},
+	    {"receipts", "{\"cid\":1,\"seq\":0}", "!invalid_params seq"},
+	    {"receipts", "{\"cid\":1,\"seq\":1,\"limit\":0}", "!invalid_params limit"},
+	    {"receipts", "{\"cid\":1,\"seq\":1,\"after\":\"-\"}", "!invalid_params after"},
+	    {"receipts", "{\"seq\":1}", "!invalid_params cid"},
+	};
+
+	(void)state;
+	RUN(rows);
+}
+
+static void
 body_and_data_have_their_limits(void **state)
 {
 	static const struct {
@@ -534,11 +575,11 @@ who_may_call_what(void **state)
 {
 	static const char *const need_session[] = {"sync", "logout", "session.list",
 	    "session.revoke", "password.change", "profile.set", "profile.get", "user.find", "send",
-	    "history", "mark", "signal", "who", "presence.get", "group.create", "group.join",
-	    "group.info", "group.list"};
+	    "edit", "delete", "receipts", "history", "mark", "signal", "who", "presence.get",
+	    "group.create", "group.join", "group.info", "group.list"};
 	static const char *const need_none[] = {"register", "login", "resume"};
 	static const char *const unknown[] = {
-	    "", "Ping", "ping ", "edit", "group.", "rpc.discover"};
+	    "", "Ping", "ping ", "edits", "group.", "rpc.discover"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(need_none) / sizeof(need_none[0]); i++)
@@ -593,6 +634,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(send_becomes_a_command),
 	    TEST(a_send_that_says_where_to_is_refused_in_its_place),
+	    TEST(edits_and_deletions_keep_their_places),
 	    TEST(body_and_data_have_their_limits),
 	    TEST(data_fits_into_every_frame),
 	    TEST(messages_and_marks),
