@@ -70,8 +70,8 @@ static const char *const steps[] = {
     "ALTER TABLE conv ADD COLUMN members INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE conv ADD COLUMN ended INTEGER;"
     "CREATE INDEX conv_open ON conv (cid) WHERE open = 1;"
-    "CREATE INDEX conv_title ON conv (folded, cid) WHERE open = 1;"
-    "CREATE INDEX conv_handle ON conv (handle, cid) WHERE open = 1;"
+    "CREATE INDEX conv_title ON conv (folded, open) WHERE open = 1;"
+    "CREATE INDEX conv_handle ON conv (handle, open) WHERE open = 1;"
     "ALTER TABLE msg ADD COLUMN ends INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX msg_edits ON msg (cid, re, seq) WHERE kind = 'edit';"
     "CREATE INDEX msg_edits_data ON msg (cid, re, seq) WHERE kind = 'edit' AND data IS NOT NULL;"
@@ -82,7 +82,7 @@ static const char *const steps[] = {
     "UPDATE conv SET folded = lower(title), members = (SELECT count(*) FROM member "
     "WHERE cid = conv.cid AND leave_seq IS NULL) WHERE kind = 2;"
     "CREATE INDEX member_name ON member (cid, name) WHERE name IS NOT NULL AND leave_seq IS NULL;"
-    "CREATE INDEX member_role ON member (cid, role, name) WHERE role > 1 AND leave_seq IS NULL;"
+    "CREATE INDEX member_role ON member (cid, role, name) WHERE role <> 1 AND leave_seq IS NULL;"
     "CREATE INDEX member_banned ON member (cid, name) WHERE banned = 1;"
     "CREATE INDEX contact_blocked ON contact (peer) WHERE state = 4;"
     "CREATE TABLE tally (cid INTEGER NOT NULL, level INTEGER NOT NULL, place INTEGER NOT NULL,"
@@ -135,18 +135,18 @@ version_read(struct sql_conn *conn, int64_t *ret_version)
 	return SQLITE_OK;
 }
 
-static int
-migrate_from(struct sql_conn *conn, int64_t version)
+int
+schema_steps(struct sql_conn *conn, int64_t from, int64_t to)
 {
 	char set[80];
 	int rc = SQLITE_OK;
 
-	for (; rc == SQLITE_OK && version < SCHEMA_VERSION; version++)
+	for (int64_t version = from; rc == SQLITE_OK && version < to; version++)
 		rc = sql_exec(conn, steps[version]);
 	if (rc != SQLITE_OK)
 		return rc;
-	(void)snprintf(
-	    set, sizeof(set), "UPDATE meta SET schema_version = %d WHERE id = 1", SCHEMA_VERSION);
+	(void)snprintf(set, sizeof(set), "UPDATE meta SET schema_version = %lld WHERE id = 1",
+	    (long long)to);
 	return sql_exec(conn, set);
 }
 
@@ -185,7 +185,7 @@ migrate(struct sql_conn *conn, const char *path, bool create, char *ret_error, s
 		return false;
 	}
 	if (rc == SQLITE_OK && version < SCHEMA_VERSION)
-		rc = migrate_from(conn, version);
+		rc = schema_steps(conn, version, SCHEMA_VERSION);
 	if (rc == SQLITE_OK)
 		rc = sql_exec(conn, "COMMIT");
 	if (rc == SQLITE_OK)

@@ -124,13 +124,13 @@
 	/* Groups: what their changes read and write */                                                \
 	X(GROUP_PERSON, "SELECT id, disabled FROM user WHERE name = ?1 AND disabled <> 2")             \
 	X(GROUP_OWNERS, "SELECT count(*) FROM (SELECT 1 FROM member WHERE cid = ?1 AND role = 3 "      \
-	    "AND role > 1 AND leave_seq IS NULL LIMIT 2)")                                             \
+	    "AND role <> 1 AND leave_seq IS NULL LIMIT 2)")                                             \
 	X(GROUPS_OWNED, "SELECT count(*) FROM member m JOIN conv c ON c.cid = m.cid "                  \
 	    "WHERE m.user = ?1 AND m.role = 3 AND m.leave_seq IS NULL AND c.ended IS NULL")            \
 	X(GROUPS_OF, "SELECT m.cid FROM member m JOIN conv c ON c.cid = m.cid WHERE m.user = ?1 "      \
 	    "AND m.leave_seq IS NULL AND c.ended IS NULL AND c.kind = 2 ORDER BY m.cid")               \
 	X(GROUP_TEXTS, "SELECT title, topic, created FROM conv WHERE cid = ?1")                        \
-	X(GROUP_HEIR_ADMIN, "SELECT user, name FROM member WHERE cid = ?1 AND role = 2 AND role > 1 "  \
+	X(GROUP_HEIR_ADMIN, "SELECT user, name FROM member WHERE cid = ?1 AND role = 2 AND role <> 1 "  \
 	    "AND leave_seq IS NULL AND user <> ?2 ORDER BY join_seq, user LIMIT 1")                    \
 	X(GROUP_HEIR, "SELECT user, name FROM member WHERE cid = ?1 AND leave_seq IS NULL "            \
 	    "AND user <> ?2 ORDER BY join_seq, user LIMIT 1")                                          \
@@ -160,17 +160,19 @@
 	    "WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 AND m.leave_seq IS NULL "              \
 	    "AND (?4 = 0 OR m.role = ?4) ORDER BY m.name LIMIT ?3")                                    \
 	X(GROUP_MEMBERS_ROLE, "SELECT m.user, m.name, u.display, m.role FROM member m "                \
-	    "CROSS JOIN user u WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 "                    \
-	    "AND m.leave_seq IS NULL AND m.role > 1 AND m.role = ?4 ORDER BY m.name LIMIT ?3")         \
+	    "INDEXED BY member_role CROSS JOIN user u WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 " \
+	    "AND m.leave_seq IS NULL AND m.role <> 1 AND m.role = ?4 ORDER BY m.name LIMIT ?3")         \
 	X(GROUP_MEMBERS_BANNED, "SELECT m.user, m.name, u.display, m.role FROM member m "              \
 	    "CROSS JOIN user u WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 AND m.banned = 1 "   \
 	    "AND u.disabled <> 2 ORDER BY m.name LIMIT ?3")                                            \
 	X(GROUPS_ALL, "SELECT cid, members, title, topic, handle FROM conv WHERE open = 1 "            \
 	    "AND cid > ?1 ORDER BY cid LIMIT ?2")                                                      \
 	X(GROUPS_FIND, "SELECT cid, members, title, topic, handle FROM conv WHERE cid IN ("            \
-	    "SELECT * FROM (SELECT cid FROM conv WHERE open = 1 AND folded >= ?3 AND folded < ?4 "     \
+	    "SELECT * FROM (SELECT cid FROM conv INDEXED BY conv_title "                               \
+	    "WHERE open = 1 AND folded >= ?3 AND folded < ?4 "                                         \
 	    "AND cid > ?1 ORDER BY cid LIMIT ?2) UNION "                                               \
-	    "SELECT * FROM (SELECT cid FROM conv WHERE open = 1 AND handle >= ?3 AND handle < ?4 "     \
+	    "SELECT * FROM (SELECT cid FROM conv INDEXED BY conv_handle "                              \
+	    "WHERE open = 1 AND handle >= ?3 AND handle < ?4 "                                         \
 	    "AND cid > ?1 ORDER BY cid LIMIT ?2)) ORDER BY cid LIMIT ?2")                              \
 	/* Accounts */                                                                                 \
 	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \

@@ -182,6 +182,15 @@ all_unavailable(struct sqlite *s, struct op **ops, size_t count)
 	sqlite_set_why(s, "the last transaction failed");
 }
 
+static void
+settle(struct sqlite *s, struct op **ops, size_t count, int code)
+{
+	sqlite_settle(s, ops, count, code);
+	for (size_t i = 0; i < count; i++)
+		if (ops[i]->kind == OP_GROUP && ops[i]->fault.err != ERR_OK)
+			group_outputs_reset(ops[i]);
+}
+
 /* Tries again what may succeed at once; the outcome is final but for BUG. */
 static enum attempt
 transact(struct sqlite *s, struct op **ops, size_t count, bool marks)
@@ -198,7 +207,7 @@ transact(struct sqlite *s, struct op **ops, size_t count, bool marks)
 	if (outcome == ATTEMPT_BUG)
 		inputs_restore(s, ops, count);
 	else if (outcome == ATTEMPT_UNKNOWN)
-		sqlite_settle(s, ops, count, code);
+		settle(s, ops, count, code);
 	else if (outcome != ATTEMPT_DONE)
 		all_unavailable(s, ops, count);
 	return outcome;

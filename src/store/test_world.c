@@ -61,6 +61,18 @@ remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 }
 
 void
+world_remove(struct world *w)
+{
+	char path[128];
+
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(
+		    path, sizeof(path), "%s%s", w->path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
+		(void)unlink(path);
+	}
+}
+
+void
 world_fini(struct world *w)
 {
 	if (w->driver != NULL)

@@ -45,6 +45,8 @@ void world_init(struct world *w, enum world_kind kind);
 /* Closes and opens the driver (not for memory). */
 void world_reopen(struct world *w);
 void world_fini(struct world *w);
+/* Removes the files of the store, which is closed. */
+void world_remove(struct world *w);
 
 /* Runs it; tries again what a flaky driver refused. */
 void world_write(struct world *w, struct op *op);
