@@ -78,6 +78,12 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 		told->seq = answer->send.seq;
 		told->dup = answer->send.dup;
 	}
+	if (answer->kind == ANSWER_GROUP) {
+		told->cid = answer->group.cid;
+		told->seq = answer->group.seq;
+	}
+	if (answer->kind == ANSWER_GROUP_INFO)
+		link->online = answer->group_info.online;
 	if (answer->kind == ANSWER_MARK)
 		told->seq = answer->mark.read;
 	if (answer->kind == ANSWER_HISTORY)
@@ -224,6 +230,18 @@ world_open(struct world *w, uint32_t seed)
 	w->store = memory_driver.open(&options, error, sizeof(error));
 	assert_non_null(w->store);
 	w->store_queue.last = &w->store_queue.first;
+	w->limits = (struct chat_limits){
+	    .conversations = 2000,
+	    .groups = 1000,
+	    .members = 100000,
+	    .sessions = 3,
+	    .connections = 8,
+	    .registration_open = true,
+	    .directory_open = true,
+	    .token_ms = 30ull * 86400 * 1000,
+	};
+	w->buckets = rate_table_create();
+	w->known = rate_table_create();
 	for (unsigned i = 0; i < WORLD_SHARDS; i++) {
 		struct chat_config config = {
 		    .index = i,
@@ -231,12 +249,9 @@ world_open(struct world *w, uint32_t seed)
 		    .ports = {w, world_submit, world_hash, world_post},
 		    .out = {world_answer, world_encode, world_encode_entries, world_queue,
 			world_goaway, w},
-		    .limits = {.conversations = 2000,
-			.sessions = 3,
-			.connections = 8,
-			.registration_open = true,
-			.directory_open = true,
-			.token_ms = 30ull * 86400 * 1000},
+		    .limits = w->limits,
+		    .buckets = w->buckets,
+		    .known = w->known,
 		};
 
 		w->store->type->epoch(w->store, config.epoch);
@@ -419,6 +434,8 @@ world_close(struct world *w)
 	settle(w);
 	for (unsigned i = 0; i < WORLD_SHARDS; i++)
 		shard_destroy(&w->shards[i]);
+	rate_table_destroy(&w->buckets);
+	rate_table_destroy(&w->known);
 	w->store->type->close(&w->store);
 }
 

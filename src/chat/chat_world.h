@@ -81,6 +81,8 @@ struct world {
 				  outcome after it */
 	enum err next_write;   /* what becomes of the next batch: UNAVAILABLE, UNKNOWN_OUTCOME */
 	unsigned next_tag;
+	struct chat_limits limits; /* what the shards began with */
+	struct rate_table *buckets, *known; /* of all shards; only links with a source are limited */
 };
 
 /* 0 to bound - 1. */
