@@ -71,6 +71,8 @@ talk_asked(struct talk *talk, int refusal)
 {
 	if (refusal == CLIENT_TOO_LARGE)
 		talk_notice(talk, "this is longer than the server takes");
+	else if (refusal == CLIENT_FULL)
+		talk_notice(talk, "too many requests wait already");
 	else if (refusal < 0)
 		talk_notice(talk, "not now: there is no connection");
 	if (refusal < 0 && !talk->terminal)

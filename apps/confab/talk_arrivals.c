@@ -85,6 +85,19 @@ removed(struct talk *talk, uint64_t cid)
 }
 
 static void
+told_group(struct talk *talk, slice title, slice label)
+{
+	const char *blank = memchr(label.ptr, ' ', label.len);
+	struct buf text = {0};
+
+	show_text(&text, title, SHOW_ONE_LINE);
+	talk_notice(talk, "you are in the group %.*s; to write there: /to %.*s",
+	    SLICE_ARG(buf_slice(&text)),
+	    (int)(blank != NULL ? (size_t)(blank - label.ptr) : label.len), label.ptr);
+	buf_fini(&text);
+}
+
+static void
 on_conversation(struct client *client, const struct client_conversation *told, void *cookie)
 {
 	struct talk *talk = talk_of(cookie);
@@ -99,12 +112,8 @@ on_conversation(struct client *client, const struct client_conversation *told, v
 	names_note(&talk->names, '#', told->handle);
 	put_label(&shown, told);
 	label_becomes(talk, told->cid, buf_slice(&shown));
-	if (slice_eq(told->change, S("added")) && slice_eq(told->kind, S("group"))) {
-		buf_append(&shown, "", 1);
-		talk_notice_text(talk, "you are in a new group, ", told->title, "");
-		talk_notice(talk, "to write there: /to %.*s", (int)strcspn(buf_head(&shown), " "),
-		    buf_head(&shown));
-	}
+	if (slice_eq(told->change, S("added")) && slice_eq(told->kind, S("group")))
+		told_group(talk, told->title, buf_slice(&shown));
 	buf_fini(&shown);
 }
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.confab import REFUSED, USAGE, Terminal, alice, machine, person  # noqa: F401
+from lib.confab import CONNECT, REFUSED, USAGE, Terminal, alice, cut, machine, person  # noqa: F401
 from lib.fixtures import new_name
 
 
@@ -134,6 +134,18 @@ def test_wrong_usage(alice, words):
     alice.run("group", *words, code=USAGE)
 
 
+def test_an_answer_that_got_lost(cut, person):
+    """What might be done twice is not tried again; what only asks is."""
+    bob, home = person(), cut()
+    handle = "#" + new_name("ops")
+    got = home.run("group", "create", "Once", handle, "@" + bob.name, code=CONNECT)
+    assert "may be done or not" in got.err
+    assert values(home.run("group", "info", handle))["members"] == "2"
+    again = cut()
+    assert json.loads(again.run("find", bob.name, "--json").out)["user"] == bob.name
+    assert again.cutter.connections == 2
+
+
 # --- A person ---
 
 
@@ -198,8 +210,7 @@ def test_coming_and_going(ops, machine, server):
     terminal.type("nobody hears this\n")
     terminal.until("choose whom to write to first")
     ops.run("group", "invite", ops.handle, "@" + name)
-    terminal.until("you are in a new group, Operations")
-    terminal.until(f"to write there: /to {ops.handle}")
+    terminal.until(f"you are in the group Operations; to write there: /to {ops.handle}")
     terminal.type("/quit\n")
     terminal.end()
 

@@ -1,14 +1,17 @@
 """confab, the terminal client, as the tests run it: on a machine of somebody, one-shot, or on a pty."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
 import pty
 import re
 import select
+import socket
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -88,6 +91,56 @@ class Lines:
         assert not ALARMS.search(err.decode()), err.decode()
         assert self.process.returncode == code, (self.process.returncode, out, err)
         return (self.pending + out).decode(), err.decode()
+
+
+class Cutter:
+    """A proxy that cuts its first connection when the answer to the second request comes from the server."""
+
+    def __init__(self, port):
+        self.behind, self.connections = port, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                front, _ = self.listener.accept()
+                back = socket.create_connection(("127.0.0.1", self.behind))
+                self.connections += 1
+                for source, to, lines in ((front, back, None), (back, front, 1 if self.connections == 1 else None)):
+                    threading.Thread(target=self.pump, args=(source, to, lines), daemon=True).start()
+
+    def pump(self, source, to, lines):
+        with contextlib.suppress(OSError), source.makefile("rb") as stream:
+            for number, line in enumerate(stream):
+                if number == lines:
+                    break
+                to.sendall(line)
+        for end in (source, to):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def cut(server, machine):
+    """cut() -> a machine behind a new Cutter, on which a new user is logged in; its next connection will be cut."""
+    made = []
+
+    def behind():
+        made.append(Cutter(server.port))
+        home = machine(server, port=made[-1].port)
+        home.user = home.register(new_name("alice"))
+        home.cutter = made[-1]
+        home.cutter.connections = 0
+        return home
+
+    yield behind
+    for cutter in made:
+        cutter.close()
 
 
 @pytest.fixture
