@@ -64,7 +64,7 @@ class Conversation:
         self.spans = {}      # name -> [(join, leave or None)], one for each time that he was in
         self.banned = set()
         self.title, self.topic, self.handle, self.open = "", "", None, False
-        self.post, self.invite, self.history, self.dismissed = "all", "all", False, False
+        self.post, self.invite, self.history, self.dismissed = "all", "admins", False, False
 
     @property
     def head(self):
@@ -414,6 +414,8 @@ class Model:
 
     def group_remove(self, who, conv, whom, ban=False):
         errors = self._rule_errors(conv, who, whom)
+        if errors and who == whom and conv.rank(who) >= RANK["admin"]:
+            errors.add("invalid_params")
         if errors:
             return refused(*errors)
         if not conv.has(whom):
@@ -431,11 +433,13 @@ class Model:
         return self._change(conv, who, "remove", {"user": whom, "ban": ban}, then)
 
     def group_unban(self, who, conv, whom):
-        errors = self._rule_errors(conv, who, whom)
-        if errors:
-            return refused(*errors)
-        if whom not in conv.banned:
-            return Plan(errors={"not_found"})
+        error = self.outside(conv, who)
+        if error:
+            return refused(error)
+        if conv.rank(who) < RANK["admin"]:
+            return refused("forbidden")
+        if whom not in conv.banned or not self.exists(whom):
+            return refused("not_found")
         return Plan(lambda _: conv.banned.discard(whom))
 
     def group_role(self, who, conv, whom, role):
@@ -529,7 +533,7 @@ class Model:
         if state == "contact":
             return refused("already")
         if state == "requested":
-            return Plan(errors={"already"}, expect={"state": "requested"})
+            return refused("already")
         if state == "incoming":
             return Plan(lambda _: self._both(who, whom), {"state": "contact"})
 
@@ -551,8 +555,7 @@ class Model:
         state = self.contacts.get((who, whom))
         if state == "incoming":
             return Plan(lambda _: self._both(who, whom))
-        return refused(*{"contact": ["already", "not_found"], "blocked": ["blocked", "not_found"]}.get(state, ["not_found"]),
-                       *(["blocked"] if self.blocked(who, whom) else []))
+        return refused("already" if state == "contact" else "not_found")
 
     def contact_reject(self, who, whom):
         if self.contacts.get((who, whom)) == "incoming":
@@ -562,15 +565,13 @@ class Model:
     def contact_remove(self, who, whom):
         if self.contacts.get((who, whom)) in ("contact", "requested"):
             return Plan(lambda _: self._end(who, whom, "removed"))
-        if self.contacts.get((who, whom)) == "incoming":
-            return Plan(lambda _: self._end(who, whom, "removed"), errors={"not_found"})
         return refused("not_found")
 
     def contact_block(self, who, whom):
         if not self.exists(whom):
             return refused("not_found")
         if self.contacts.get((who, whom)) == "blocked":
-            return Plan(errors={"already"})
+            return refused("already")
 
         def apply(_):
             self._contact(who, whom, "blocked", "blocked")
@@ -582,7 +583,7 @@ class Model:
     def contact_unblock(self, who, whom):
         if self.contacts.get((who, whom)) == "blocked":
             return Plan(lambda _: self._contact(who, whom, None, "unblocked"))
-        return Plan(errors={"not_found"}, succeeds=True)
+        return refused("not_found")
 
     def contact_list(self, who):
         return sorted((other, state) for (one, other), state in self.contacts.items() if one == who)
