@@ -61,6 +61,22 @@ tell(struct link *link)
 	return &link->told[link->count++];
 }
 
+/* "bob=contact/online carol=blocked", as far as there is room. */
+static void
+tell_contacts(struct told *told, const struct answer *answer)
+{
+	static const char *const states[] = {"", "requested", "incoming", "contact", "blocked"};
+	const struct op_contacts_page *page = answer->contacts.of;
+	size_t len = 0;
+
+	told->seq = page->count;
+	told->to = page->more;
+	for (size_t i = 0; i < page->count && len < sizeof(told->text); i++)
+		len += (size_t)snprintf(told->text + len, sizeof(told->text) - len, "%s%.*s=%s%s",
+		    i > 0 ? " " : "", SLICE_ARG(page->items[i].name), states[page->items[i].state],
+		    answer->contacts.presence[i].state == PRESENCE_ONLINE ? "/online" : "");
+}
+
 /* Runs of this gate are arrays of struct told. */
 static void
 world_answer(void *out, const struct call_tag *tag, const struct answer *answer, size_t *ret_used)
@@ -96,6 +112,8 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 			(void)snprintf(told->text, sizeof(told->text), "%.*s",
 			    SLICE_ARG(answer->who.items[answer->who.count - 1].name));
 	}
+	if (answer->kind == ANSWER_CONTACTS)
+		tell_contacts(told, answer);
 	if (answer->kind == ANSWER_PRESENCE)
 		for (size_t i = link->online = 0; i < answer->presence.count; i++)
 			link->online += answer->presence.items[i].state != PRESENCE_OFFLINE;
@@ -234,6 +252,7 @@ world_open(struct world *w, uint32_t seed)
 	    .conversations = 2000,
 	    .groups = 1000,
 	    .members = 100000,
+	    .contacts = 5,
 	    .sessions = 3,
 	    .connections = 8,
 	    .registration_open = true,

@@ -252,6 +252,15 @@ user_mark(struct shard *shard, struct mark_mail *mail)
 	mem_free(mail);
 }
 
+void
+user_contact(struct shard *shard, struct contact_mail *mail)
+{
+	mail->to.mail.kind = MAIL_CONTACTED;
+	peers_tell(shard, map_get(&shard->home_users, mail->to.user), &mail->to, sizeof(*mail),
+	    is_synced, NULL);
+	mem_free(mail);
+}
+
 static bool
 is_ended(const struct attached *attached, const void *cookie)
 {

@@ -4,6 +4,7 @@
 #define CHAT_MAIL_H
 
 #include "chat/internal.h"
+#include "chat/names.h"
 #include "chat/topic.h"
 
 /* name, what it is a struct of, who takes and frees it; struct op and struct hash_job are mail too
@@ -37,11 +38,17 @@
 	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */                  \
 	X(MARK, mark_mail, user_mark)            /* to the user's home */                          \
 	X(MARKED, mark_mail, read_marked)        /* to the shards of his peers */                  \
+	X(CONTACT, contact_mail, user_contact)   /* to the user's home */                          \
+	X(CONTACTED, contact_mail, contact_told_peers) /* to the shards of his peers */                  \
+	X(GONE, user_mail, account_gone)         /* an account ended: to every shard */            \
+	X(CLOSE_HASHED, hash_job, account_hashed) /* a password is back, for account.delete */     \
 	X(QUERY, query_mail, user_query)         /* who is online */                               \
 	X(RESULT, query_mail, people_result)     /* the answer */
 
 #define MAIL_AS_ENUM(name, type, take) MAIL_##name,
 enum mail_kind { MAILS(MAIL_AS_ENUM) };
+
+struct gather;
 
 struct conv_mail {
 	struct mail mail;
@@ -87,6 +94,16 @@ struct mark_mail {
 	uint64_t except; /* a peer of shard except_shard */
 	unsigned except_shard;
 	char user[33]; /* whose marks */
+};
+
+/* What became of a contact, for one of the two. */
+struct contact_mail {
+	struct peers to;
+	uint64_t other;
+	enum contact_news news;
+	char user[33]; /* the other's name */
+	bool noted;
+	char note[4 * NOTE_MAX_CHARS + 1];
 };
 
 struct signal_mail {
@@ -154,6 +171,7 @@ void user_with_online(struct shard *shard, struct op *op);
 void user_touch(struct shard *shard, uint64_t user, uint64_t session);
 void user_announce(struct shard *shard, struct user_mail *mail);
 void user_mark(struct shard *shard, struct mark_mail *mail);
+void user_contact(struct shard *shard, struct contact_mail *mail);
 void user_query(struct shard *shard, struct query_mail *mail);
 void home_users_destroy(struct shard *shard);
 struct user_mail *user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user);
@@ -192,12 +210,26 @@ void group_named(struct shard *shard, struct op *op);
 void group_named_again(struct shard *shard, struct op *op);
 void receipts_op_done(struct shard *shard, struct op *op);
 void contact_op_done(struct shard *shard, struct op *op);
+void contact_told_peers(struct shard *shard, struct contact_mail *mail);
+struct contact_told {
+	uint64_t uid;
+	slice user, note; /* the other */
+	enum contact_news news;
+};
+/* One of the two is told, on all of his connections; nothing to tell: NEWS_NONE. */
+void contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told);
+void contact_list_answer(struct call *call, const struct op *op, const struct gather *gather);
 void presence_op_done(struct shard *shard, struct op *op);
 void account_op_done(struct shard *shard, struct op *op);
+void account_hashed(struct shard *shard, struct hash_job *job);
+void account_gone(struct shard *shard, struct user_mail *mail);
 /* Answers GROUP_INFO and MEMBERS with how many, and who, of them are online; owns the operation. */
 void people_online(struct call *call, struct op *op);
 void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
+/* What the asker may see of a user; seen: when the store last heard of him. */
+void gather_show(
+    const struct gather *gather, uint64_t user, uint64_t seen, struct online_user *ret_shown);
 /* Nobody has a conversation with himself: such a call is answered, `param` names the offending
  * member. */
 bool target_valid(struct call *call, const struct target *target, const char *param);

@@ -40,6 +40,7 @@ enum contact_news {
 struct op_contact {
 	enum contact_change what;
 	slice name, note; /* in: the other; note of ADD, ptr NULL: none */
+	slice from;       /* the shard's: the asker's name */
 	uint64_t contacts_max;
 	uint64_t peer;                  /* out */
 	enum contact_state state;       /* out: how the asker's list stands now */
@@ -82,6 +83,7 @@ struct op_presence {
 /* OP_CLOSE: the end of an account. */
 struct op_close {
 	slice password_hash;    /* in: BAD_CREDENTIALS if it is not the stored one any more */
+	slice name;             /* in: his */
 	struct entry **entries; /* out: what was logged in his groups; owned references */
 	size_t count;
 	uint64_t *contacts; /* out: users whose lists he was on, but those who block him */

@@ -16,7 +16,7 @@ struct gather {
 	uint32_t limit;
 	char after[33];
 	bool everyone;   /* everybody asked for, in the order of op */
-	struct op *op;   /* owned: PROFILES of presence.get; GROUP_INFO, MEMBERS */
+	struct op *op;   /* owned: PROFILES of presence.get; GROUP_INFO, MEMBERS, CONTACT_LIST */
 	uint64_t *users; /* owned: of the first round */
 	size_t user_count;
 	size_t online;
@@ -155,6 +155,16 @@ gather_user(const struct gather *gather, uint64_t user)
 	return bsearch(&key, gather->items, gather->count, sizeof(key), record_order);
 }
 
+void
+gather_show(
+    const struct gather *gather, uint64_t user, uint64_t seen, struct online_user *ret_shown)
+{
+	bool here = gather_user(gather, user) != NULL;
+
+	ret_shown->state = here ? PRESENCE_ONLINE : PRESENCE_OFFLINE;
+	ret_shown->seen = here ? 0 : seen;
+}
+
 static void
 presence_answer(struct call *call, const struct gather *gather)
 {
@@ -244,6 +254,8 @@ gather_answer(struct call *call, struct gather *gather)
 		who_answer(call, gather);
 	else if (gather->op->kind == OP_MEMBERS)
 		members_answer(call, gather);
+	else if (gather->op->kind == OP_CONTACT_LIST)
+		contact_list_answer(call, gather->op, gather);
 	else if (gather->op->kind == OP_GROUP_INFO)
 		group_info_answer(call, gather);
 	else
@@ -376,20 +388,27 @@ people_online(struct call *call, struct op *op)
 {
 	struct shard *shard = call->peer->shard;
 	struct gather *gather = gather_begin(shard, call->id);
-	struct query_mail question = {.what = QUERY_CONV, .cid = op->in.target.cid};
+	struct query_mail question = {.what = QUERY_USERS};
 
 	gather->op = op;
+	gather->everyone = op->kind != OP_GROUP_INFO;
+	gather->ids_first = op->kind == OP_GROUP_INFO;
 	if (op->kind == OP_MEMBERS) {
 		const struct op_members *members = &op->in.members;
 
-		question.what = QUERY_USERS;
 		question.users = op_alloc(op, (members->count + 1) * sizeof(uint64_t));
 		for (size_t i = 0; i < members->count; i++)
-			question.users[i] = members->items[i].uid;
-		question.user_count = members->count;
-		gather->everyone = true;
+			question.users[question.user_count++] = members->items[i].uid;
+	} else if (op->kind == OP_CONTACT_LIST) {
+		const struct op_contacts_page *page = &op->contact_list;
+
+		question.users = op_alloc(op, (page->count + 1) * sizeof(uint64_t));
+		for (size_t i = 0; i < page->count; i++)
+			if (page->items[i].state == CONTACT_BOTH)
+				question.users[question.user_count++] = page->items[i].uid;
 	} else {
-		gather->ids_first = true;
+		question.what = QUERY_CONV;
+		question.cid = op->in.target.cid;
 	}
 	gather_ask(shard, gather, &question);
 }

@@ -133,6 +133,11 @@ op_done(struct shard *shard, struct op *op)
 	case OP_REGISTER:
 	case OP_LOGIN:
 	case OP_AUTH:
+		if (op->context != 0)
+			account_op_done(shard, op);
+		else
+			login_op_done(shard, op);
+		return;
 	case OP_RESUME:
 	case OP_REVOKE:
 	case OP_PASSWORD:

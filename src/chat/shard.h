@@ -39,7 +39,7 @@ struct chat_ports {
 };
 
 struct chat_limits {
-	uint32_t conversations, groups, members, sessions, connections;
+	uint32_t conversations, groups, members, contacts, sessions, connections;
 	bool registration_open, directory_open;
 	uint64_t token_ms; /* validity from the last use */
 	struct rate rates[RATE_SCOPES];

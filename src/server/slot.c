@@ -106,6 +106,7 @@ chat_limits_of(const struct config *c)
 	    .conversations = (uint32_t)c->limit_conversations,
 	    .groups = (uint32_t)c->limit_groups,
 	    .members = (uint32_t)c->limit_members,
+	    .contacts = (uint32_t)c->limit_contacts,
 	    .sessions = (uint32_t)c->limit_sessions,
 	    .connections = (uint32_t)c->limit_connections,
 	    .registration_open = c->registration_open,
