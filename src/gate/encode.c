@@ -408,6 +408,8 @@ encode_answer(struct buf *to, const struct rpc_id *id, const struct gate_config 
 	    [ANSWER_FOUND] = put_found,
 	    [ANSWER_WHO] = put_who,
 	    [ANSWER_PRESENCE] = put_presence,
+	    [ANSWER_CONTACT] = put_contact,
+	    [ANSWER_CONTACTS] = put_contacts,
 	    [ANSWER_GROUP] = put_group,
 	    [ANSWER_GROUP_INFO] = put_group_info,
 	    [ANSWER_MEMBERS] = put_members,
@@ -511,9 +513,10 @@ encode_event(struct buf *to, const struct event *event)
 	    [EVENT_GAP] = put_gap_event,
 	    [EVENT_MARK] = put_mark_event,
 	    [EVENT_SIGNAL] = put_signal_event,
+	    [EVENT_CONTACT] = put_contact_event,
 	};
 
-	assert((size_t)event->kind < LEN(puts));
+	assert((size_t)event->kind < LEN(puts) && puts[event->kind] != NULL);
 	puts[event->kind](to, event);
 	buf_put(to, S("}}"));
 }

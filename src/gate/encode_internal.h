@@ -93,6 +93,9 @@ void put_profiles(struct encoding *e);
 void put_found(struct encoding *e);
 void put_who(struct encoding *e);
 void put_presence(struct encoding *e);
+void put_contact(struct encoding *e);
+void put_contacts(struct encoding *e);
+void put_contact_event(struct buf *to, const struct event *event);
 /* encode_group.c */
 void put_group(struct encoding *e);
 void put_group_info(struct encoding *e);

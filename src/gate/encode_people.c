@@ -83,3 +83,69 @@ put_presence(struct encoding *e)
 {
 	(void)put_list(e, "users", e->answer->presence.count, put_presence_user);
 }
+
+/* --- Contacts --- */
+
+static const char *
+contact_state_name(enum contact_state state)
+{
+	static const char *const names[] = {
+	    [CONTACT_REQUESTED] = "requested",
+	    [CONTACT_INCOMING] = "incoming",
+	    [CONTACT_BOTH] = "contact",
+	    [CONTACT_BLOCKED] = "blocked",
+	};
+
+	assert((size_t)state < LEN(names) && names[state] != NULL);
+	return names[state];
+}
+
+void
+put_contact(struct encoding *e)
+{
+	put_word(e->to, "state", contact_state_name(e->answer->contact.state));
+}
+
+static void
+put_contact_listed(struct encoding *e, size_t i)
+{
+	const struct op_contact_listed *item = &e->answer->contacts.of->items[i];
+	const struct online_user *presence = &e->answer->contacts.presence[i];
+
+	json_str(e->to, "user", item->name);
+	json_str(e->to, "display", item->display);
+	put_word(e->to, "state", contact_state_name(item->state));
+	put_given(e->to, "note", item->note);
+	put_word(e->to, "presence", presence_name(presence->state));
+	put_positive(e->to, "seen", presence->seen);
+}
+
+void
+put_contacts(struct encoding *e)
+{
+	const struct op_contacts_page *page = e->answer->contacts.of;
+	size_t put = put_list(e, "contacts", page->count, put_contact_listed);
+
+	json_bool(e->to, "more", page->more || put < page->count);
+}
+
+void
+put_contact_event(struct buf *to, const struct event *event)
+{
+	static const char *const states[] = {
+	    [NEWS_REQUESTED] = "requested",
+	    [NEWS_INCOMING] = "incoming",
+	    [NEWS_CONTACT] = "contact",
+	    [NEWS_REJECTED] = "rejected",
+	    [NEWS_REMOVED] = "removed",
+	    [NEWS_BLOCKED] = "blocked",
+	    [NEWS_UNBLOCKED] = "unblocked",
+	};
+	enum contact_news news = event->contact.news;
+
+	assert((size_t)news < LEN(states) && states[news] != NULL);
+	open_notification(to, "contact");
+	json_str(to, "user", event->contact.user);
+	put_word(to, "state", states[news]);
+	put_given(to, "note", event->contact.note);
+}

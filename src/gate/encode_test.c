@@ -173,6 +173,37 @@ answers_about_people(void **state)
 }
 
 static void
+answers_about_contacts(void **state)
+{
+	static struct op_contact_listed items[] = {
+	    {.uid = 1,
+		.seen = 99,
+		.name = {"alice", 5},
+		.display = {"A", 1},
+		.state = CONTACT_BOTH},
+	    {.uid = 2,
+		.name = {"bob", 3},
+		.display = {"B", 1},
+		.note = {"hi", 2},
+		.state = CONTACT_INCOMING},
+	};
+	static const struct op_contacts_page page = {.items = items, .count = 2};
+	static const struct online_user presence[] = {
+	    {.seen = 99, .state = PRESENCE_OFFLINE}, {.state = PRESENCE_OFFLINE}};
+
+	(void)state;
+	answered("contact.add",
+	    &(struct answer){.kind = ANSWER_CONTACT, .contact = {CONTACT_REQUESTED}},
+	    "{\"state\":\"requested\"}");
+	answered("contact.list",
+	    &(struct answer){.kind = ANSWER_CONTACTS, .contacts = {&page, presence}},
+	    "{\"contacts\":[{\"user\":\"alice\",\"display\":\"A\",\"state\":\"contact\","
+	    "\"presence\":\"offline\",\"seen\":99},"
+	    "{\"user\":\"bob\",\"display\":\"B\",\"state\":\"incoming\",\"note\":\"hi\","
+	    "\"presence\":\"offline\"}],\"more\":false}");
+}
+
+static void
 answers_about_groups(void **state)
 {
 	static struct op_person people[] = {
@@ -672,6 +703,12 @@ events(void **state)
 			     .body = S("b"),
 			     .data = S("{\"a\":[]}")}},
 	    "signal", "{\"from\":\"bot\",\"kind\":\"x-a\",\"body\":\"b\",\"data\":{\"a\":[]}}");
+	expect_event(&(struct event){.kind = EVENT_CONTACT,
+			 .contact = {.user = S("bob"), .note = S("hi"), .news = NEWS_INCOMING}},
+	    "contact", "{\"user\":\"bob\",\"state\":\"incoming\",\"note\":\"hi\"}");
+	expect_event(&(struct event){.kind = EVENT_CONTACT,
+			 .contact = {.user = S("bob"), .news = NEWS_REMOVED}},
+	    "contact", "{\"user\":\"bob\",\"state\":\"removed\"}");
 }
 
 /* --- Faults --- */
@@ -726,6 +763,7 @@ main(void)
 	    TEST(answers_about_people),
 	    TEST(answers_about_sessions),
 	    TEST(answers_about_groups),
+	    TEST(answers_about_contacts),
 	    TEST(conversations_in_sync),
 	    TEST(a_sync_stops_where_the_frame_is_full),
 	    TEST(entries_as_messages),

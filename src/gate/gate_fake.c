@@ -512,6 +512,42 @@ chat_presence_get(struct peer *peer, const struct call_tag *tag, const slice *na
 	told(peer, tag);
 }
 
+/* --- Contacts --- */
+
+void
+chat_contact(struct peer *peer, const struct call_tag *tag, const struct contact_command *cmd)
+{
+	static const char *const names[] = {
+	    [CONTACT_ADD] = "add",
+	    [CONTACT_ACCEPT] = "accept",
+	    [CONTACT_REJECT] = "reject",
+	    [CONTACT_REMOVE] = "remove",
+	    [CONTACT_BLOCK] = "block",
+	    [CONTACT_UNBLOCK] = "unblock",
+	};
+
+	buf_printf(&world.told, "contact.%s %.*s", names[cmd->what], SLICE_ARG(cmd->user));
+	tell("note", cmd->note);
+	told(peer, tag);
+}
+
+void
+chat_contact_list(struct peer *peer, const struct call_tag *tag, slice after, uint32_t limit)
+{
+	buf_put(&world.told, S("contact.list"));
+	tell("after", after);
+	buf_printf(&world.told, " limit=%u", limit);
+	told(peer, tag);
+}
+
+void
+chat_account_delete(struct peer *peer, const struct call_tag *tag, slice password)
+{
+	buf_put(&world.told, S("account.delete"));
+	tell("password", password);
+	told(peer, tag);
+}
+
 /* --- Groups --- */
 
 static void

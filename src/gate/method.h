@@ -3,7 +3,7 @@
  * The methods: what each takes, who may call it, what it weighs, and how it becomes a command of
  * the chat.  A row of METHODS is a method; its table of params is <name>_params, its function
  * run_<name>, both in the file of its theme: method_session.c, method_message.c, method_people.c,
- * method_group.c.
+ * method_contact.c, method_group.c.
  */
 #ifndef GATE_METHOD_H
 #define GATE_METHOD_H
@@ -65,6 +65,14 @@ given_or(const struct value *v, slice otherwise)
 	X("group.members", group_members, group_members_params, NEED_SESSION, WEIGHT_HEAVY, )      \
 	X("group.list", group_list, group_list_params, NEED_SESSION, WEIGHT_HEAVY, )               \
 	X("group.dismiss", group_dismiss, group_params, NEED_SESSION, 2, )                         \
+	X("contact.add", contact_add, contact_add_params, NEED_SESSION, 2, )                       \
+	X("contact.accept", contact_accept, contact_params, NEED_SESSION, 2, )                     \
+	X("contact.reject", contact_reject, contact_params, NEED_SESSION, 2, )                     \
+	X("contact.remove", contact_remove, contact_params, NEED_SESSION, 2, )                     \
+	X("contact.block", contact_block, contact_params, NEED_SESSION, 2, )                       \
+	X("contact.unblock", contact_unblock, contact_params, NEED_SESSION, 2, )                   \
+	X("contact.list", contact_list, contact_list_params, NEED_SESSION, WEIGHT_HEAVY, )         \
+	X("account.delete", account_delete, account_delete_params, NEED_SESSION, WEIGHT_HEAVY, )   \
 	X("session.list", session_list, no_params, NEED_SESSION, 4, )                              \
 	X("session.revoke", session_revoke, session_revoke_params, NEED_SESSION, 1, )              \
 	X("password.change", password_change, password_change_params, NEED_SESSION, 1, )

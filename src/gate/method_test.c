@@ -342,6 +342,42 @@ sessions_and_people(void **state)
 }
 
 static void
+contacts_and_the_end(void **state)
+{
+	static const struct row rows[] = {
+	    {"contact.add", "{\"user\":\"Bob\"}", "contact.add bob"},
+	    {"contact.add", "{\"user\":\"bob\",\"note\":\"hi, it's me\"}",
+		"contact.add bob note=hi, it's me"},
+	    {"contact.add", "{\"user\":\"bob\",\"note\":\"\"}", "contact.add bob note="},
+	    {"contact.add", "{\"user\":\"bob\",\"note\":\"a\\nb\"}", "!invalid_params note"},
+	    {"contact.add", "{\"user\":\"bob\",\"note\":7}", "!invalid_params note"},
+	    {"contact.add", "{\"user\":\"b\"}", "!invalid_params user"},
+	    {"contact.add", "{}", "!invalid_params user"},
+	    {"contact.accept", "{\"user\":\"bob\",\"note\":7}", "contact.accept bob"},
+	    {"contact.accept", "{\"user\":7}", "!invalid_params user"},
+	    {"contact.reject", "{\"user\":\"bob\"}", "contact.reject bob"},
+	    {"contact.reject", "{}", "!invalid_params user"},
+	    {"contact.remove", "{\"user\":\"bob\"}", "contact.remove bob"},
+	    {"contact.remove", "{}", "!invalid_params user"},
+	    {"contact.block", "{\"user\":\"bob\"}", "contact.block bob"},
+	    {"contact.block", "{}", "!invalid_params user"},
+	    {"contact.unblock", "{\"user\":\"bob\"}", "contact.unblock bob"},
+	    {"contact.unblock", "{}", "!invalid_params user"},
+	    {"contact.list", "{}", "contact.list limit=1000"},
+	    {"contact.list", "{\"after\":\"Bob\",\"limit\":5}", "contact.list after=bob limit=5"},
+	    {"contact.list", "{\"limit\":5000}", "contact.list limit=1000"},
+	    {"contact.list", "{\"limit\":0}", "!invalid_params limit"},
+	    {"contact.list", "{\"after\":7}", "!invalid_params after"},
+	    {"account.delete", "{\"password\":\"secret\"}", "account.delete password=secret"},
+	    {"account.delete", "{}", "!invalid_params password"},
+	    {"account.delete", "{\"password\":7}", "!invalid_params password"},
+	};
+
+	(void)state;
+	RUN(rows);
+}
+
+static void
 sync_and_its_cursors(void **state)
 {
 	static const struct row rows[] = {
@@ -639,6 +675,7 @@ main(void)
 	    TEST(data_fits_into_every_frame),
 	    TEST(messages_and_marks),
 	    TEST(sessions_and_people),
+	    TEST(contacts_and_the_end),
 	    TEST(sync_and_its_cursors),
 	    TEST(cursors_have_a_limit),
 	    TEST(lists_of_users_have_a_limit),
