@@ -88,6 +88,10 @@ sqlite_close_account(struct sqlite *s, struct op *op)
 	}
 	rc = groups_end(s, op);
 	if (rc == SQLITE_OK)
+		rc = sqlite_groups_leave(s, op, op->close.name);
+	if (rc == SQLITE_OK) /* a ban that nobody can end any more */
+		rc = stmt_run(&s->writer, STMT_CLOSE_BANS, "i", op->user);
+	if (rc == SQLITE_OK)
 		rc = contacts_end(s, op);
 	if (rc == SQLITE_OK)
 		rc = stmt_run(&s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, (uint64_t)0);

@@ -218,6 +218,15 @@ contacts_end(struct memory *m, struct op *op, struct mem_user *user)
 }
 
 static void
+bans_end(const struct mem_user *user)
+{
+	struct mem_member *member;
+
+	for (size_t at = 0; (member = map_next(&user->members, &at)) != NULL;)
+		member->row.banned = false;
+}
+
+static void
 directs_end(struct memory *m, const struct mem_user *user)
 {
 	const struct mem_member *member;
@@ -234,7 +243,7 @@ directs_end(struct memory *m, const struct mem_user *user)
 }
 
 void
-mem_close_account(struct memory *m, struct op *op)
+mem_close_account(struct memory *m, struct op *op, uint64_t now_ms)
 {
 	struct mem_user *user = mem_user_get(m, op->user);
 
@@ -245,6 +254,8 @@ mem_close_account(struct memory *m, struct op *op)
 		return;
 	}
 	mem_groups_leave(m, op, user->name, driver_now_ms(&m->options));
+	mem_groups_leave(m, op, op->close.name, now_ms);
+	bans_end(user);
 	contacts_end(m, op, user);
 	mem_tokens_drop_but(m, user, 0);
 	user->account = ACCOUNT_DELETED; /* its name stays taken */

@@ -137,7 +137,7 @@ void mem_account(struct memory *m, struct op *op, uint64_t now_ms);
 void mem_contact(struct memory *m, struct op *op);
 void mem_contact_list(struct memory *m, struct op *op);
 void mem_contacts_hiding(struct op *op, const struct mem_user *user);
-void mem_close_account(struct memory *m, struct op *op);
+void mem_close_account(struct memory *m, struct op *op, uint64_t now_ms);
 void mem_read(struct memory *m, struct op *op);
 
 #endif

@@ -478,7 +478,7 @@ mem_account(struct memory *m, struct op *op, uint64_t now_ms)
 		mem_contact(m, op);
 		break;
 	case OP_CLOSE:
-		mem_close_account(m, op);
+		mem_close_account(m, op, now_ms);
 		break;
 	default:
 		panic("store: %s is not a write", op_name(op->kind));

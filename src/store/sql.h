@@ -216,6 +216,7 @@
 	    "WHERE k.user = ?1 AND u.name > ?2 AND u.disabled <> 2 ORDER BY u.name LIMIT ?3")          \
 	X(CONV_ACL, "UPDATE conv SET acl_ver = acl_ver + 1 WHERE cid = ?1")                            \
 	/* The end of an account */                                                                    \
+	X(CLOSE_BANS, "UPDATE member SET banned = 0 WHERE user = ?1 AND banned = 1")                   \
 	X(CLOSE_CONTACTS, "SELECT k.peer FROM contact k JOIN contact p ON p.user = k.peer "            \
 	    "AND p.peer = k.user WHERE k.user = ?1 AND p.state <> 4")                                  \
 	X(CLOSE_LISTED, "DELETE FROM contact WHERE peer = ?1 "                                         \
