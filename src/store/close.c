@@ -59,20 +59,6 @@ directs_end(struct sqlite *s, const struct op *op)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-/* Under the name that he still has. */
-static int
-groups_end(struct sqlite *s, struct op *op)
-{
-	struct sql_conn *c = &s->writer;
-	slice name = SLICE_NONE;
-	int rc = stmt_start(c, STMT_AUTH_ID, "i", op->user);
-
-	if (rc == SQLITE_ROW)
-		name = op_copy(op, column_slice(c, STMT_AUTH_ID, 1));
-	stmt_end(c, STMT_AUTH_ID);
-	return rc == SQLITE_ROW ? sqlite_groups_leave(s, op, name) : rc;
-}
-
 int
 sqlite_close_account(struct sqlite *s, struct op *op)
 {
@@ -86,9 +72,7 @@ sqlite_close_account(struct sqlite *s, struct op *op)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return SQLITE_OK;
 	}
-	rc = groups_end(s, op);
-	if (rc == SQLITE_OK)
-		rc = sqlite_groups_leave(s, op, op->close.name);
+	rc = sqlite_groups_leave(s, op, op->close.name);
 	if (rc == SQLITE_OK) /* a ban that nobody can end any more */
 		rc = stmt_run(&s->writer, STMT_CLOSE_BANS, "i", op->user);
 	if (rc == SQLITE_OK)

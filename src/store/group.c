@@ -285,12 +285,12 @@ sqlite_group(struct sqlite *s, struct op *op)
 	if (op->in.group.what == GROUP_CREATE)
 		return group_change(&work.base);
 	rc = sqlite_resolve(s, op, &op->in.target, &conv, &op->fault);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQLITE_OK)
 		return rc;
-	if (conv == NULL || conv->row.kind != CONV_GROUP) {
+	if (conv == NULL || conv->row.kind != CONV_GROUP)
 		op_fail(op, ERR_NOT_FOUND, NULL);
+	if (op->fault.err != ERR_OK)
 		return SQLITE_OK;
-	}
 	if ((rc = work_take(&work, conv)) != SQLITE_OK)
 		return rc;
 	return group_change(&work.base);

@@ -109,7 +109,7 @@ read_one(struct sql_conn *conn, struct op *op)
 	struct member_row me;
 	int rc = sqlite_read_target(conn, op, &op->in.target, &row);
 
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.kind != CONV_GROUP)
+	if (rc == SQLITE_OK && row.kind != CONV_GROUP)
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
 		return rc;

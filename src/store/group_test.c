@@ -345,12 +345,18 @@ static void
 a_direct_conversation_is_no_group(void **state)
 {
 	struct world *w = *state;
+	struct op *op;
 	uint64_t cid;
 
 	people(w);
 	cid = world_send(w, &(struct letter){.from = ANN, .to_user = "bob"}).cid;
 	assert_int_equal(DO(w, .by = ANN, .cid = cid, .what = GROUP_LEAVE).err, ERR_NOT_FOUND);
 	assert_int_equal(DO(w, .by = ANN, .cid = cid, .what = GROUP_JOIN).err, ERR_NOT_FOUND);
+	op = change_op(&(struct change){.by = ANN, .what = GROUP_LEAVE});
+	op->in.target.user = S("ann");
+	world_write(w, op);
+	assert_true(op->fault.err == ERR_NOT_FOUND && op->fault.param == NULL);
+	op_destroy(&op);
 }
 
 static void
@@ -564,6 +570,7 @@ end_account(struct world *w, uint64_t user)
 
 	op->user = user;
 	op->close.password_hash = S("hash");
+	op->close.name = S("ann");
 	world_write(w, op);
 	assert_int_equal(op->fault.err, ERR_OK);
 	return op;

@@ -253,7 +253,6 @@ mem_close_account(struct memory *m, struct op *op, uint64_t now_ms)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return;
 	}
-	mem_groups_leave(m, op, user->name, driver_now_ms(&m->options));
 	mem_groups_leave(m, op, op->close.name, now_ms);
 	bans_end(user);
 	contacts_end(m, op, user);

@@ -263,9 +263,9 @@ find_group(struct memory *m, struct op *op, struct mem_conv **ret_conv)
 	const char *param;
 	enum err err = mem_resolve(m, op, &op->in.target, ret_conv, &param);
 
-	if (err == ERR_OK && (*ret_conv == NULL || (*ret_conv)->row.kind != CONV_GROUP))
+	if (*ret_conv == NULL || (*ret_conv)->row.kind != CONV_GROUP)
 		err = ERR_NOT_FOUND;
-	op_fail(op, err, param);
+	op_fail(op, err, NULL);
 	return err == ERR_OK;
 }
 
