@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/stat.h"
 #include "store/sqlite_db.h"
+#include "store/test_vfs.h"
 #include "store/test_world.h"
 
 static enum world_kind kind_under_test;
@@ -545,10 +546,124 @@ nothing_is_left_between_the_rows(void **state)
 			fail_msg("%s is %s", word(n), gone[message_of[n]] ? "there" : "lost");
 }
 
+/* --- Commits that fail --- */
+
+/* SQLite reports what its hook says, though the commit has happened. */
+static int
+commit_reports_error(void *cookie, sqlite3 *db, const char *name, int pages)
+{
+	(void)cookie;
+	(void)db;
+	(void)name;
+	(void)pages;
+	return SQLITE_IOERR;
+}
+
+/* A commit that comes to nothing, then one that is whole but for what was said about it. */
+static struct sent
+the_hard_way(struct world *w, const struct letter *letter)
+{
+	atomic_store(&test_vfs.sync_wal, 1);
+	assert_int_equal(world_send(w, letter).fault.err, ERR_UNAVAILABLE);
+	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	return world_send(w, letter);
+}
+
+static void
+what_became_of_it_is_found_out(void **state)
+{
+	struct world *w = *state;
+	struct pair p = pair_of(w);
+	struct sent sent;
+
+	sent = the_hard_way(w, &(struct letter){.what = APPEND_EDIT,
+				   .from = p.ann,
+				   .to = p.cid,
+				   .re = 1,
+				   .body = "uno",
+				   .cmid = "e1"});
+	assert_true(sent.fault.err == ERR_OK && sent.seq == 3 && !sent.dup);
+	check_entry(w, p.cid, 1, "uno", "{\"a\":1}", 3, 0);
+	sent = the_hard_way(
+	    w, &(struct letter){.what = APPEND_DELETE, .from = p.ann, .to = p.cid, .re = 1});
+	assert_true(sent.fault.err == ERR_OK && sent.seq == 4 && !sent.dup);
+	check_entry(w, p.cid, 1, NULL, NULL, 3, 4);
+	assert_true(erase(w, p.ann, p.cid, 1).dup);
+	assert_true(edit(w, p.ann, p.cid, 1, "uno", NULL, "e1").dup);
+}
+
+/* What the batch itself erased is no proof against it. */
+static void
+a_batch_that_erases_its_own_words_is_settled(void **state)
+{
+	struct world *w = *state;
+	struct pair p = pair_of(w);
+	struct op *ops[] = {
+	    letter_op(&(struct letter){.from = p.ann, .to = p.cid, .body = "three"}),
+	    letter_op(&(struct letter){.what = APPEND_DELETE, .from = p.ann, .to = p.cid, .re = 3}),
+	};
+
+	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	w->driver->type->write(w->driver, ops, LEN(ops));
+	for (size_t i = 0; i < LEN(ops); i++) {
+		assert_true(ops[i]->fault.err == ERR_OK && ops[i]->append.seq == 3 + i);
+		op_destroy(&ops[i]);
+	}
+	check_entry(w, p.cid, 3, NULL, NULL, 0, 4);
+}
+
+/* --- Indexes --- */
+
+#define STATEMENT_AS_TEXT(name, text) [STMT_##name] = text,
+static const char *const texts[] = {STATEMENTS(STATEMENT_AS_TEXT)};
+
+static void
+assert_plan(struct world *w, enum stmt stmt)
+{
+	char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", texts[stmt]);
+	sqlite3 *db;
+	sqlite3_stmt *prepared;
+
+	assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &prepared, NULL), SQLITE_OK);
+	while (sqlite3_step(prepared) == SQLITE_ROW) {
+		const char *step = (const char *)sqlite3_column_text(prepared, 3);
+
+		bool named = strstr(step, "SEARCH e ") != NULL || strstr(step, "SEARCH d ") != NULL;
+		bool by_index = strstr(step, "INDEX msg_edits") != NULL ||
+				strstr(step, "INDEX msg_deletes") != NULL;
+
+		if (strncmp(step, "SCAN", 4) == 0 || strstr(step, "TEMP B-TREE") != NULL ||
+		    (named && !by_index))
+			fail_msg("%s: %s", texts[stmt], step);
+	}
+	assert_int_equal(sqlite3_finalize(prepared), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	sqlite3_free(sql);
+}
+
+static void
+what_names_a_message_is_found_by_index(void **state)
+{
+	static const enum stmt stmts[] = {
+	    STMT_PAGE_OLDEST, STMT_PAGE_NEWEST, STMT_MSG_BY_CMID, STMT_MSG_BY_SEQ, STMT_MSG_NAMED};
+
+	for (size_t i = 0; i < LEN(stmts); i++)
+		assert_plan(*state, stmts[i]);
+}
+
+static int
+tear_down_healed(void **state)
+{
+	test_vfs_heal();
+	return tear_down(state);
+}
+
 static int
 run_suite(const char *name, enum world_kind kind)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define H(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down_healed)
 	const struct CMUnitTest tests[] = {
 	    T(an_edited_message_reads_as_edited),
 	    T(an_edit_is_deduplicated),
@@ -565,7 +680,11 @@ run_suite(const char *name, enum world_kind kind)
 	    T(a_reader_only_delays_it),
 	    T(a_reopened_store_empties_its_log_too),
 	    T(nothing_is_left_between_the_rows),
+	    T(what_names_a_message_is_found_by_index),
+	    H(what_became_of_it_is_found_out),
+	    H(a_batch_that_erases_its_own_words_is_settled),
 	};
+#undef H
 #undef T
 	int failed;
 
@@ -579,7 +698,10 @@ run_suite(const char *name, enum world_kind kind)
 int
 main(void)
 {
-	int failed = run_suite("memory", WORLD_MEMORY);
+	int failed;
+
+	test_vfs_install();
+	failed = run_suite("memory", WORLD_MEMORY);
 
 	failed += run_suite("sqlite", WORLD_SQLITE);
 	failed += run_suite("flaky", WORLD_FLAKY);

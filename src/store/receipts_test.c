@@ -2,6 +2,7 @@
 /* Receipts: what every store must do; the memory store counts one by one, SQLite by its tally. */
 #include <stdlib.h>
 
+#include "store/schema.h"
 #include "store/test_world.h"
 
 static void
@@ -224,6 +225,51 @@ a_tally_counts_as_one_by_one(void **state)
 	world_fini(&worlds[1]);
 }
 
+/* --- An older schema --- */
+
+static void
+make_version_1(const char *path)
+{
+	struct sql_conn conn = {0};
+	char why[256];
+
+	assert_int_equal(sql_open(&conn, path, SQL_CREATE, why, sizeof(why)), SQLITE_OK);
+	assert_int_equal(schema_steps(&conn, 0, 1), SQLITE_OK);
+	assert_int_equal(
+	    sql_exec(&conn,
+		"INSERT INTO user (name, display, folded, password_hash, created, seen) VALUES "
+		"('ann', 'A', 'a', 'hash', 1, 1), ('bob', 'B', 'b', 'hash', 1, 1), "
+		"('cat', 'C', 'c', 'hash', 1, 1);"
+		"INSERT INTO conv (cid, kind, title, created) VALUES (7, 2, 'Tea', 5);"
+		"INSERT INTO member (user, cid, role, leave_seq, read_seq, delivered_seq) VALUES "
+		"(1, 7, 3, NULL, 1, 70), (2, 7, 1, NULL, 65, 66), (3, 7, 1, 2, 1, 1);"
+		"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70) "
+		"INSERT INTO msg (cid, seq, sender, ts, kind, body) "
+		"SELECT 7, i, 3, 5, 'text', 'words' FROM n;"),
+	    SQLITE_OK);
+	sql_close(&conn);
+}
+
+static void
+groups_of_version_1_are_counted(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, WORLD_SQLITE);
+	w.driver->type->close(&w.driver);
+	world_remove(&w);
+	make_version_1(w.path);
+	world_reopen(&w);
+	check_counts(&w, 1, 7, 1, 2, 2, 2);
+	check_counts(&w, 1, 7, 65, 1, 2, 2);
+	check_counts(&w, 1, 7, 66, 0, 2, 2);
+	check_counts(&w, 1, 7, 67, 0, 1, 2);
+	mark(&w, 1, 7, 68, 0);
+	check_counts(&w, 2, 7, 66, 1, 2, 2);
+	world_fini(&w);
+}
+
 static void
 run_in(enum world_kind kind, void (*test)(struct world *w))
 {
@@ -257,6 +303,7 @@ main(void)
 	    cmocka_unit_test(direct),
 	    cmocka_unit_test(group),
 	    cmocka_unit_test(a_tally_counts_as_one_by_one),
+	    cmocka_unit_test(groups_of_version_1_are_counted),
 	};
 
 	return cmocka_run_group_tests_name("receipts", tests, NULL, NULL);
