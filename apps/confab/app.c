@@ -293,6 +293,8 @@ wait_until(const struct app *app)
 {
 	uint64_t at = client_deadline(app->client);
 
+	if (app->wake_ms != 0 && app->wake_ms < at)
+		at = app->wake_ms;
 	return at < app->give_up_ms ? at : app->give_up_ms;
 }
 

@@ -38,6 +38,7 @@ struct app {
 	bool keep_trying; /* after the first success a lost connection is no reason to give up */
 	bool was_ready, told_trouble;
 	uint64_t give_up_ms; /* UINT64_MAX: never */
+	uint64_t wake_ms;    /* the loop turns then at the latest; 0: not set */
 	bool done;
 	int exit_code;
 	/* What to do when logged in; NULL: nothing. */

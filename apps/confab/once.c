@@ -9,6 +9,8 @@
 #include "show.h"
 #include "sheet.h"
 
+enum { RETRY_MS = 1000, RETRY_MOST_MS = 3600 * 1000 };
+
 struct once {
 	const struct deed *deed;
 	struct deed_call call;
@@ -26,6 +28,30 @@ about(const struct app *app)
 	return app->opt->operand_count > 0 ? app->opt->operands[0] : NULL;
 }
 
+/* The server was too busy for it: nothing is done yet, and soon it can be. */
+static bool
+can_wait(struct app *app, const struct client_error *error)
+{
+	uint64_t delay_ms = error->retry_after_ms > 0 ? error->retry_after_ms : RETRY_MS;
+	uint64_t now_ms = clock_mono_ms();
+
+	if (!error->retry || error->code == 0 || slice_eq(error->name, S("unknown_outcome")) ||
+	    delay_ms > RETRY_MOST_MS || now_ms + delay_ms >= app->give_up_ms)
+		return false;
+	app->wake_ms = now_ms + delay_ms;
+	return true;
+}
+
+static void
+turned(struct app *app)
+{
+	if (app->wake_ms == 0 || clock_mono_ms() < app->wake_ms)
+		return;
+	app->wake_ms = 0;
+	if (client_state(app->client) == CLIENT_READY)
+		ask(app);
+}
+
 static void
 refused(struct app *app, const struct client_error *error)
 {
@@ -40,6 +66,8 @@ refused(struct app *app, const struct client_error *error)
 		app_end(app, EXIT_CONNECT);
 		return;
 	}
+	if (can_wait(app, error))
+		return;
 	deed_explain(once->deed, &explained);
 	app_refused(app, about(app), &explained);
 }
@@ -201,6 +229,7 @@ ask(struct app *app)
 	struct buf params = {0};
 	int rc;
 
+	app->wake_ms = 0; /* a new connection asks at once */
 	buf_put(&params, buf_slice(&once->call.params));
 	put_page(app, &params);
 	buf_put(&params, S("}"));
@@ -261,6 +290,7 @@ run(struct app *app)
 		return app->exit_code;
 	app_hooks(&hooks);
 	app->ready = ask;
+	app->turned = turned;
 	return app_make_client(app, false, &hooks) ? app_run(app) : app->exit_code;
 }
 
