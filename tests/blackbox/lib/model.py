@@ -311,11 +311,12 @@ class Model:
         if not conv.sees(who, seq):
             return refused("not_found")
         author = conv.entries[seq - 1].sender
-        others = sorted(name for name in conv.current() if name != author and self.exists(name))
+        others = sorted(name for name in conv.current() if name != author)
         marks = [conv.members[name] for name in others]
         return Plan(expect={"read": sum(one.read >= seq for one in marks),
                             "delivered": sum(one.delivered >= seq for one in marks), "members": len(marks),
-                            "users": [{"user": one.name, "read": one.read, "delivered": one.delivered} for one in marks],
+                            "users": [{"user": self.users[one.name].author, "read": one.read,
+                                       "delivered": one.delivered} for one in marks],
                             "more": False})
 
     # --- Groups ---
