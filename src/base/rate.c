@@ -159,10 +159,9 @@ rate_wait(
 	return wait_for(rate, full_at(place, now_us), cost, now_us);
 }
 
-/* Takes the cost, unless it is not there and `always` is false. */
-static uint32_t
-bucket_take(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
-    uint64_t now_ns, bool always)
+uint32_t
+rate_take(
+    struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost, uint64_t now_ns)
 {
 	uint64_t place, at, tag, now_us = to_us(now_ns);
 	uint64_t(*places)[WAYS] = places_of(table, key);
@@ -175,26 +174,12 @@ bucket_take(struct rate_table *table, const struct rate *rate, uint64_t key, uin
 		i = bucket_find(*places, rate, key, now_us, &place);
 		at = full_at(place, now_us);
 		wait = wait_for(rate, at, cost, now_us);
-		if (wait > 0 && !always)
+		if (wait > 0)
 			return wait;
 		/* A place that is still another's stays his, and is shared. */
 		tag = place_time(place) > now_us ? place & ~TIME_MASK : tag_of(key);
 	} while (!place_swap(&(*places)[i], &place, tag, at + time_of(rate, cost)));
 	return 0;
-}
-
-uint32_t
-rate_take(
-    struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost, uint64_t now_ns)
-{
-	return bucket_take(table, rate, key, cost, now_ns, false);
-}
-
-void
-rate_charge(
-    struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost, uint64_t now_ns)
-{
-	(void)bucket_take(table, rate, key, cost, now_ns, true);
 }
 
 void

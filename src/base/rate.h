@@ -23,7 +23,7 @@ struct quota_table;
 enum {
 	LIMIT_RATE_AMOUNT = 100000, /* above it the microsecond would be too coarse */
 	LIMIT_RATE_BURST = 1000000,
-	LIMIT_RATE_DEBT = 64, /* what a bucket owes beyond is forgiven; no single cost is higher */
+	LIMIT_RATE_DEBT = 64, /* no cost is higher, and no bucket owes more */
 };
 
 /* A bucket holds `burst` and gets `amount` more in each period.  amount 0: no limit. */
@@ -43,9 +43,6 @@ void rate_table_destroy(struct rate_table **table);
  * can hold needs a full one.  Takes nothing.
  */
 uint32_t rate_wait(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
-    uint64_t now_ns);
-/* Takes the cost in any case: the bucket may owe it. */
-void rate_charge(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,
     uint64_t now_ns);
 /* Takes the cost if it is there.  0, or the wait. */
 uint32_t rate_take(struct rate_table *table, const struct rate *rate, uint64_t key, uint32_t cost,

@@ -77,7 +77,6 @@ no_rate_is_no_limit(void **state)
 
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(rate_take(t, &off, 1, 50, SECOND), 0);
-	rate_charge(t, &off, 1, 50, SECOND);
 	rate_give(t, &off, 1, 50, SECOND);
 	assert_int_equal(rate_wait(t, &off, 1, 50, SECOND), 0);
 }
@@ -93,22 +92,6 @@ what_costs_more_than_the_burst_needs_a_full_bucket(void **state)
 	assert_int_equal(rate_take(t, &ten, key, 30, SECOND), 3000);
 	assert_int_equal(rate_take(t, &ten, key, 30, 3 * SECOND), 1000);
 	assert_int_equal(rate_take(t, &ten, key, 30, 4 * SECOND), 0);
-}
-
-static void
-a_charge_may_be_owed(void **state)
-{
-	struct rate_table *t = *state;
-	uint64_t key = rate_key(1, S("a"));
-
-	for (int i = 0; i < 25; i++)
-		rate_charge(t, &ten, key, 1, SECOND);
-	assert_int_equal(rate_take(t, &ten, key, 1, SECOND), 600);
-	/* No more than that is ever owed. */
-	for (int i = 0; i < 1000; i++)
-		rate_charge(t, &ten, key, 1, SECOND);
-	assert_in_range(
-	    rate_wait(t, &ten, key, 1, SECOND), 100 * LIMIT_RATE_DEBT, 100 * (LIMIT_RATE_DEBT + 2));
 }
 
 static void
@@ -396,7 +379,6 @@ main(void)
 	    TEST(after_the_wait_it_is_there),
 	    TEST(no_rate_is_no_limit),
 	    TEST(what_costs_more_than_the_burst_needs_a_full_bucket),
-	    TEST(a_charge_may_be_owed),
 	    TEST(what_is_given_back_is_there_again),
 	    TEST(a_faster_rate_counts_at_once),
 	    TEST(keys_and_scopes_are_apart),

@@ -21,38 +21,54 @@ toll_add(struct toll *toll, enum rate_scope scope, uint64_t key)
 	toll->keys[toll->count++] = key;
 }
 
-struct fault
-toll_pay(struct shard *shard, const struct toll *toll, uint32_t cost)
+static void
+give_back(struct shard *shard, const struct toll *toll, unsigned count, uint32_t cost)
+{
+	for (unsigned i = 0; i < count; i++)
+		rate_give(shard->config.buckets, &shard->config.limits.rates[toll->scopes[i]],
+		    toll->keys[i], cost, shard->mono_ns);
+}
+
+/* The bucket `at` does not hold enough, those before it did: the one that keeps waiting longest is told. */
+static struct fault
+refused(struct shard *shard, const struct toll *toll, unsigned at, uint32_t cost, uint32_t wait)
 {
 	const struct rate *rates = shard->config.limits.rates;
-	uint32_t longest = 0, wait;
-	unsigned scope = 0;
+	unsigned scope = toll->scopes[at];
 
-	assert(cost <= LIMIT_RATE_DEBT);
-	for (unsigned i = 0; i < toll->count; i++) {
-		wait = rate_wait(shard->config.buckets, &rates[toll->scopes[i]], toll->keys[i],
-		    cost, shard->mono_ns);
-		if (wait > longest) {
-			longest = wait;
+	give_back(shard, toll, at, cost);
+	for (unsigned i = at + 1; i < toll->count; i++) {
+		uint32_t another = rate_wait(shard->config.buckets, &rates[toll->scopes[i]],
+		    toll->keys[i], cost, shard->mono_ns);
+
+		if (another > wait) {
+			wait = another;
 			scope = toll->scopes[i];
 		}
 	}
-	if (longest > 0) {
-		stat_add((enum stat_counter)(STAT_RATE_SESSION + scope), 1);
-		return (struct fault){.err = ERR_RATE_LIMITED, .retry_after_ms = longest};
+	stat_add((enum stat_counter)(STAT_RATE_SESSION + scope), 1);
+	return (struct fault){.err = ERR_RATE_LIMITED, .retry_after_ms = wait};
+}
+
+struct fault
+toll_pay(struct shard *shard, const struct toll *toll, uint32_t cost)
+{
+	assert(cost <= LIMIT_RATE_DEBT);
+	for (unsigned i = 0; i < toll->count; i++) {
+		uint32_t wait =
+		    rate_take(shard->config.buckets, &shard->config.limits.rates[toll->scopes[i]],
+			toll->keys[i], cost, shard->mono_ns);
+
+		if (wait > 0)
+			return refused(shard, toll, i, cost, wait);
 	}
-	for (unsigned i = 0; i < toll->count; i++)
-		rate_charge(shard->config.buckets, &rates[toll->scopes[i]], toll->keys[i], cost,
-		    shard->mono_ns);
 	return (struct fault){0};
 }
 
 void
 toll_refund(struct shard *shard, struct toll *toll)
 {
-	for (unsigned i = 0; i < toll->count; i++)
-		rate_give(shard->config.buckets, &shard->config.limits.rates[toll->scopes[i]],
-		    toll->keys[i], 1, shard->mono_ns);
+	give_back(shard, toll, toll->count, 1);
 	toll->count = 0;
 }
 
