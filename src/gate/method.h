@@ -75,7 +75,7 @@ given_or(const struct value *v, slice otherwise)
 	X("account.delete", account_delete, account_delete_params, NEED_SESSION, WEIGHT_HEAVY, )   \
 	X("session.list", session_list, no_params, NEED_SESSION, 4, )                              \
 	X("session.revoke", session_revoke, session_revoke_params, NEED_SESSION, 1, )              \
-	X("password.change", password_change, password_change_params, NEED_SESSION, 1, )
+	X("password.change", password_change, password_change_params, NEED_SESSION, WEIGHT_HEAVY, )
 
 #define METHOD_AS_DECLARATION(text, run_name, table, ...)                                          \
 	extern const struct param table[];                                                         \
