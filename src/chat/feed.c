@@ -180,13 +180,13 @@ feed_gap(struct peer *peer, const struct topic *topic, struct stream *stream, ui
 
 /*
  * Where the user's membership ends in entries start to end - 1 of a page: right behind that entry; otherwise at
- * `end`.  He was a member when the log was at `fresh`: what ended before that is past.
+ * `end`.  What ended up to `past` does not count any more.
  */
 static size_t
-page_membership(const struct page *page, size_t start, size_t end, uint64_t user, uint64_t fresh)
+page_membership(const struct page *page, size_t start, size_t end, uint64_t user, uint64_t past)
 {
 	for (size_t i = start; page->leavings && i < end; i++)
-		if (page->entries[i]->ends != 0 && page->entries[i]->seq > fresh &&
+		if (page->entries[i]->ends != 0 && page->entries[i]->seq > past &&
 		    entry_ends(page->entries[i], user))
 			return i + 1;
 	return end;
@@ -198,7 +198,8 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 {
 	struct shard *shard = peer->shard;
 	uint64_t next = (stream->cursor & ~STREAM_BEHIND) + 1, from;
-	uint64_t fresh = peer->fresh != NULL ? peer->fresh[stream->sub] : 0;
+	uint64_t told = peer->fresh != NULL ? peer->fresh[stream->sub] : 0;
+	uint64_t fresh = told & ~FRESH_ENDS, past = told & FRESH_ENDS ? 0 : told;
 	uint32_t offset, *ends;
 	struct page *page;
 	struct run *run;
@@ -218,7 +219,7 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	ends = page->ends[peer->form];
 	start = i = next - page->first;
 	offset = start > 0 ? ends[start - 1] : 0;
-	end = page_membership(page, start, page->count, peer->user, fresh);
+	end = page_membership(page, start, page->count, peer->user, past);
 	while (i < end && page->entries[i]->seq <= topic->head &&
 	       (i == start || ends[i] - offset <= *budget))
 		i++;
@@ -231,7 +232,7 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	stream->cursor = page->entries[i - 1]->seq | STREAM_BEHIND;
 	stat_add(STAT_DELIVERIES, i - start);
 	stat_add(STAT_FED, i - start);
-	if (page->entries[i - 1]->ends != 0 && page->entries[i - 1]->seq > fresh &&
+	if (page->entries[i - 1]->ends != 0 && page->entries[i - 1]->seq > past &&
 	    entry_ends(page->entries[i - 1], peer->user))
 		return FED_LEFT;
 	return FED_SOME;

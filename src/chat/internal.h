@@ -40,6 +40,7 @@ enum {
 	LIMIT_REVOKED = 256, /* endings of sessions that a shard remembers, against racing logins */
 	LIMIT_HELD_CONVS = 2000, /* conversations that may turn up while a peer syncs */
 	LIMIT_LEFT = 64,         /* ends of memberships that a peer remembers */
+	LIMIT_JOININGS = 16,     /* of one conversation; beyond it the oldest are not told of */
 };
 
 /* --- Calls: requests that wait for their answer (call.c) --- */
@@ -107,15 +108,16 @@ struct held_convs {
 };
 
 /*
- * What a synced peer knows of conversations that it does not follow: which the store is being asked
- * about, and up to where it was told of those that its user left (sync.c).
+ * What a synced peer knows of conversations whose memberships come and go: which the store is being
+ * asked about, and which joinings were announced and are not told yet (sync.c).
  */
 struct ask {
-	uint64_t cid;    /* 0: all of them */
-	uint64_t joined; /* while asking: the highest seq of a joining that was announced */
-	uint64_t left;   /* seq of the last end that the client was told of; 0: none */
+	uint64_t cid;   /* 0: all of them */
+	uint64_t known; /* the client was told of all memberships up to this seq */
 	bool asking;
 	bool again; /* something happened since: that answer is too old */
+	uint8_t joining_count;
+	uint64_t *joinings; /* owned, rising: seqs beyond `known` */
 };
 
 struct peer {
@@ -132,7 +134,8 @@ struct peer {
 	char *name;        /* owned; the user's */
 	char *ip;          /* owned; until the login is over */
 	struct sub *subs;  /* owned */
-	uint64_t *fresh; /* owned; for each sub: pages read before the log was here are too old for
+	uint64_t *
+	    fresh; /* owned; for each sub: with FRESH_ENDS or without, pages read before the log was here are too old for
 			    it.  NULL once all that it was behind at its sync has been fed: later
 			    pages are newer */
 	uint32_t sub_count, sub_capacity;

@@ -190,8 +190,9 @@ void sync_again(struct shard *shard, struct op *op);
 void sync_announced(struct shard *shard, struct peers_mail *mail);
 /* A stream came to the end of its user's membership: it is no more, and he is told. */
 void sync_ended(struct peer *peer, uint32_t sub, uint64_t seq);
-/* A past was read to its end. */
+/* What was left before the sync was read to its end. */
 void sync_past_read(struct peer *peer, uint32_t sub);
+void asks_destroy(struct peer *peer);
 void send_appended(struct shard *shard, struct op *op);
 /* What this shard remembers of where a name leads: a guess that the store checks. */
 uint64_t place_find(struct shard *shard, uint64_t user, const struct op_target *target);

@@ -85,7 +85,7 @@ peer_destroy(struct peer **peer_ptr)
 	shard->free_slots[shard->free_count++] = (uint32_t)peer->id;
 	shard->peer_count--;
 	mem_free(peer->held);
-	mem_free(peer->asks);
+	asks_destroy(peer);
 	mem_free(peer->fresh);
 	mem_free(peer->subs);
 	mem_free(peer->name);

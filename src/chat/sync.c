@@ -160,7 +160,7 @@ send_listed(struct peer *peer, const struct conv_view *view, enum conv_change ch
 
 /* Announces what lies beyond the backlog, and follows the conversation from there. */
 static void
-stream_begin(struct peer *peer, struct plan *plan, const struct conv_view *view)
+stream_begin(struct peer *peer, struct plan *plan, const struct conv_view *view, bool ends)
 {
 	const struct op_conv *conv = view->conv;
 	uint64_t cursor = view->next - 1;
@@ -179,7 +179,7 @@ stream_begin(struct peer *peer, struct plan *plan, const struct conv_view *view)
 	}
 	plan->total += waiting;
 	if (conv->role != ROLE_NONE || waiting > 0)
-		topic_follow(peer, conv, cursor);
+		topic_follow(peer, conv, cursor, ends);
 }
 
 static void
@@ -203,15 +203,29 @@ ask_find(struct peer *peer, uint64_t cid)
 	return NULL;
 }
 
-/* The oldest ends are forgotten: they matter only against news that were long on their way. */
+static void
+ask_drop(struct peer *peer, struct ask *ask)
+{
+	mem_free(ask->joinings);
+	peer->ask_count--;
+	memmove(ask, ask + 1, (size_t)(peer->asks + peer->ask_count - ask) * sizeof(*ask));
+}
+
+void
+asks_destroy(struct peer *peer)
+{
+	while (peer->ask_count > 0)
+		ask_drop(peer, &peer->asks[peer->ask_count - 1]);
+	mem_free(peer->asks);
+}
+
+/* The oldest are forgotten: they matter only against news that were long on their way. */
 static void
 asks_shrink(struct peer *peer)
 {
 	for (uint32_t i = 0; peer->ask_count >= LIMIT_LEFT && i < peer->ask_count; i++)
-		if (!peer->asks[i].asking) {
-			peer->ask_count--;
-			memmove(&peer->asks[i], &peer->asks[i + 1],
-			    (peer->ask_count - i) * sizeof(*peer->asks));
+		if (!peer->asks[i].asking && peer->asks[i].joining_count == 0) {
+			ask_drop(peer, &peer->asks[i]);
 			return;
 		}
 }
@@ -230,6 +244,41 @@ ask_make(struct peer *peer, uint64_t cid)
 	return ask;
 }
 
+/* The client was told of all memberships up to there. */
+static void
+ask_know(struct ask *ask, uint64_t seq)
+{
+	uint8_t kept = 0;
+
+	if (seq > ask->known)
+		ask->known = seq;
+	for (uint8_t i = 0; i < ask->joining_count; i++)
+		if (ask->joinings[i] > ask->known)
+			ask->joinings[kept++] = ask->joinings[i];
+	ask->joining_count = kept;
+	if (kept == 0) {
+		mem_free(ask->joinings);
+		ask->joinings = NULL;
+	}
+}
+
+static void
+ask_expect(struct ask *ask, uint64_t joined)
+{
+	uint8_t at;
+
+	if (joined <= ask->known)
+		return;
+	if (ask->joinings == NULL)
+		ask->joinings = mem_alloc(LIMIT_JOININGS * sizeof(*ask->joinings));
+	if (ask->joining_count == LIMIT_JOININGS)
+		memmove(ask->joinings, ask->joinings + 1,
+		    --ask->joining_count * sizeof(*ask->joinings));
+	for (at = ask->joining_count++; at > 0 && ask->joinings[at - 1] > joined; at--)
+		ask->joinings[at] = ask->joinings[at - 1];
+	ask->joinings[at] = joined;
+}
+
 static void
 ask_submit(struct peer *peer, const struct ask *ask)
 {
@@ -238,7 +287,7 @@ ask_submit(struct peer *peer, const struct ask *ask)
 
 	op->user = peer->user;
 	op->sync.only = ask->cid;
-	if (ask->joined != 0) {
+	if (ask->joining_count > 0) {
 		/* Named, it is listed also if he has left meanwhile. */
 		cursor->cid = ask->cid;
 		op->sync.cursors = cursor;
@@ -249,20 +298,14 @@ ask_submit(struct peer *peer, const struct ask *ask)
 }
 
 /*
- * Asks the store for one conversation (0: for all) that the peer may have to follow; joined: since
- * that seq, if it is known.  What is read before something else happened counts for nothing, so
- * that no end is overlooked.
+ * Asks the store for one conversation (0: for all) that the peer may have to follow.  What is read
+ * before something else happened counts for nothing, so that no end is overlooked.
  */
 static void
-conv_ask(struct peer *peer, uint64_t cid, uint64_t joined)
+conv_ask(struct peer *peer, uint64_t cid)
 {
-	struct ask *ask;
+	struct ask *ask = ask_make(peer, cid);
 
-	if (cid != 0 && topic_followed(peer, cid))
-		return; /* at its end it is asked again */
-	ask = ask_make(peer, cid);
-	if (joined > ask->joined)
-		ask->joined = joined;
 	ask->again = ask->asking;
 	if (ask->asking)
 		return;
@@ -270,16 +313,17 @@ conv_ask(struct peer *peer, uint64_t cid, uint64_t joined)
 	ask_submit(peer, ask);
 }
 
+/* joined: the seq of his joining, 0 if it is not known. */
 static void
-remember_left(struct peer *peer, uint64_t cid, uint64_t seq)
+conv_announced(struct peer *peer, uint64_t cid, uint64_t joined)
 {
-	struct ask *ask = ask_make(peer, cid);
+	const struct stream *stream = cid != 0 ? topic_followed(peer, cid) : NULL;
 
-	if (seq > ask->left)
-		ask->left = seq;
-	ask->again = ask->asking;
-	if ((ask = ask_find(peer, 0)) != NULL)
-		ask->again = ask->asking;
+	/* What he follows may end before that joining; then the store is asked. */
+	if (joined != 0 && (stream == NULL || joined > (stream->cursor & ~STREAM_BEHIND)))
+		ask_expect(ask_make(peer, cid), joined);
+	if (stream == NULL)
+		conv_ask(peer, cid);
 }
 
 static void
@@ -297,26 +341,24 @@ void
 sync_ended(struct peer *peer, uint32_t sub, uint64_t seq)
 {
 	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid;
+	struct ask *all = ask_find(peer, 0);
 
 	tell_removed(peer, cid);
 	topic_leave(peer, sub);
-	remember_left(peer, cid, seq);
+	ask_know(ask_make(peer, cid), seq);
+	if (all != NULL)
+		all->again = all->asking;
 	/* He may be a member again. */
-	conv_ask(peer, cid, 0);
+	conv_ask(peer, cid);
 }
 
 void
 sync_past_read(struct peer *peer, uint32_t sub)
 {
-	const struct topic *topic = peer->shard->topics[peer->subs[sub].topic];
-	uint64_t cid = topic->cid, head = topic->head;
+	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid;
 
-	if (topic->missed) {
-		sync_ended(peer, sub, head);
-		return;
-	}
 	topic_leave(peer, sub);
-	conv_ask(peer, cid, 0);
+	conv_ask(peer, cid);
 }
 
 static void
@@ -342,50 +384,57 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 		send_listed(peer, &plan.views[i], CONV_LISTED);
 	topic_expect(peer, (uint32_t)op->sync.count);
 	for (size_t i = 0; i < op->sync.count; i++) {
-		stream_begin(peer, &plan, &plan.views[i]);
+		stream_begin(peer, &plan, &plan.views[i], false);
 		if (op->sync.items[i].role == ROLE_NONE)
-			remember_left(peer, op->sync.items[i].cid, op->sync.items[i].head);
+			ask_know(ask_make(peer, op->sync.items[i].cid), op->sync.items[i].head);
 	}
 	peer_online(peer);
 	peer->held = NULL;
 	for (size_t i = 0; held != NULL && i < held->count; i++)
-		conv_ask(peer, held->convs[i].cid, held->convs[i].joined);
+		conv_announced(peer, held->convs[i].cid, held->convs[i].joined);
 	mem_free(held);
 }
 
-/* A membership that began and ended before the store was asked: he is told of both. */
+/*
+ * A joining that is not told yet may be of a membership that is over: its stream begins there
+ * nevertheless, and ends with it; then this comes again.
+ */
 static void
-conv_missed(struct peer *peer, const struct conv_view *view)
+conv_turned_up(struct peer *peer, const struct op_conv *found)
 {
+	struct op_conv conv = *found;
 	struct plan plan = {.backlog = 500};
-	uint64_t cid = view->conv->cid, head = view->conv->head;
+	struct ask *ask = ask_find(peer, conv.cid);
+	uint64_t joined = ask != NULL && ask->joining_count > 0 ? ask->joinings[0] : 0;
+	struct conv_view view;
 
-	send_listed(peer, view, CONV_ADDED);
-	stream_begin(peer, &plan, view);
-	if (view->next > head) {
-		tell_removed(peer, cid);
-		remember_left(peer, cid, head);
+	if (topic_followed(peer, conv.cid) != NULL || joined > conv.head ||
+	    (joined == 0 && conv.role == ROLE_NONE))
 		return;
+	view = conv_view(&conv, NULL);
+	if (joined != 0 && joined < view.next) {
+		conv.min_seq = conv.min_seq < joined ? conv.min_seq : joined;
+		conv.read = conv.delivered = joined - 1;
+		view = conv_view(&conv, NULL);
 	}
-	peer->shard->topics[peer->subs[peer->sub_count - 1].topic]->missed = true;
+	if (joined != 0)
+		plan.backlog = UINT32_MAX; /* an end may stand among them */
+	if (ask != NULL)
+		ask_know(ask, joined);
+	send_listed(peer, &view, CONV_ADDED);
+	stream_begin(peer, &plan, &view, true);
 }
 
+/* What is not followed now was never his, or is no more: nothing more will be told of it. */
 static void
-conv_turned_up(struct peer *peer, const struct op_conv *conv, uint64_t joined)
+ask_settle(struct peer *peer, uint64_t cid)
 {
-	struct plan plan = {.backlog = 500};
-	struct conv_view view = conv_view(conv, NULL);
-	const struct ask *ask = ask_find(peer, conv->cid);
+	struct ask *ask = ask_find(peer, cid);
 
-	if (topic_followed(peer, conv->cid))
-		return;
-	if (conv->role == ROLE_NONE) {
-		if (joined != 0 && conv->head >= joined && (ask == NULL || conv->head > ask->left))
-			conv_missed(peer, &view);
-		return;
-	}
-	send_listed(peer, &view, CONV_ADDED);
-	stream_begin(peer, &plan, &view);
+	if (topic_followed(peer, cid) == NULL && ask->joining_count > 0)
+		ask_know(ask, ask->joinings[ask->joining_count - 1]);
+	if (ask->known == 0 && ask->joining_count == 0)
+		ask_drop(peer, ask);
 }
 
 static void
@@ -393,7 +442,6 @@ conv_done(struct shard *shard, struct op *op)
 {
 	struct peer *peer = peer_find(shard, op->context);
 	struct ask *ask = peer != NULL ? ask_find(peer, op->sync.only) : NULL;
-	uint64_t joined;
 
 	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked)
 		return;
@@ -404,10 +452,9 @@ conv_done(struct shard *shard, struct op *op)
 		return;
 	}
 	ask->asking = false;
-	joined = ask->joined;
-	ask->joined = 0;
 	for (size_t i = 0; i < op->sync.count; i++)
-		conv_turned_up(peer, &op->sync.items[i], joined);
+		conv_turned_up(peer, &op->sync.items[i]);
+	ask_settle(peer, op->sync.only);
 }
 
 void
@@ -453,7 +500,7 @@ sync_announced(struct shard *shard, struct peers_mail *mail)
 		if (peer == NULL || peer->revoked)
 			continue;
 		if (peer->state == PEER_SYNCED) {
-			conv_ask(peer, mail->cid, mail->seq);
+			conv_announced(peer, mail->cid, mail->seq);
 		} else if (peer->state == PEER_SYNCING) {
 			if (peer->held == NULL)
 				peer->held = mem_zalloc(sizeof(*peer->held));

@@ -161,11 +161,11 @@ subs_grow(struct peer *peer, uint32_t count)
 /* The client was told of a log that goes up to `head`: what was read before that is too old for it.
  */
 static void
-peer_needs(struct peer *peer, uint32_t sub, uint64_t head)
+peer_needs(struct peer *peer, uint32_t sub, uint64_t fresh)
 {
 	if (peer->fresh == NULL)
 		peer->fresh = mem_zalloc(peer->sub_capacity * sizeof(*peer->fresh));
-	peer->fresh[sub] = head;
+	peer->fresh[sub] = fresh;
 }
 
 void
@@ -175,7 +175,7 @@ topic_expect(struct peer *peer, uint32_t count)
 }
 
 void
-topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
+topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor, bool ends)
 {
 	struct shard *shard = peer->shard;
 	struct topic *topic = conv->role == ROLE_NONE ? NULL : topic_find(shard, conv->cid);
@@ -198,21 +198,21 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor)
 	topic->forms[peer->form]++;
 	gauge_add(GAUGE_STREAMS, 1);
 	if (cursor < topic->head) {
-		peer_needs(peer, peer->sub_count - 1, conv->head);
+		peer_needs(peer, peer->sub_count - 1, conv->head | (ends ? FRESH_ENDS : 0));
 		stream_behind(shard, topic, stream);
 	}
 }
 
-bool
+const struct stream *
 topic_followed(const struct peer *peer, uint64_t cid)
 {
 	for (uint32_t i = 0; i < peer->sub_count; i++) {
 		const struct topic *topic = peer->shard->topics[peer->subs[i].topic];
 
 		if (topic->cid == cid)
-			return true;
+			return &topic->streams[peer->subs[i].at];
 	}
-	return false;
+	return NULL;
 }
 
 void

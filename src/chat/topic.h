@@ -11,6 +11,11 @@
 #include "chat/internal.h"
 
 #define STREAM_BEHIND ((uint64_t)1 << 63)
+/*
+ * In peer->fresh: every end of his membership counts from where the stream began; otherwise he was a
+ * member when the log was there, and what ended before that is past.
+ */
+#define FRESH_ENDS ((uint64_t)1 << 63)
 
 struct stream {
 	uint32_t peer;   /* slot in shard->peers */
@@ -45,7 +50,6 @@ struct topic {
 	uint32_t forms[FORM_MAX]; /* listeners by wire form */
 	struct list pages;
 	bool ended;        /* a past that one peer reads: no home, not in the map */
-	bool missed;       /* a past that it was told of as new: at its end it is told so too */
 	bool publishing;   /* the topic stays until that is over */
 	bool reading;      /* a page is on its way; the topic stays until it is here */
 	uint64_t retry_ms; /* not 0: a reading failed, the next is due then */
@@ -54,10 +58,13 @@ struct topic {
 /* So many are about to be followed: room for just them, since most peers follow no more for long.
  */
 void topic_expect(struct peer *peer, uint32_t count);
-/* Follows a conversation from behind `cursor` on; the topic is made or shared. */
-void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor);
-/* Follows it, or reads what there was up to its user's leaving. */
-bool topic_followed(const struct peer *peer, uint64_t cid);
+/*
+ * Follows a conversation from behind `cursor` on; the topic is made or shared.  ends: a membership
+ * begins there, and ends with the first entry that says so.
+ */
+void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor, bool ends);
+/* Follows it, or reads what there was up to its user's leaving: his stream; otherwise NULL. */
+const struct stream *topic_followed(const struct peer *peer, uint64_t cid);
 void topic_leave(struct peer *peer, uint32_t sub);
 void topic_publish(
     struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);

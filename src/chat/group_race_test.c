@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who comes and goes while others write, sync, reconnect and read slowly: each connection is held
+ * against what the log says of its user's memberships.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "chat/chat_world.h"
+
+enum { USERS = 5, GROUPS = 3, LINKS = 40, ENTRIES = 1000 };
+
+/* What the log says: who joins and who leaves with each entry. */
+struct group {
+	uint64_t cid, head;
+	bool history;
+	unsigned joins[ENTRIES + 1], ends[ENTRIES + 1]; /* by seq: a bit for each user */
+};
+
+struct fray {
+	struct world w;
+	char names[USERS][8], tokens[USERS][TOKEN_TEXT_BYTES + 1];
+	struct group groups[GROUPS];
+	uint64_t heads[LINKS_MAX][GROUPS]; /* when the link's sync was answered */
+	bool synced[LINKS_MAX];
+	bool faults;
+};
+
+static unsigned
+change(struct fray *f, struct link *link, struct group_command *cmd)
+{
+	unsigned n;
+	struct call_tag t = tag(&f->w, &n);
+
+	chat_group(link->peer, &t, cmd);
+	return n;
+}
+
+static void
+fray_open(struct fray *f, uint32_t seed)
+{
+	slice names[USERS];
+	struct link *first = NULL;
+
+	*f = (struct fray){.faults = seed % 2 == 1};
+	world_open(&f->w, seed);
+	for (unsigned i = 0; i < USERS; i++) {
+		struct link *link = link_open(&f->w, i % WORLD_SHARDS);
+
+		(void)snprintf(f->names[i], sizeof(f->names[i]), "user%u", i);
+		names[i] = slice_str(f->names[i]);
+		assert_int_equal(do_register(link, f->names[i], false), ERR_OK);
+		memcpy(f->tokens[i], link->token, sizeof(f->tokens[i]));
+		link->user = i;
+		first = i == 0 ? link : first;
+	}
+	for (unsigned g = 0; g < GROUPS; g++) {
+		struct group_command cmd = {.what = GROUP_CREATE,
+		    .set = {.title = S("fray"),
+			.open = 1,
+			.admins_post = -1,
+			.admins_invite = 0,
+			.history = g == 1},
+		    .users = names + 1,
+		    .user_count = g};
+		unsigned n = change(f, first, &cmd);
+
+		assert_int_equal(answered(first, n), ERR_OK);
+		f->groups[g].cid = answer_to(first, n)->cid;
+		f->groups[g].history = g == 1;
+	}
+	f->w.reorders = true;
+	f->w.read_faults = f->faults ? 8 : 0;
+	f->w.write_faults = f->faults ? 8 : 0;
+}
+
+static void
+fray_change(struct fray *f, struct link *link)
+{
+	struct world *w = &f->w;
+	slice name = slice_str(f->names[pick(w, USERS)]);
+	struct group_command cmd = {.users = &name, .user_count = 1, .role = ROLE_ADMIN};
+
+	cmd.group = cid(f->groups[pick(w, GROUPS)].cid);
+	switch (pick(w, 8)) {
+	case 0:
+	case 1:
+		cmd.what = GROUP_INVITE;
+		break;
+	case 2:
+	case 3:
+		cmd.what = GROUP_JOIN;
+		break;
+	case 4:
+	case 5:
+		cmd.what = GROUP_LEAVE;
+		break;
+	case 6:
+		cmd.what = GROUP_REMOVE;
+		break;
+	default:
+		cmd.what = GROUP_ROLE;
+		break;
+	}
+	(void)change(f, link, &cmd);
+}
+
+static void
+fray_enter(struct fray *f)
+{
+	unsigned user = pick(&f->w, USERS), n;
+	struct link *link = link_open(&f->w, pick(&f->w, WORLD_SHARDS));
+	struct resume_command resume = {.token = slice_str(f->tokens[user])};
+	struct call_tag t = tag(&f->w, &n);
+
+	link->user = user;
+	resume.sync = (struct sync_command){
+	    .given = pick(&f->w, 2) == 0, .backlog = pick(&f->w, 2) ? 500 : 3};
+	chat_resume(link->peer, &t, &resume);
+}
+
+static void
+fray_act(struct fray *f)
+{
+	struct world *w = &f->w;
+	struct link *link = &w->links[pick(w, (unsigned)w->link_count)];
+	uint64_t conv = f->groups[pick(w, GROUPS)].cid;
+	unsigned what = pick(w, 24);
+
+	if (what == 0 && w->link_count < LINKS) {
+		fray_enter(f);
+	} else if (what == 1) {
+		world_pass(w, 700);
+	} else if (link->told == NULL) {
+		return;
+	} else if (what == 2 && (link->closed || pick(w, 3) == 0)) {
+		link_close(link);
+	} else if (what < 5) {
+		(void)start_sync(link, pick(w, 3) ? conv : 0, pick(w, 20), pick(w, 2) ? 500 : 2);
+	} else if (what < 7) {
+		link->full = !link->full;
+		if (!link->full)
+			peer_drained(link->peer);
+	} else if (what < 12) {
+		(void)start_send(link, cid(conv), "x", NULL);
+	} else {
+		fray_change(f, link);
+	}
+}
+
+/* --- What the log says --- */
+
+static struct op *
+log_page(struct fray *f, uint64_t conv)
+{
+	struct op *op = op_create(OP_PAGE);
+
+	op->page.target.cid = conv;
+	op->page.limit = ENTRIES;
+	op->page.max_bytes = UINT32_MAX;
+	f->w.store->type->read(f->w.store, 0, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	return op;
+}
+
+static unsigned
+joins_of(const struct fray *f, const struct entry *entry)
+{
+	unsigned mask = 0;
+	char name[16];
+
+	if (!slice_eq(entry->kind, S("create")) && !slice_eq(entry->kind, S("join")))
+		return 0;
+	for (unsigned i = 0; i < USERS; i++) {
+		(void)snprintf(name, sizeof(name), "\"%s\"", f->names[i]);
+		mask |=
+		    (unsigned)(memmem(entry->data.ptr, entry->data.len, name, strlen(name)) != NULL)
+		    << i;
+	}
+	return mask;
+}
+
+static void
+group_read(struct fray *f, struct group *group)
+{
+	struct op *op = log_page(f, group->cid);
+
+	group->head = op->page.head;
+	assert_true(group->head <= ENTRIES && op->page.count == group->head);
+	for (size_t i = 0; i < op->page.count; i++) {
+		const struct entry *entry = op->page.items[i];
+
+		group->joins[entry->seq] = joins_of(f, entry);
+		group->ends[entry->seq] = entry->ends == ENTRY_ENDS_ALL ? (1u << USERS) - 1
+					  : entry->ends != 0            ? 1u << (entry->ends - 1)
+									: 0;
+	}
+	op_destroy(&op);
+}
+
+static void
+note_syncs(struct fray *f)
+{
+	for (size_t i = 0; i < f->w.link_count; i++) {
+		if (f->synced[i] || f->w.links[i].told == NULL || !f->w.links[i].synced)
+			continue;
+		f->synced[i] = true;
+		for (unsigned g = 0; g < GROUPS; g++) {
+			struct op *op = log_page(f, f->groups[g].cid);
+
+			f->heads[i][g] = op->page.head;
+			op_destroy(&op);
+		}
+	}
+}
+
+/* --- What a connection was told --- */
+
+/* Of one group: `seen` says which entries it got, or was told to be skipped. */
+struct heard {
+	bool follows, past; /* past: left before the sync */
+	uint64_t next, end;
+	unsigned removals;
+	bool seen[ENTRIES + 2];
+};
+
+static void
+hear(const struct group *group, unsigned user, struct heard *h, const struct told *t)
+{
+	unsigned bit = 1u << user;
+	uint64_t to = t->what == TOLD_GAP ? t->to : t->seq;
+
+	if (t->what == TOLD_CONV && t->change == CONV_REMOVED) {
+		/* Right behind an entry that ended a membership of his. */
+		assert_true(h->follows && !h->past && h->next > 1);
+		assert_true(group->ends[h->next - 1] & bit);
+		h->follows = false;
+		h->removals++;
+	} else if (t->what == TOLD_CONV) {
+		assert_true(!h->follows || (h->past && h->next > h->end));
+		assert_true(t->seq >= h->next); /* nothing comes twice */
+		h->follows = true;
+		h->past = false;
+		h->next = t->seq;
+	} else if (t->what == TOLD_ENTRY || t->what == TOLD_GAP) {
+		assert_true(h->follows);
+		assert_int_equal(t->seq, h->next);
+		for (uint64_t seq = t->seq; seq <= to; seq++)
+			h->seen[seq] = true;
+		h->next = to + 1;
+		assert_true(!h->past || to <= h->end);
+	}
+}
+
+static void
+hear_sync(const struct link *link, uint64_t conv, struct heard *h)
+{
+	for (size_t i = 0; i < link->conv_count; i++)
+		if (link->convs[i].cid == conv) {
+			h->follows = true;
+			h->past = !link->convs[i].member;
+			h->next = link->convs[i].next;
+			h->end = link->convs[i].head;
+		}
+}
+
+/* Holds what was heard against each membership: joined..ended, ended 0: a member still. */
+static void
+check_membership(const struct fray *f, size_t link, unsigned g, const struct heard *h,
+    uint64_t joined, uint64_t ended)
+{
+	const struct group *group = &f->groups[g];
+	uint64_t last = ended != 0 ? ended : group->head;
+
+	if (ended == 0) {
+		assert_true(h->follows && !h->past);
+		assert_int_equal(h->next, group->head + 1);
+	}
+	if (joined <= f->heads[link][g] || (f->faults && ended != 0))
+		return;
+	for (uint64_t seq = joined; seq <= last; seq++)
+		if (!h->seen[seq])
+			fail_msg("link %zu of user %u in group %u: %" PRIu64 " of %" PRIu64
+				 "..%" PRIu64 " is missing; synced at %" PRIu64,
+			    link, f->w.links[link].user, g, seq, joined, last, f->heads[link][g]);
+}
+
+static void
+check_group(const struct fray *f, size_t at, unsigned g)
+{
+	const struct link *link = &f->w.links[at];
+	const struct group *group = &f->groups[g];
+	unsigned bit = 1u << link->user;
+	uint64_t joined = 0, first = 0;
+	struct heard h = {0};
+
+	hear_sync(link, group->cid, &h);
+	for (size_t i = 0; i < link->count; i++)
+		if (link->told[i].cid == group->cid)
+			hear(group, link->user, &h, &link->told[i]);
+	for (uint64_t seq = 1; seq <= group->head; seq++) {
+		if (group->joins[seq] & bit) {
+			assert_true(joined == 0);
+			joined = seq;
+			first = first != 0 ? first : seq;
+		}
+		/* Nothing of a time when he was no member; from the start, if the group shows it. */
+		if (joined == 0 && !(group->history && seq < first))
+			assert_true(!h.seen[seq] || group->history);
+		if (joined != 0 && (group->ends[seq] & bit)) {
+			check_membership(f, at, g, &h, joined, seq);
+			joined = 0;
+		}
+	}
+	if (joined != 0)
+		check_membership(f, at, g, &h, joined, 0);
+	else
+		assert_true(!h.follows || (h.past && h.next > h.end));
+}
+
+static void
+fray_ends(struct fray *f)
+{
+	struct world *w = &f->w;
+
+	w->read_faults = w->write_faults = 0;
+	w->store_stopped = w->reorders = false;
+	for (size_t i = 0; i < w->link_count; i++) {
+		w->links[i].full = false;
+		if (w->links[i].told != NULL)
+			peer_drained(w->links[i].peer);
+	}
+	for (unsigned i = 0; i < 14; i++) {
+		settle(w);
+		world_pass(w, 1000);
+	}
+	settle(w);
+	for (unsigned i = 0; i < WORLD_SHARDS; i++)
+		assert_int_equal(shard_calls(w->shards[i]), 0);
+}
+
+static void
+in_and_out(void **state)
+{
+	const char *seeds = getenv("CONFAB_SEEDS"), *from = getenv("CONFAB_SEED");
+	uint32_t count = seeds != NULL ? (uint32_t)strtoul(seeds, NULL, 10) : 40;
+	uint32_t start = from != NULL ? (uint32_t)strtoul(from, NULL, 10) : 0;
+	static struct fray f;
+
+	(void)state;
+	for (uint32_t seed = start; seed < start + count; seed++) {
+		if (from != NULL)
+			print_message("seed %u\n", seed);
+		fray_open(&f, seed);
+		for (unsigned i = 0; i < 1500; i++) {
+			if (pick(&f.w, 3) == 0)
+				fray_act(&f);
+			step(&f.w);
+			note_syncs(&f);
+		}
+		fray_ends(&f);
+		for (unsigned g = 0; g < GROUPS; g++)
+			group_read(&f, &f.groups[g]);
+		for (size_t i = 0; i < f.w.link_count; i++)
+			for (unsigned g = 0; g < GROUPS && f.w.links[i].told != NULL; g++)
+				if (f.synced[i] && !f.w.links[i].closed)
+					check_group(&f, i, g);
+		world_close(&f.w);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(in_and_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
