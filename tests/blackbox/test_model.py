@@ -21,7 +21,7 @@ from lib.fixtures import PASSWORD, new_name
 from lib.model import ANY, Model, numbers
 from lib.server import Server
 
-EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "60"))  # hypothesis makes the first ten very small
+EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "40"))  # hypothesis makes the first ten very small
 STEPS = int(os.environ.get("CONFAB_MODEL_STEPS", "40"))
 RANDOM = os.environ.get("CONFAB_MODEL_SEED") == "random"
 PHASES = [hypothesis.Phase.generate] + [hypothesis.Phase.shrink] * bool(os.environ.get("CONFAB_MODEL_SHRINK"))
