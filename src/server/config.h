@@ -3,7 +3,7 @@
  * The configuration: a file of `key = value` lines, the environment (CONFAB_KEY) and the command
  * line
  * (--key VALUE), each stronger than the one before.  Every key can be given in all three; the table
- * of keys is in config_keys.c.  Errors are collected as text for people, one line each, with the
+ * of keys is in config_table.c.  Errors are collected as text for people, one line each, with the
  * place where the mistake is and the nearest key that exists.
  */
 #ifndef SERVER_CONFIG_H
