@@ -266,22 +266,22 @@ class Model:
         if not conv.sees(who, seq):
             return refused("not_found")
         entry, errors = conv.entries[seq - 1], set()
+        # To take back is not to write: who is muted may; where the other is gone, or blocked, it is left open.
+        may = {"blocked", "not_found"} & self.write_errors(conv, who)
         if not entry.is_message:
             errors |= {"not_found", "invalid_params", "forbidden"}
         if entry.sender != who and (conv.kind == "direct" or conv.rank(who) < RANK["admin"]):
             errors.add("forbidden")
         if errors:
-            return refused(*errors, *(["not_found"] if entry.deleted else []))
+            return refused(*errors, *may, *(["not_found"] if entry.deleted else []))
         if entry.deleted:
-            return Plan(expect={"cid": conv.cid, "seq": entry.deleted, "dup": True})
+            return Plan(expect={"cid": conv.cid, "seq": entry.deleted, "dup": True}, errors=may)
 
         def apply(answer):
             change = self.append(conv, who, "delete", re=seq, ts=answer["ts"])
             for one in [entry, *(e for e in conv.entries if e.kind == "edit" and e.re == seq)]:
                 one.deleted = change.seq
 
-        # To take back is not to write: who is muted may; between two who are blocked it is left open.
-        may = {"blocked", "not_found"} & self.write_errors(conv, who)
         return Plan(apply, {"cid": conv.cid, "seq": conv.head + 1, "dup": None}, errors=may)
 
     # --- Reading ---
