@@ -20,6 +20,16 @@ put_name(struct buf *to, const struct change *c, slice name)
 		show_text(to, name, SHOW_ONE_LINE);
 }
 
+/* Whom it was done to. */
+static void
+put_whom(struct buf *to, const struct change *c, slice name)
+{
+	if (c->me.len > 0 && slice_eq(name, c->me) && slice_eq(c->entry->from, c->me))
+		buf_put(to, S("yourself"));
+	else
+		put_name(to, c, name);
+}
+
 static slice
 text_of(struct change *c, slice name)
 {
@@ -104,7 +114,7 @@ static void
 put_remove(struct buf *to, struct change *c)
 {
 	buf_put(to, inbound_true(c->entry->data, S("ban")) ? S(" banned ") : S(" removed "));
-	put_name(to, c, text_of(c, S("user")));
+	put_whom(to, c, text_of(c, S("user")));
 }
 
 static void
@@ -113,7 +123,7 @@ put_role(struct buf *to, struct change *c)
 	slice role = text_of(c, S("role"));
 
 	buf_put(to, S(" made "));
-	put_name(to, c, text_of(c, S("user")));
+	put_whom(to, c, text_of(c, S("user")));
 	if (slice_eq(role, S("owner")) || slice_eq(role, S("admin")))
 		buf_put(to, S(" an "));
 	else
@@ -127,7 +137,7 @@ put_mute(struct buf *to, struct change *c)
 	uint64_t until_ms = inbound_uint(c->entry->data, S("until"), 0);
 
 	buf_put(to, until_ms > 0 ? S(" muted ") : S(" let "));
-	put_name(to, c, text_of(c, S("user")));
+	put_whom(to, c, text_of(c, S("user")));
 	if (until_ms > 0) {
 		buf_put(to, S(" until "));
 		show_time(to, until_ms, false);

@@ -56,6 +56,7 @@ deed_explain(const struct deed *deed, struct client_error *error)
 
 		if (fits && slice_eq(error->name, hints[i].error)) {
 			error->message = slice_str(hints[i].hint);
+			error->param = SLICE_NONE;
 			return;
 		}
 	}
