@@ -70,7 +70,7 @@ def server_methods():
             rows = re.findall(r"\{\s*(?:\.name = )?\"(\w+)\"(.*?)\}", body, re.S)
             tables[path.name, table] = {name: "required = true" in rest for name, rest in rows}
     table_of_sync = tables["decode.c", "table"]
-    rows = re.findall(r'X\("([\w.]+)",\s*(\w+),\s*(\w+),\s*(NEED_\w+)', source("gate/method.c"))
+    rows = re.findall(r'X\("([\w.]+)",\s*(\w+),\s*(\w+),\s*(NEED_\w+)', source("gate/method.h"))
     for name, _, table, need in rows:
         places = [params for (_, one), params in tables.items() if one == table]
         assert len(places) == 1, f"{name}: there are {len(places)} tables {table}"
