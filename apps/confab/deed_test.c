@@ -255,6 +255,8 @@ test_changes(void **state)
 	    "* #ops: bob took the topic away, closed the group, let only admins write");
 	change_is(ENTRY("bob", "delete", "null"), "* #ops: bob deleted message 3");
 	change_is(ENTRY("bob", "leave", "null"), "* #ops: bob left");
+	change_is(ENTRY("me", "role", "{\"user\":\"me\",\"role\":\"member\"}"),
+	    "* #ops: you made yourself a plain member");
 	/* What no server of this version says. */
 	change_is(ENTRY("bob", "join", "7"), "* #ops: bob joined");
 	change_is(ENTRY("bob", "remove", "{\"user\":[]}"), "* #ops: bob removed ");
