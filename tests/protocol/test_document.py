@@ -16,6 +16,7 @@ UNSEEN = {
     "blocked": "nobody can block anybody",
     ("login", "forbidden"): "needs an address that demands TLS",
     ("resume", "forbidden"): "needs an address that demands TLS",
+    ("edit", "limit"): "needs a thousand edits",
     ("login", "token_invalid"): "needs the session's end between its making and the answer",
 }
 
