@@ -7,6 +7,19 @@
 
 /* --- Changes --- */
 
+/* Where what two users do to each other is told: the same shard for both. */
+static unsigned
+told_by(const struct shard *shard, slice one, slice other)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < one.len; i++)
+		sum += (unsigned char)one.ptr[i];
+	for (size_t i = 0; i < other.len; i++)
+		sum += (unsigned char)other.ptr[i];
+	return shard_of(shard, sum);
+}
+
 void
 chat_contact(struct peer *peer, const struct call_tag *tag, const struct contact_command *cmd)
 {
@@ -32,7 +45,7 @@ chat_contact(struct peer *peer, const struct call_tag *tag, const struct contact
 	op->contact.note = cmd->note.len > 0 ? op_copy(op, cmd->note) : SLICE_NONE;
 	op->contact.from = op_copy(op, peer_name(peer));
 	op->contact.contacts_max = peer->shard->config.limits.contacts;
-	shard_submit(peer->shard, op);
+	shard_submit_by(peer->shard, told_by(peer->shard, op->contact.name, op->contact.from), op);
 }
 
 void
@@ -143,20 +156,41 @@ contact_list_answer(struct call *call, const struct op *op, const struct gather 
 
 /* --- What comes back from the store --- */
 
-void
-contact_op_done(struct shard *shard, struct op *op)
+static void
+list_op_done(struct shard *shard, struct op *op)
 {
 	struct call *call = call_find(shard, op->call);
 
-	if (op->kind == OP_CONTACT && op->fault.err == ERR_OK)
-		change_tell(shard, op);
-	if (call != NULL && op->fault.err != ERR_OK) {
-		call_fault(call, op->fault);
-	} else if (call != NULL && op->kind == OP_CONTACT) {
-		change_answer(call, op);
-	} else if (call != NULL) {
+	if (call != NULL && op->fault.err == ERR_OK) {
 		people_online(call, op); /* keeps it */
 		return;
 	}
+	if (call != NULL)
+		call_fault(call, op->fault);
+	op_destroy(&op);
+}
+
+void
+contact_op_done(struct shard *shard, struct op *op)
+{
+	if (op->kind == OP_CONTACT_LIST) {
+		list_op_done(shard, op);
+		return;
+	}
+	if (op->fault.err == ERR_OK)
+		change_tell(shard, op);
+	op->mail.kind = MAIL_TOLD;
+	shard_post(shard, op->origin, &op->mail);
+}
+
+void
+contact_answer(struct shard *shard, struct op *op)
+{
+	struct call *call = call_find(shard, op->call);
+
+	if (call != NULL && op->fault.err != ERR_OK)
+		call_fault(call, op->fault);
+	else if (call != NULL)
+		change_answer(call, op);
 	op_destroy(&op);
 }

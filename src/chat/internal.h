@@ -210,6 +210,9 @@ struct shard {
 unsigned shard_of(const struct shard *shard, uint64_t id);
 void shard_post(struct shard *shard, unsigned to, struct mail *mail);
 void shard_submit(struct shard *shard, struct op *op);
+/* To complete on another shard, `by`, which tells the others of it in the order of the store, and
+ * then hands it on to op->origin, this one (MAIL_TOLD). */
+void shard_submit_by(struct shard *shard, unsigned by, struct op *op);
 /* The store could not say: at the next tick the question is put again. */
 void shard_retry(struct shard *shard, struct op *op);
 

@@ -16,6 +16,7 @@
 	X(APPENDED, op, send_appended)          /* back to the author's shard */                   \
 	X(COMMITTED, conv_mail, home_committed) /* an entry was stored without its home */         \
 	X(GROUPED, op, group_answer)            /* a group was changed: back to the asker */       \
+	X(TOLD, op, op_told)                    /* others know of the change: back to the asker */ \
 	X(SUBSCRIBE, conv_mail, home_subscribe) /* a shard begins to listen */                     \
 	X(UNSUBSCRIBE, conv_mail, home_unsubscribe)                                                \
 	X(SUBSCRIBED, conv_mail, topic_mail)   /* the answer, with the head */                     \
@@ -137,6 +138,7 @@ struct query_mail {
 
 /* shard.c */
 void op_done(struct shard *shard, struct op *op);
+void op_told(struct shard *shard, struct op *op);
 void peers_kill(struct shard *shard, struct peers_mail *mail);
 /* topic.c */
 void topic_mail(struct shard *shard, struct conv_mail *mail);
@@ -201,6 +203,8 @@ void send_abandon(struct peer *peer);
 /* The call was answered; if its operation still waits for its turn it never goes. */
 void send_forget(struct peer *peer, uint64_t call);
 void read_op_done(struct shard *shard, struct op *op);
+void read_mark_done(struct shard *shard, struct op *op);
+void read_mark_told(struct shard *shard, struct op *op);
 void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
 /* group.c, receipts.c, contact.c, presence.c, account.c: the same */
@@ -211,6 +215,7 @@ void group_named(struct shard *shard, struct op *op);
 void group_named_again(struct shard *shard, struct op *op);
 void receipts_op_done(struct shard *shard, struct op *op);
 void contact_op_done(struct shard *shard, struct op *op);
+void contact_answer(struct shard *shard, struct op *op);
 void contact_told_peers(struct shard *shard, struct contact_mail *mail);
 struct contact_told {
 	uint64_t uid;

@@ -54,7 +54,8 @@ chat_mark(struct peer *peer, const struct call_tag *tag, const struct mark_comma
 	op->mark.delivered = cmd->delivered;
 	op->mark.asker = peer->id;
 	op->mark.name = op_copy(op, peer_name(peer));
-	shard_submit(peer->shard, op);
+	/* By his home: of marks from two devices the later ones are told later. */
+	shard_submit_by(peer->shard, shard_of(peer->shard, peer->user), op);
 }
 
 /* To one user's connections, by his home. */
@@ -69,19 +70,37 @@ mark_tell(struct shard *shard, uint64_t to, const struct op *op)
 	mail->read = op->mark.read;
 	mail->delivered = op->mark.delivered;
 	mail->except = op->mark.asker;
-	mail->except_shard = shard->config.index;
+	mail->except_shard = op->origin;
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(op->mark.name));
 	shard_post(shard, shard_of(shard, to), &mail->to.mail);
 }
 
-static void
-mark_done(struct call *call, const struct op *op)
+/* The others hear of it also if the connection that marked is gone. */
+void
+read_mark_done(struct shard *shard, struct op *op)
 {
+	if (op->fault.err == ERR_OK && op->mark.changed) {
+		mark_tell(shard, op->user, op);
+		if (op->mark.target.peer != 0)
+			mark_tell(shard, op->mark.target.peer, op);
+	}
+	op->mail.kind = MAIL_TOLD;
+	shard_post(shard, op->origin, &op->mail);
+}
+
+void
+read_mark_told(struct shard *shard, struct op *op)
+{
+	struct call *call = call_find(shard, op->call);
 	struct answer answer = {.kind = ANSWER_MARK};
 
 	answer.mark.read = op->mark.read;
 	answer.mark.delivered = op->mark.delivered;
-	call_answer(call, &answer);
+	if (call != NULL && op->fault.err != ERR_OK)
+		call_fault(call, op->fault);
+	else if (call != NULL)
+		call_answer(call, &answer);
+	op_destroy(&op);
 }
 
 void
@@ -110,17 +129,9 @@ read_op_done(struct shard *shard, struct op *op)
 {
 	struct call *call = call_find(shard, op->call);
 
-	/* The others hear of it also if the connection that marked is gone. */
-	if (op->kind == OP_MARK && op->fault.err == ERR_OK && op->mark.changed) {
-		mark_tell(shard, op->user, op);
-		if (op->mark.target.peer != 0)
-			mark_tell(shard, op->mark.target.peer, op);
-	}
 	if (call != NULL && op->fault.err != ERR_OK)
 		call_fault(call, op->fault);
-	else if (call != NULL && op->kind == OP_PAGE)
-		history_done(call, op);
 	else if (call != NULL)
-		mark_done(call, op);
+		history_done(call, op);
 	op_destroy(&op);
 }

@@ -124,6 +124,25 @@ shard_submit(struct shard *shard, struct op *op)
 }
 
 void
+shard_submit_by(struct shard *shard, unsigned by, struct op *op)
+{
+	op->mail.kind = MAIL_OP_DONE;
+	op->origin = (uint16_t)shard->config.index;
+	op->shard = (uint16_t)by;
+	shard->config.ports.submit(shard->config.ports.cookie, op);
+}
+
+void
+op_told(struct shard *shard, struct op *op)
+{
+	assert(op->origin == shard->config.index);
+	if (op->kind == OP_MARK)
+		read_mark_told(shard, op);
+	else
+		contact_answer(shard, op);
+}
+
+void
 op_done(struct shard *shard, struct op *op)
 {
 	switch ((enum op_kind)op->kind) {
@@ -159,7 +178,7 @@ op_done(struct shard *shard, struct op *op)
 		read_op_done(shard, op);
 		return;
 	case OP_MARK:
-		read_op_done(shard, op);
+		read_mark_done(shard, op);
 		return;
 	case OP_PROFILES:
 		if (op->call == 0)

@@ -324,6 +324,35 @@ def test_both_block_at_once(people):
         bob.call("contact.unblock", user=ann.name)
 
 
+@pytest.mark.parametrize("one, other", [("add", "block"), ("add", "add"), ("accept", "block"), ("block", "remove"),
+                                         ("accept", "remove"), ("reject", "remove")])
+def test_what_contacts_are_told_of_last_is_what_is(people, again, one, other):
+    """News of what both do at once come in the order in which it happened."""
+    ann, bob = people("ann", "bob")
+    connections = [ann, bob, again(ann), again(bob)]
+    for n in range(ROUNDS):
+        if one != "add":
+            bob.call("contact.add", user=ann.name)
+            if n % 2 and one == "block":
+                ann.call("contact.accept", user=bob.name)
+        posted = [(ann, ann.post(f"contact.{one}", user=bob.name)), (bob, bob.post(f"contact.{other}", user=ann.name))]
+        for client, number in posted:
+            outcome(client, number)
+        for client in connections:
+            peer = bob.name if client.name == ann.name else ann.name
+            due = contacts(client).get(peer)
+
+            def told(client=client, due=due):
+                states = [note["state"] for note in client.seen("contact")]
+                last = states[-1] if states else "removed"
+                return last == due or (due is None and last in ("removed", "rejected", "unblocked")) or None
+
+            client._wait(told, 5, f"news that {peer} is {due} for {client.name}")
+        for client, peer in ((ann, bob), (bob, ann)):
+            for method in ("contact.unblock", "contact.remove", "contact.reject"):
+                outcome(client, client.post(method, user=peer.name))
+
+
 def test_block_and_send(people):
     ann, bob = people("ann", "bob")
     cid = ann.send("@" + bob.name, "first")["cid"]
