@@ -4,7 +4,6 @@
 
 /* In every table the group comes first. */
 enum { GROUP_CID };
-#define GROUP_PARAM [GROUP_CID] = {"cid", PARAM_TARGET, .required = true}
 
 static const char *const who_words[] = {"all", "admins", NULL};
 static const char *const role_words[] = {"member", "admin", "owner", "banned", NULL};
@@ -53,7 +52,10 @@ run_group_create(struct call *c)
 	return group_run(c, &cmd);
 }
 
-const struct param group_params[] = {GROUP_PARAM, {0}};
+const struct param group_params[] = {
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
+    {0},
+};
 
 struct fault
 run_group_join(struct call *c)
@@ -82,7 +84,7 @@ run_group_info(struct call *c)
 
 enum { INVITE_USERS = GROUP_CID + 1 };
 const struct param group_invite_params[] = {
-    GROUP_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
     [INVITE_USERS] = {"users", PARAM_USERS, .required = true, .max = LIMIT_USERS},
     {0},
 };
@@ -99,7 +101,6 @@ run_group_invite(struct call *c)
 
 /* What is done to one user. */
 enum { ONE_USER = GROUP_CID + 1, ONE_MORE };
-#define USER_PARAM [ONE_USER] = {.name = "user", .type = PARAM_USER, .required = true}
 
 static struct fault
 group_run_one(struct call *c, struct group_command *cmd)
@@ -110,8 +111,8 @@ group_run_one(struct call *c, struct group_command *cmd)
 }
 
 const struct param group_remove_params[] = {
-    GROUP_PARAM,
-    USER_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
+    [ONE_USER] = {.name = "user", .type = PARAM_USER, .required = true},
     [ONE_MORE] = {.name = "ban", .type = PARAM_BOOL},
     {0},
 };
@@ -123,7 +124,11 @@ run_group_remove(struct call *c)
 	    c, &(struct group_command){.what = GROUP_REMOVE, .ban = c->v[ONE_MORE].flag});
 }
 
-const struct param group_unban_params[] = {GROUP_PARAM, USER_PARAM, {0}};
+const struct param group_unban_params[] = {
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
+    [ONE_USER] = {.name = "user", .type = PARAM_USER, .required = true},
+    {0},
+};
 
 struct fault
 run_group_unban(struct call *c)
@@ -132,8 +137,8 @@ run_group_unban(struct call *c)
 }
 
 const struct param group_role_params[] = {
-    GROUP_PARAM,
-    USER_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
+    [ONE_USER] = {.name = "user", .type = PARAM_USER, .required = true},
     [ONE_MORE] = {"role", PARAM_CHOICE, .required = true, .words = member_role_words},
     {0},
 };
@@ -146,8 +151,8 @@ run_group_role(struct call *c)
 }
 
 const struct param group_mute_params[] = {
-    GROUP_PARAM,
-    USER_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
+    [ONE_USER] = {.name = "user", .type = PARAM_USER, .required = true},
     [ONE_MORE] = {.name = "seconds", .type = PARAM_INTEGER, .required = true},
     {0},
 };
@@ -161,7 +166,7 @@ run_group_mute(struct call *c)
 
 enum { SET_TITLE = GROUP_CID + 1, SET_TOPIC, SET_HANDLE, SET_OPEN, SET_POST, SET_INVITE };
 const struct param group_set_params[] = {
-    GROUP_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
     [SET_TITLE] = {"title", PARAM_TEXT, .min = 1, .max = TITLE_MAX_CHARS},
     [SET_TOPIC] = {"topic", PARAM_TEXT, .max = TOPIC_MAX_CHARS},
     [SET_HANDLE] = {.name = "handle", .type = PARAM_HANDLE},
@@ -199,7 +204,7 @@ run_group_set(struct call *c)
 
 enum { MEMBERS_ROLE = GROUP_CID + 1, MEMBERS_AFTER, MEMBERS_LIMIT };
 const struct param group_members_params[] = {
-    GROUP_PARAM,
+    [GROUP_CID] = {"cid", PARAM_TARGET, .required = true},
     [MEMBERS_ROLE] = {"role", PARAM_CHOICE, .words = role_words},
     [MEMBERS_AFTER] = {.name = "after", .type = PARAM_USER},
     [MEMBERS_LIMIT] = {"limit", PARAM_LIMIT, .min = 1, .max = LIMIT_PAGE, .preset = 100},

@@ -12,7 +12,6 @@ HEADS = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.M | 
 
 # What no transcript can show yet, and why.
 UNSEEN = {
-    "not_member": "there are no groups to be a member of",
     "blocked": "nobody can block anybody",
     ("login", "forbidden"): "needs an address that demands TLS",
     ("resume", "forbidden"): "needs an address that demands TLS",

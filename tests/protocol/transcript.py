@@ -36,7 +36,7 @@ MANY = re.compile(r'\["<([a-z]+)\*(\d+)>"\]')
 
 # Members whose values a recording replaces, each a family of names.
 VARYING = {"token", "session", "epoch", "ts", "created", "seen", "cid", "user_id", "version", "trace", "limits",
-           "reconnect_ms"}
+           "reconnect_ms", "until"}
 
 
 class Mismatch(AssertionError):
@@ -280,6 +280,8 @@ class Player:
 
     def blur(self, value, key, whole):
         """A frame as text, with placeholders for what varies."""
+        if key == "to" and type(value) is int:
+            key = "cid"
         if key in VARYING and not (key == "limits" and whole) and value not in ([], 0):
             name = self.name_of(key, value)
             return f'"<{name}>"' if isinstance(value, str) else f"<{name}>"
