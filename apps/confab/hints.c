@@ -42,6 +42,7 @@ static const struct {
     {"contact.reject", {"not_found", 9}, "he has not asked you; contacts lists who has"},
     {"contact.remove", {"not_found", 9}, "he is no contact of yours"},
     {"contact.unblock", {"not_found", 9}, "he is not blocked"},
+    {"session.revoke", {"not_found", 9}, "you have no such session; sessions lists them"},
     {"who", {"forbidden", 9}, "this server keeps that to itself; ask for contacts or a group"},
 };
 

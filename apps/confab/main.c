@@ -256,7 +256,8 @@ take_options(struct options *opt, int argc, char **argv, bool stop_at_word)
 static int
 take_target(struct options *opt, int count, char **words)
 {
-	bool theme = strcmp(words[0], "group") == 0 || strcmp(words[0], "contact") == 0;
+	bool theme = strcmp(words[0], "group") == 0 || strcmp(words[0], "contact") == 0 ||
+		     strcmp(words[0], "session") == 0;
 
 	if (theme && count == 1) {
 		app_say("%s what? confab --help lists the commands", words[0]);

@@ -389,6 +389,10 @@ talk_deeds_more(struct talk *talk)
 		talk_notice(talk, "this was all");
 		return;
 	}
+	if (client_state(talk->app->client) != CLIENT_READY) {
+		(void)talk_asked(talk, CLIENT_NOT_READY);
+		return;
+	}
 	talk->rest = NULL;
 	list_push_back(&talk->asks, &ask->all);
 	go(ask);
