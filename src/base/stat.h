@@ -35,6 +35,7 @@
 	X(DROP_SIGNAL, "confab_dropped_total", "reason=\"signal_slow_reader\"",                    \
 	    "Droppable things dropped")                                                            \
 	X(DROP_MARK, "confab_dropped_total", "reason=\"mark_slow_reader\"", "")                    \
+	X(DROP_PRESENCE, "confab_dropped_total", "reason=\"presence_slow_reader\"", "")            \
 	X(STORE_BATCHES, "confab_store_batches_total", "", "Transactions of the writer")           \
 	X(STORE_ROWS, "confab_store_batch_operations_total", "",                                   \
 	    "Operations in those transactions")                                                    \

@@ -258,6 +258,7 @@ world_open(struct world *w, uint32_t seed)
 	    .registration_open = true,
 	    .directory_open = true,
 	    .token_ms = 30ull * 86400 * 1000,
+	    .leave_ms = 5000,
 	};
 	w->buckets = rate_table_create();
 	w->known = rate_table_create();

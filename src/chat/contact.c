@@ -3,7 +3,7 @@
  * Contacts: requests, friends, blocks.  A change is one operation of the store; what it means to
  * each of the two goes to his home, and from there to all of his connections, the asking one too.
  */
-#include "chat/mail.h"
+#include "chat/presence.h"
 
 /* --- Changes --- */
 
@@ -53,8 +53,6 @@ contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told)
 {
 	struct contact_mail *mail;
 
-	if (told->news == NEWS_NONE)
-		return;
 	assert(told->user.len < sizeof(mail->user) && told->note.len < sizeof(mail->note));
 	mail = mem_zalloc(sizeof(*mail));
 	mail->to.mail.kind = MAIL_CONTACT;
@@ -94,8 +92,11 @@ contact_told_peers(struct shard *shard, struct contact_mail *mail)
 	for (size_t i = 0; i < mail->to.count; i++) {
 		struct peer *peer = peer_find(shard, mail->to.ids[i]);
 
-		if (peer != NULL && peer->state == PEER_SYNCED && !peer->revoked)
+		if (peer == NULL || peer->revoked)
+			continue;
+		if (peer->state == PEER_SYNCED && mail->news != NEWS_NONE)
 			(void)peer_event(peer, &event, true);
+		presence_relation(peer, mail->other);
 	}
 	mem_free(mail);
 }
@@ -136,6 +137,7 @@ contact_list_answer(struct call *call, const struct op *op, const struct gather 
 {
 	const struct op_contacts_page *page = &op->contact_list;
 	struct online_user *presence = mem_zalloc((page->count + 1) * sizeof(*presence));
+	uint64_t *uids = mem_zalloc((page->count + 1) * sizeof(*uids));
 	struct answer answer = {.kind = ANSWER_CONTACTS};
 
 	for (size_t i = 0; i < page->count; i++) {
@@ -143,14 +145,18 @@ contact_list_answer(struct call *call, const struct op *op, const struct gather 
 
 		/* Of others than contacts nothing is shown. */
 		presence[i].state = PRESENCE_OFFLINE;
-		if (item->state == CONTACT_BOTH)
+		if (item->state == CONTACT_BOTH) {
+			uids[i] = item->uid;
 			gather_show(gather, item->uid, item->seen, &presence[i]);
+		}
 		presence[i].name = item->name;
 		presence[i].display = item->display;
 	}
+	presence_overlay(call->peer, uids, page->count, presence);
 	answer.contacts.of = page;
 	answer.contacts.presence = presence;
 	call_answer(call, &answer);
+	mem_free(uids);
 	mem_free(presence);
 }
 

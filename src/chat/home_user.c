@@ -3,23 +3,7 @@
  * The home of users: knows a user's connections on every shard, and so who is online, whom an ended
  * session concerns, and where news for a user go.
  */
-#include <stdlib.h>
-
-#include "chat/mail.h"
-
-struct attached {
-	uint64_t peer, session;
-	uint16_t shard;
-	bool synced;
-};
-
-struct home_user {
-	uint64_t user;
-	struct attached *attached; /* owned */
-	uint32_t count, synced;
-	char *display; /* owned; NULL: the same as the name */
-	char name[];
-};
+#include "chat/home_user.h"
 
 struct user_mail *
 user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user)
@@ -37,6 +21,7 @@ user_mail_destroy(struct user_mail *mail)
 {
 	mem_free(mail->name);
 	mem_free(mail->display);
+	mem_free(mail->text);
 	mem_free(mail);
 }
 
@@ -47,21 +32,23 @@ home_user_create(const struct user_mail *mail)
 	struct home_user *home = mem_zalloc(sizeof(*home) + len);
 
 	home->user = mail->user;
+	home->told = PRESENCE_OFFLINE;
 	memcpy(home->name, mail->name, len);
 	if (strcmp(mail->name, mail->display) != 0)
 		home->display = mem_dup(slice_str(mail->display));
 	return home;
 }
 
-static slice
-home_user_display(const struct home_user *home)
+slice
+home_display(const struct home_user *home)
 {
 	return slice_str(home->display != NULL ? home->display : home->name);
 }
 
-static void
+void
 home_user_destroy(struct home_user *home)
 {
+	mem_free(home->text);
 	mem_free(home->display);
 	mem_free(home->attached);
 	mem_free(home);
@@ -72,6 +59,7 @@ home_users_destroy(struct shard *shard)
 {
 	struct home_user *home;
 
+	home_leavings_destroy(shard);
 	for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
 		home_user_destroy(home);
 	map_fini(&shard->home_users);
@@ -120,9 +108,9 @@ user_attach(struct shard *shard, struct user_mail *mail)
 	shard_post(shard, mail->from, &mail->mail);
 }
 
-/* session 0: any; a connection whose login was given up may be here twice for a moment. */
-static struct attached *
-attached_find(struct home_user *home, unsigned shard, uint64_t peer, uint64_t session)
+/* A connection whose login was given up may be here twice for a moment. */
+struct attached *
+home_attached(struct home_user *home, unsigned shard, uint64_t peer, uint64_t session)
 {
 	for (uint32_t i = 0; home != NULL && i < home->count; i++)
 		if (home->attached[i].peer == peer && home->attached[i].shard == shard &&
@@ -146,16 +134,14 @@ void
 user_detach(struct shard *shard, struct user_mail *mail)
 {
 	struct home_user *home = map_get(&shard->home_users, mail->user);
-	struct attached *gone = attached_find(home, mail->from, mail->peer, mail->session);
+	struct attached *gone = home_attached(home, mail->from, mail->peer, mail->session);
 
 	if (gone != NULL) {
 		home->synced -= gone->synced;
 		user_touch(shard, home->user, gone->session);
 		*gone = home->attached[--home->count];
-		if (home->count == 0) {
-			(void)map_remove(&shard->home_users, home->user);
-			home_user_destroy(home);
-		}
+		home_show(shard, home);
+		home_user_release(shard, home);
 	}
 	user_mail_destroy(mail);
 }
@@ -164,11 +150,14 @@ void
 user_synced(struct shard *shard, struct user_mail *mail)
 {
 	struct home_user *home = map_get(&shard->home_users, mail->user);
-	struct attached *attached = attached_find(home, mail->from, mail->peer, mail->session);
+	struct attached *attached = home_attached(home, mail->from, mail->peer, mail->session);
 
 	if (attached != NULL && !attached->synced) {
 		attached->synced = true;
 		home->synced++;
+		if (!home->known)
+			home_presence(home, mail->presence, slice_str(mail->text));
+		home_show(shard, home);
 	}
 	user_mail_destroy(mail);
 }
@@ -257,7 +246,7 @@ user_contact(struct shard *shard, struct contact_mail *mail)
 {
 	mail->to.mail.kind = MAIL_CONTACTED;
 	peers_tell(shard, map_get(&shard->home_users, mail->to.user), &mail->to, sizeof(*mail),
-	    is_synced, NULL);
+	    is_any, NULL);
 	mem_free(mail);
 }
 
@@ -307,7 +296,7 @@ user_verify(struct shard *shard, struct user_mail *mail)
 	user_mail_destroy(mail);
 }
 
-/* --- Who is here --- */
+/* --- Which sessions have a connection --- */
 
 void
 user_with_online(struct shard *shard, struct op *op)
@@ -336,100 +325,4 @@ user_with_online(struct shard *shard, struct op *op)
 		return;
 	}
 	shard->config.ports.submit(shard->config.ports.cookie, op);
-}
-
-static int
-online_order(const void *a, const void *b)
-{
-	const struct online_record *x = a, *y = b;
-
-	return slice_cmp(slice_str(x->name), slice_str(y->name));
-}
-
-/*
- * Keeps the first `limit` + 1 names behind `after`, or everyone: gathers up to twice as many, then
- * sorts and cuts.  Every match counts as online.
- */
-static void
-query_found(struct query_mail *mail, const struct home_user *home)
-{
-	size_t keep = mail->everyone ? mail->user_count : (size_t)mail->limit + 1;
-	struct online_record *item;
-
-	mail->online++;
-	if (!mail->everyone && slice_cmp(slice_str(home->name), slice_str(mail->after)) <= 0)
-		return;
-	if (mail->items == NULL)
-		mail->items = mem_alloc(2 * keep * sizeof(*mail->items));
-	if (mail->count == 2 * keep) {
-		qsort(mail->items, mail->count, sizeof(*mail->items), online_order);
-		while (mail->count > keep)
-			mem_free(mail->items[--mail->count].display);
-	}
-	item = &mail->items[mail->count++];
-	item->user = home->user;
-	(void)snprintf(item->name, sizeof(item->name), "%s", home->name);
-	item->display = mem_dup(home_user_display(home));
-}
-
-/* Users that follow a conversation on this shard, each once. */
-static int
-id_order(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static void
-query_conv(struct shard *shard, struct query_mail *mail)
-{
-	const struct topic *topic = topic_find(shard, mail->cid);
-	size_t count = 0;
-
-	if (topic == NULL)
-		return;
-	mail->users = mem_alloc(topic->stream_count * sizeof(*mail->users));
-	for (uint32_t i = 0; i < topic->stream_count; i++)
-		mail->users[i] = shard->peers[topic->streams[i].peer]->user;
-	qsort(mail->users, topic->stream_count, sizeof(*mail->users), id_order);
-	for (uint32_t i = 0; i < topic->stream_count; i++)
-		if (count == 0 || mail->users[i] != mail->users[count - 1])
-			mail->users[count++] = mail->users[i];
-	mail->user_count = count;
-}
-
-void
-user_query(struct shard *shard, struct query_mail *mail)
-{
-	struct home_user *home;
-
-	switch (mail->what) {
-	case QUERY_ALL:
-		for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
-			if (home->synced > 0)
-				query_found(mail, home);
-		break;
-	case QUERY_CONV:
-		query_conv(shard, mail);
-		break;
-	case QUERY_USERS:
-		for (size_t i = 0; i < mail->user_count; i++)
-			if ((home = map_get(&shard->home_users, mail->users[i])) != NULL &&
-			    home->synced > 0)
-				query_found(mail, home);
-		break;
-	}
-	mail->mail.kind = MAIL_RESULT;
-	shard_post(shard, mail->from, &mail->mail);
-}
-
-void
-query_mail_destroy(struct query_mail *mail)
-{
-	for (size_t i = 0; i < mail->count; i++)
-		mem_free(mail->items[i].display);
-	mem_free(mail->items);
-	mem_free(mail->users);
-	mem_free(mail);
 }

@@ -142,9 +142,10 @@ struct peer {
 	uint32_t behind_count, feed_at;
 	struct list feed_link; /* in shard->feed while there may be something to feed */
 	struct list calls;
-	struct sending *sending; /* owned, NULL while nothing is sent */
-	struct held_convs *held; /* owned, NULL but while syncing */
-	struct ask *asks;        /* owned */
+	struct sending *sending;   /* owned, NULL while nothing is sent */
+	struct held_convs *held;   /* owned, NULL but while syncing */
+	struct watching *watching; /* owned; NULL while it watches nobody: presence.c */
+	struct ask *asks;          /* owned */
 	uint32_t ask_count;
 };
 
@@ -197,13 +198,18 @@ struct shard {
 	unsigned page_reads;
 	struct smap targets; /* who and where → cid (send.c) */
 	struct map home_convs, home_users;
+	struct map home_watched;     /* by user: the shards that watch him, a bit each */
+	struct list leavings;        /* of users, not told yet: home_presence.c */
+	struct map leavings_by_user; /* the same */
+	struct map watched;          /* by user: presence.c */
+	uint32_t watch_serial;
 	struct list dirty_convs; /* have entries to publish */
 	struct revoked revoked[LIMIT_REVOKED];
 	unsigned revoked_at;
 	struct mail *local_first, **local_last; /* mail to itself */
 	struct op *failed;  /* questions to be put again at the next tick; linked by mail.next */
 	uint64_t check_ms;  /* not 0: the sessions are looked at again then */
-	struct map gathers; /* people.c */
+	struct map gathers; /* who.c */
 	uint64_t next_gather;
 };
 

@@ -43,8 +43,13 @@
 	X(CONTACTED, contact_mail, contact_told_peers) /* to the shards of his peers */                  \
 	X(GONE, user_mail, account_gone)         /* an account ended: to every shard */            \
 	X(CLOSE_HASHED, hash_job, account_hashed) /* a password is back, for account.delete */     \
-	X(QUERY, query_mail, user_query)         /* who is online */                               \
-	X(RESULT, query_mail, people_result)     /* the answer */
+	X(PRESENCE_SET, op, user_presence)       /* is stored; at the user's home */               \
+	X(WATCH, watch_mail, user_watch)         /* a shard wants to hear of users */              \
+	X(WATCHED, watch_mail, presence_watched) /* the answer, with what they show */             \
+	X(UNWATCH, watch_mail, user_unwatch)                                                       \
+	X(SHOWN, shown_mail, presence_shown) /* a user shows something else */                     \
+	X(QUERY, query_mail, user_query)     /* who is online */                                   \
+	X(RESULT, query_mail, who_result)    /* the answer */
 
 #define MAIL_AS_ENUM(name, type, take) MAIL_##name,
 enum mail_kind { MAILS(MAIL_AS_ENUM) };
@@ -73,6 +78,8 @@ struct user_mail {
 	unsigned from;
 	struct fault fault;
 	char *name, *display; /* owned, may be NULL */
+	char *text;           /* SYNCED: what he shows; owned, may be NULL */
+	enum presence presence;
 };
 
 /* To peers of one user on one shard; by way of his home, which tells each shard of its own. */
@@ -113,28 +120,9 @@ struct signal_mail {
 	char *from, *kind, *data; /* owned; data may be NULL */
 };
 
-struct online_record {
-	uint64_t user;
-	char name[33];
-	char *display; /* owned */
-};
-
-struct query_mail {
-	struct mail mail;
-	enum { QUERY_ALL, QUERY_CONV, QUERY_USERS } what;
-	uint64_t gather, cid;
-	unsigned from;
-	bool everyone; /* not only those behind `after`, up to `limit` */
-	uint32_t limit;
-	char after[33];
-	uint64_t
-	    *users; /* owned: asked for by QUERY_USERS (each home its own), found by QUERY_CONV */
-	size_t user_count;
-	size_t online; /* found */
-	struct online_record
-	    *items; /* owned; found, in no order, those that make the first limit + 1 among them */
-	size_t count;
-};
+struct watch_mail;
+struct shown_mail;
+struct query_mail;
 
 /* shard.c */
 void op_done(struct shard *shard, struct op *op);
@@ -174,11 +162,23 @@ void user_touch(struct shard *shard, uint64_t user, uint64_t session);
 void user_announce(struct shard *shard, struct user_mail *mail);
 void user_mark(struct shard *shard, struct mark_mail *mail);
 void user_contact(struct shard *shard, struct contact_mail *mail);
-void user_query(struct shard *shard, struct query_mail *mail);
 void home_users_destroy(struct shard *shard);
 struct user_mail *user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user);
 void user_mail_destroy(struct user_mail *mail);
-void query_mail_destroy(struct query_mail *mail);
+/* home_presence.c */
+void user_presence(struct shard *shard, struct op *op);
+void user_watch(struct shard *shard, struct watch_mail *mail);
+void user_unwatch(struct shard *shard, struct watch_mail *mail);
+void user_query(struct shard *shard, struct query_mail *mail);
+/* Tells of those who have been gone for long enough. */
+void home_leavings_tick(struct shard *shard);
+void home_leavings_destroy(struct shard *shard);
+/* presence.c, who.c */
+void presence_watched(struct shard *shard, struct watch_mail *mail);
+void presence_shown(struct shard *shard, struct shown_mail *mail);
+void presence_again(struct shard *shard, struct op *op);
+void who_result(struct shard *shard, struct query_mail *mail);
+void who_op_done(struct shard *shard, struct op *op);
 /* login.c, sync.c, send.c, read.c, people.c: what comes back */
 void login_op_done(struct shard *shard, struct op *op);
 void login_again(struct shard *shard, struct op *op);
@@ -222,16 +222,16 @@ struct contact_told {
 	slice user, note; /* the other */
 	enum contact_news news;
 };
-/* One of the two is told, on all of his connections; nothing to tell: NEWS_NONE. */
+/* One of the two is told, on all of his connections; NEWS_NONE: only they hear of it. */
 void contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told);
 void contact_list_answer(struct call *call, const struct op *op, const struct gather *gather);
 void presence_op_done(struct shard *shard, struct op *op);
 void account_op_done(struct shard *shard, struct op *op);
 void account_hashed(struct shard *shard, struct hash_job *job);
 void account_gone(struct shard *shard, struct user_mail *mail);
-/* Answers GROUP_INFO and MEMBERS with how many, and who, of them are online; owns the operation. */
+/* Answers GROUP_INFO, MEMBERS and CONTACT_LIST with how many, who and what is shown of those in it;
+ * owns the operation. */
 void people_online(struct call *call, struct op *op);
-void people_result(struct shard *shard, struct query_mail *mail);
 void gathers_destroy(struct shard *shard);
 /* What the asker may see of a user; seen: when the store last heard of him. */
 void gather_show(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Peers: connections that a gate brought, by slot and generation. */
-#include "chat/mail.h"
+#include "chat/presence.h"
 
 static void
 peers_grow(struct shard *shard)
@@ -79,6 +79,7 @@ peer_destroy(struct peer **peer_ptr)
 	send_abandon(peer);
 	while (peer->sub_count > 0)
 		topic_leave(peer, peer->sub_count - 1);
+	presence_forget(peer);
 	peer_detach(peer);
 	list_remove(&peer->feed_link);
 	shard->peers[(uint32_t)peer->id] = NULL;
@@ -109,6 +110,7 @@ peer_retreat(struct peer *peer)
 		mem_free(peer->name);
 		peer->name = NULL;
 	}
+	presence_forget(peer);
 	mem_free(peer->held);
 	peer->held = NULL;
 	peer->state = PEER_NEW;
@@ -121,6 +123,7 @@ peer_drained(struct peer *peer)
 	OBJ_CHECK(peer, PEER_MAGIC);
 	if (peer->behind_count > 0)
 		feed_peer_soon(peer);
+	presence_catch_up(peer);
 }
 
 bool
@@ -155,6 +158,7 @@ peer_end(struct peer *peer)
 	peer->revoked = true;
 	while (peer->sub_count > 0)
 		topic_leave(peer, peer->sub_count - 1);
+	presence_forget(peer);
 }
 
 void

@@ -13,6 +13,7 @@ shard_create(const struct chat_config *config)
 	list_init(&shard->feed);
 	list_init(&shard->pages);
 	list_init(&shard->dirty_convs);
+	list_init(&shard->leavings);
 	shard->local_last = &shard->local_first;
 	shard->next_call = shard->next_gather = 1;
 	return shard;
@@ -66,6 +67,8 @@ shard_destroy(struct shard **shard_ptr)
 		mem_free(item);
 	smap_fini(&shard->targets);
 	map_fini(&shard->calls_by_id);
+	assert(shard->watched.count == 0);
+	map_fini(&shard->watched);
 	map_fini(&shard->topics_by_cid);
 	mem_free(shard->peers);
 	mem_free(shard->generations);
@@ -181,14 +184,21 @@ op_done(struct shard *shard, struct op *op)
 		read_mark_done(shard, op);
 		return;
 	case OP_PROFILES:
-		if (op->call == 0)
+		if (op->call != 0)
+			people_op_done(shard, op);
+		else if (op->profiles.names != NULL)
 			group_named(shard, op);
 		else
-			people_op_done(shard, op);
+			presence_op_done(shard, op);
+		return;
+	case OP_CONTACTS:
+		if (op->call != 0)
+			who_op_done(shard, op);
+		else
+			presence_op_done(shard, op);
 		return;
 	case OP_PROFILE_SET:
 	case OP_FIND:
-	case OP_CONTACTS:
 	case OP_CHECK:
 		people_op_done(shard, op);
 		return;
@@ -304,8 +314,10 @@ failed_tick(struct shard *shard)
 			sync_again(shard, op);
 		else if (op->kind == OP_PAGE)
 			home_look_again(shard, op);
-		else if (op->kind == OP_PROFILES)
+		else if (op->kind == OP_PROFILES && op->profiles.names != NULL)
 			group_named_again(shard, op);
+		else if (op->kind == OP_PROFILES || op->kind == OP_CONTACTS)
+			presence_again(shard, op);
 		else
 			login_again(shard, op);
 		op_destroy(&op);
@@ -334,6 +346,7 @@ shard_tick(struct shard *shard)
 	if (shard->mono_ms - shard->seen_ms >= SEEN_EVERY_MS)
 		shard_seen(shard);
 	home_convs_tick(shard);
+	home_leavings_tick(shard);
 	feed_tick(shard);
 }
 

@@ -42,6 +42,7 @@ struct chat_limits {
 	uint32_t conversations, groups, members, contacts, sessions, connections;
 	bool registration_open, directory_open;
 	uint64_t token_ms; /* validity from the last use */
+	uint32_t leave_ms; /* so late a user's leaving is told */
 	struct rate rates[RATE_SCOPES];
 };
 

@@ -10,7 +10,7 @@
  */
 #include <stdlib.h>
 
-#include "chat/mail.h"
+#include "chat/presence.h"
 
 /* Copies that live as long as the operation, for what its answer needs. */
 struct plan {
@@ -183,12 +183,15 @@ stream_begin(struct peer *peer, struct plan *plan, const struct conv_view *view,
 }
 
 static void
-peer_online(struct peer *peer)
+peer_online(struct peer *peer, const struct op_around *around)
 {
 	struct user_mail *mail = user_mail_create(peer->shard, MAIL_SYNCED, peer->user);
 
 	mail->peer = peer->id;
 	mail->session = peer->session;
+	mail->presence = around->presence;
+	if (slice_given(around->text))
+		mail->text = mem_dup(around->text);
 	shard_post(peer->shard, shard_of(peer->shard, peer->user), &mail->mail);
 }
 
@@ -388,7 +391,8 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 		if (op->sync.items[i].role == ROLE_NONE)
 			ask_know(ask_make(peer, op->sync.items[i].cid), op->sync.items[i].head);
 	}
-	peer_online(peer);
+	peer_online(peer, &op->sync.around);
+	presence_synced(peer, &op->sync.around);
 	peer->held = NULL;
 	for (size_t i = 0; held != NULL && i < held->count; i++)
 		conv_announced(peer, held->convs[i].cid, held->convs[i].joined);

@@ -50,6 +50,7 @@ struct config {
 	char *log_file;
 	uint64_t log_level; /* enum log_level */
 	uint64_t max_connections, memory_budget_mib, idle_ms, login_ms, drain_ms;
+	uint64_t presence_leave_ms;
 	uint64_t limit_body, limit_data, limit_signal_data, limit_conversations, limit_groups,
 	    limit_members, limit_contacts, limit_sessions, limit_connections;
 	uint64_t connections_per_address;

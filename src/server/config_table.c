@@ -67,6 +67,8 @@ const struct config_key config_keys[] = {
 	"a connection on which nothing arrives for so long is closed"},
     {"login_ms", CONFIG_NUMBER, AT(login_ms), 100, 3600 * 1000, true, "30000", "MS",
 	"the same for one that did not ask for a login"},
+    {"presence_leave_ms", CONFIG_NUMBER, AT(presence_leave_ms), 0, 600 * 1000, true, "5000", "MS",
+	"how late those who watch a user are told that he left; who is back by then did not leave"},
     {"drain_ms", CONFIG_NUMBER, AT(drain_ms), 0, 600 * 1000, true, "8000", "MS",
 	"on SIGTERM: how long to wait for clients to go"},
     {"limit_body", CONFIG_NUMBER, AT(limit_body), 1, LIMIT_MAX_BODY, true, "16384", "BYTES",

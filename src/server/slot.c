@@ -112,6 +112,7 @@ chat_limits_of(const struct config *c)
 	    .registration_open = c->registration_open,
 	    .directory_open = c->directory_open,
 	    .token_ms = c->token_days * DAY_MS,
+	    .leave_ms = (uint32_t)c->presence_leave_ms,
 	    .rates =
 		{
 		    [RATE_SESSION] = rate_of(&c->rates.session, SECOND_MS),

@@ -141,7 +141,7 @@ contact_view(struct op *op, const struct mem_contact *contact, const struct mem_
 	    .display = op_copy(op, peer->display),
 	    .state = contact->state,
 	    .note = op_copy(op, contact->note),
-	    .seen = peer->seen,
+	    .seen = peer->presence == PRESENCE_INVISIBLE ? 0 : peer->seen,
 	};
 }
 

@@ -146,7 +146,8 @@
 	    "ON CONFLICT (user, peer) DO UPDATE SET state = excluded.state, note = excluded.note")     \
 	X(CONTACT_DROP, "DELETE FROM contact WHERE user = ?1 AND peer = ?2")                           \
 	X(CONTACT_COUNT, "SELECT count(*) FROM contact WHERE user = ?1 AND (state = 4) = ?2")          \
-	X(CONTACT_LIST, "SELECT k.peer, u.name, u.display, k.state, k.note, u.seen "                   \
+	X(CONTACT_LIST, "SELECT k.peer, u.name, u.display, k.state, k.note, "                           \
+	    "CASE WHEN u.presence = 2 THEN 0 ELSE u.seen END "                                         \
 	    "FROM contact k JOIN user u ON u.id = k.peer "                                             \
 	    "WHERE k.user = ?1 AND u.name > ?2 AND u.disabled <> 2 ORDER BY u.name LIMIT ?3")          \
 	X(CONV_ACL, "UPDATE conv SET acl_ver = acl_ver + 1 WHERE cid = ?1")                            \
