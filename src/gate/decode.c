@@ -181,7 +181,7 @@ check_users(struct check *c)
 	struct json_iter it;
 	struct json element;
 
-	assert(c->param->max <= LIMIT_USERS);
+	assert(c->param->max <= LIMIT_WATCHED);
 	if (json_type(c->v->json) != JSON_ARRAY)
 		return MALFORMED;
 	json_iter_init(&it, c->v->json);

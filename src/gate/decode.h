@@ -15,7 +15,8 @@
 
 enum {
 	PARAMS_MAX = 8,
-	LIMIT_USERS = 100, /* names in one list */
+	LIMIT_USERS = 100, /* names in a list */
+	LIMIT_WATCHED = 1000, /* names in the longest one */
 	LIMIT_EPOCH_BYTES = 64,
 	LIMIT_BACKLOG = 500,
 	PRESET_BACKLOG = 50,
@@ -68,8 +69,8 @@ struct decoder {
 	struct buf
 	    scratch; /* decoded strings; reserved whole before, so it never moves under them */
 	size_t user_count;
-	slice users[LIMIT_USERS];
-	char user_names[LIMIT_USERS][NAME_MAX_BYTES];
+	slice users[LIMIT_WATCHED];
+	char user_names[LIMIT_WATCHED][NAME_MAX_BYTES];
 	struct op_cursor *cursors; /* owned */
 	size_t cursor_count;
 };

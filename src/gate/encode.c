@@ -514,6 +514,7 @@ encode_event(struct buf *to, const struct event *event)
 	    [EVENT_MARK] = put_mark_event,
 	    [EVENT_SIGNAL] = put_signal_event,
 	    [EVENT_CONTACT] = put_contact_event,
+	    [EVENT_PRESENCE] = put_presence_event,
 	};
 
 	assert((size_t)event->kind < LEN(puts) && puts[event->kind] != NULL);

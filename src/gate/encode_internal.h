@@ -96,6 +96,7 @@ void put_presence(struct encoding *e);
 void put_contact(struct encoding *e);
 void put_contacts(struct encoding *e);
 void put_contact_event(struct buf *to, const struct event *event);
+void put_presence_event(struct buf *to, const struct event *event);
 /* encode_group.c */
 void put_group(struct encoding *e);
 void put_group_info(struct encoding *e);

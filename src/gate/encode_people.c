@@ -75,6 +75,7 @@ put_presence_user(struct encoding *e, size_t i)
 
 	json_str(e->to, "user", user->name);
 	put_word(e->to, "state", presence_name(user->state));
+	put_given(e->to, "text", user->text);
 	put_positive(e->to, "seen", user->seen);
 }
 
@@ -148,4 +149,16 @@ put_contact_event(struct buf *to, const struct event *event)
 	json_str(to, "user", event->contact.user);
 	put_word(to, "state", states[news]);
 	put_given(to, "note", event->contact.note);
+}
+
+void
+put_presence_event(struct buf *to, const struct event *event)
+{
+	const struct online_user *user = &event->presence;
+
+	open_notification(to, "presence");
+	json_str(to, "user", user->name);
+	put_word(to, "state", presence_name(user->state));
+	put_given(to, "text", user->text);
+	put_positive(to, "seen", user->seen);
 }

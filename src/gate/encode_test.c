@@ -152,6 +152,7 @@ answers_about_people(void **state)
 	static const struct online_user online[] = {
 	    {.name = {"alice", 5}, .display = {"A", 1}},
 	    {.name = {"bob", 3}, .display = {"B", 1}, .seen = 99, .state = PRESENCE_OFFLINE},
+	    {.name = {"eve", 3}, .display = {"E", 1}, .text = {"\"x\"", 3}, .state = PRESENCE_BUSY},
 	};
 
 	(void)state;
@@ -167,9 +168,10 @@ answers_about_people(void **state)
 		.who = {.online = 7, .items = online, .count = 2, .more = true}},
 	    "{\"online\":7,\"users\":[{\"user\":\"alice\",\"display\":\"A\",\"state\":\"online\"},"
 	    "{\"user\":\"bob\",\"display\":\"B\",\"state\":\"offline\"}],\"more\":true}");
-	answered("presence.get", &(struct answer){.kind = ANSWER_PRESENCE, .presence = {online, 2}},
+	answered("presence.get", &(struct answer){.kind = ANSWER_PRESENCE, .presence = {online, 3}},
 	    "{\"users\":[{\"user\":\"alice\",\"state\":\"online\"},"
-	    "{\"user\":\"bob\",\"state\":\"offline\",\"seen\":99}]}");
+	    "{\"user\":\"bob\",\"state\":\"offline\",\"seen\":99},"
+	    "{\"user\":\"eve\",\"state\":\"busy\",\"text\":\"\\\"x\\\"\"}]}");
 }
 
 static void
@@ -709,6 +711,13 @@ events(void **state)
 	expect_event(&(struct event){.kind = EVENT_CONTACT,
 			 .contact = {.user = S("bob"), .news = NEWS_REMOVED}},
 	    "contact", "{\"user\":\"bob\",\"state\":\"removed\"}");
+	expect_event(
+	    &(struct event){.kind = EVENT_PRESENCE,
+		.presence = {.name = S("bob"), .state = PRESENCE_AWAY, .text = S("lunch")}},
+	    "presence", "{\"user\":\"bob\",\"state\":\"away\",\"text\":\"lunch\"}");
+	expect_event(&(struct event){.kind = EVENT_PRESENCE,
+			 .presence = {.name = S("bob"), .state = PRESENCE_OFFLINE, .seen = 7}},
+	    "presence", "{\"user\":\"bob\",\"state\":\"offline\",\"seen\":7}");
 }
 
 /* --- Faults --- */

@@ -512,6 +512,26 @@ chat_presence_get(struct peer *peer, const struct call_tag *tag, const slice *na
 	told(peer, tag);
 }
 
+void
+chat_presence_watch(struct peer *peer, const struct call_tag *tag, const slice *names, size_t count)
+{
+	tell_names("presence.watch", names, count);
+	told(peer, tag);
+}
+
+void
+chat_presence_set(struct peer *peer, const struct call_tag *tag, const struct presence_command *cmd)
+{
+	static const char *const states[] = {[PRESENCE_ONLINE] = "online",
+	    [PRESENCE_BUSY] = "busy",
+	    [PRESENCE_INVISIBLE] = "invisible",
+	    [PRESENCE_AWAY] = "away"};
+
+	buf_printf(&world.told, "presence.set %s", states[cmd->state]);
+	tell("text", cmd->text);
+	told(peer, tag);
+}
+
 /* --- Contacts --- */
 
 void

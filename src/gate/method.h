@@ -48,6 +48,8 @@ given_or(const struct value *v, slice otherwise)
 	X("sync", sync, no_params, NEED_SESSION, WEIGHT_HEAVY, .blocking = true)                   \
 	X("logout", logout, logout_params, NEED_SESSION, 1, .blocking = true, .ends = true)        \
 	X("presence.get", presence_get, users_params, NEED_SESSION, 4, )                           \
+	X("presence.set", presence_set, presence_set_params, NEED_SESSION, 2, )                    \
+	X("presence.watch", presence_watch, presence_watch_params, NEED_SESSION, 8, )              \
 	X("profile.get", profile_get, users_params, NEED_SESSION, WEIGHT_HEAVY, )                  \
 	X("profile.set", profile_set, profile_set_params, NEED_SESSION, 1, )                       \
 	X("user.find", user_find, user_find_params, NEED_SESSION, 4, )                             \

@@ -49,6 +49,43 @@ run_presence_get(struct call *c)
 	return (struct fault){0};
 }
 
+enum { PRESENCE_STATE, PRESENCE_TEXT };
+static const char *const state_words[] = {"online", "busy", "invisible", "away", NULL};
+const struct param presence_set_params[] = {
+    [PRESENCE_STATE] = {"state", PARAM_CHOICE, .required = true, .words = state_words},
+    [PRESENCE_TEXT] = {"text", PARAM_TEXT, .max = PRESENCE_MAX_CHARS},
+    {0},
+};
+
+struct fault
+run_presence_set(struct call *c)
+{
+	static const enum presence states[] = {
+	    PRESENCE_ONLINE, PRESENCE_BUSY, PRESENCE_INVISIBLE, PRESENCE_AWAY};
+
+	static_assert(LEN(states) + 1 == LEN(state_words), "a state for each word");
+	chat_presence_set(c->session->peer, &c->tag,
+	    &(struct presence_command){
+		.state = states[c->v[PRESENCE_STATE].number],
+		.text = c->v[PRESENCE_TEXT].text,
+	    });
+	return (struct fault){0};
+}
+
+const struct param presence_watch_params[] = {
+    [USERS_USERS] = {"users", PARAM_USERS, .required = true, .max = LIMIT_WATCHED},
+    {0},
+};
+
+struct fault
+run_presence_watch(struct call *c)
+{
+	const struct decoder *d = &c->session->gate->decoder;
+
+	chat_presence_watch(c->session->peer, &c->tag, d->users, d->user_count);
+	return (struct fault){0};
+}
+
 enum { FIND_QUERY, FIND_LIMIT };
 const struct param user_find_params[] = {
     [FIND_QUERY] = {"query", PARAM_TEXT, .required = true, .min = 2, .max = 64},

@@ -321,6 +321,18 @@ sessions_and_people(void **state)
 	    {"profile.get", "{}", "!invalid_params users"},
 	    {"presence.get", "{\"users\":[\"bob\"]}", "presence.get bob"},
 	    {"presence.get", "{\"users\":[7]}", "!invalid_params users"},
+	    {"presence.watch", "{\"users\":[\"Bob\",\"eve\"]}", "presence.watch bob eve"},
+	    {"presence.watch", "{\"users\":[]}", "presence.watch"},
+	    {"presence.watch", "{}", "!invalid_params users"},
+	    {"presence.set", "{\"state\":\"online\"}", "presence.set online"},
+	    {"presence.set", "{\"state\":\"busy\",\"text\":\"\"}", "presence.set busy text="},
+	    {"presence.set", "{\"state\":\"away\",\"text\":\"lunch\"}",
+		"presence.set away text=lunch"},
+	    {"presence.set", "{\"state\":\"invisible\"}", "presence.set invisible"},
+	    {"presence.set", "{\"state\":\"offline\"}", "!invalid_params state"},
+	    {"presence.set", "{\"text\":\"x\"}", "!invalid_params state"},
+	    {"presence.set", "{\"state\":\"busy\",\"text\":7}", "!invalid_params text"},
+	    {"presence.set", "{\"state\":\"busy\",\"text\":\"a\\nb\"}", "!invalid_params text"},
 	    {"user.find", "{\"query\":\"bo\"}", "user.find query=bo limit=20"},
 	    {"user.find", "{\"query\":\"üß\",\"limit\":1000}", "user.find query=üß limit=100"},
 	    {"user.find", "{\"query\":\"ü\"}", "!invalid_params query"},
@@ -443,31 +455,41 @@ cursors_have_a_limit(void **state)
 }
 
 static void
+feed_users(const char *method, unsigned count)
+{
+	struct buf line = {0};
+
+	buf_printf(&line, "{\"id\":7,\"method\":\"%s\",\"params\":{\"users\":[\"first\"", method);
+	for (unsigned i = 1; i < count; i++)
+		buf_printf(&line, ",\"u%u\"", i);
+	buf_put(&line, S("]}}\n"));
+	feed(buf_slice(&line));
+	buf_fini(&line);
+}
+
+static void
 lists_of_users_have_a_limit(void **state)
 {
+	static const struct {
+		const char *method, *begins, *ends;
+		unsigned max;
+	} lists[] = {{"presence.get", "presence.get first u1 ", " u99", 100},
+	    {"presence.watch", "presence.watch first u1 ", " u999", 1000}};
+
 	(void)state;
-	for (unsigned count = 100; count <= 101; count++) {
-		struct buf line = {0};
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		char *text;
 
-		buf_put(&line,
-		    S("{\"id\":7,\"method\":\"presence.get\",\"params\":{\"users\":[\"first\""));
-		for (unsigned i = 1; i < count; i++)
-			buf_printf(&line, ",\"u%u\"", i);
-		buf_put(&line, S("]}}\n"));
-		feed(buf_slice(&line));
-		buf_fini(&line);
+		feed_users(lists[i].method, lists[i].max);
 		text = take_told();
-		if (count == 100) {
-			assert_non_null(strstr(text, "presence.get first u1 "));
-			assert_non_null(strstr(text, " u99"));
-			answer_empty();
-			expect_result("7");
-		} else {
-			assert_string_equal(text, "");
-			expect_error("7", "too_large", "users", 100);
-		}
+		assert_non_null(strstr(text, lists[i].begins));
+		assert_non_null(strstr(text, lists[i].ends));
 		mem_free(text);
+		answer_empty();
+		expect_result("7");
+		feed_users(lists[i].method, lists[i].max + 1);
+		expect_told("");
+		expect_error("7", "too_large", "users", lists[i].max);
 	}
 }
 
@@ -612,7 +634,8 @@ who_may_call_what(void **state)
 	static const char *const need_session[] = {"sync", "logout", "session.list",
 	    "session.revoke", "password.change", "profile.set", "profile.get", "user.find", "send",
 	    "edit", "delete", "receipts", "history", "mark", "signal", "who", "presence.get",
-	    "group.create", "group.join", "group.info", "group.list"};
+	    "presence.set", "presence.watch", "group.create", "group.join", "group.info",
+	    "group.list"};
 	static const char *const need_none[] = {"register", "login", "resume"};
 	static const char *const unknown[] = {
 	    "", "Ping", "ping ", "edits", "group.", "rpc.discover"};
