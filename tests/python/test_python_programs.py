@@ -89,6 +89,65 @@ def test_one_shot(home):
     home.run("-u", alice, "who")
 
 
+def test_one_shot_groups(home):
+    ann, bob, carl = (home.register(base) for base in ("ann", "bob", "carl"))
+    handle = f"#{new_name('ops')}"
+
+    def say(user, *words, **options):
+        return home.run("-u", user, *words, **options)
+
+    assert f"you are in {handle}" in say(ann, "group", "create", "Big", "Ops", handle, "open")
+    say(ann, "group", "invite", handle, f"@{bob}", "no-such-user")
+    say(carl, "group", "join", handle)
+    say(bob, "send", handle, "hello", "all")
+    assert f"{handle}  Big Ops  3 members" in say(carl, "groups", handle[1:])
+    members = say(carl, "group", "members", handle)
+    assert re.findall(r"^(\S+)  \S+  (\w+)", members, re.M) == sorted([(ann, "owner"), (bob, "member"), (carl, "member")])
+    say(ann, "group", "role", handle, bob, "admin")
+    say(bob, "group", "set", handle, "topic", "who is on call")
+    assert "who is on call" in say(carl, "group", "info", handle)
+    say(bob, "group", "mute", handle, carl, "3600")
+    say(carl, "send", handle, "me too", code=REFUSED)
+    say(bob, "group", "mute", handle, carl, "0")
+    say(carl, "send", handle, "me too")
+    say(carl, "edit", handle, "9", "me as well")
+    say(bob, "group", "ban", handle, carl)
+    assert carl in say(bob, "group", "banned", handle)
+    say(carl, "group", "join", handle, code=REFUSED)
+    say(bob, "group", "unban", handle, carl)
+    say(bob, "delete", handle, "4")
+    assert f"{handle}  Big Ops" in say(bob, "list")
+    told = say(ann, "history", handle)
+    for text in (f"{ann} began Big Ops with {ann}", f"{ann} brought in {bob}", f"{carl} joined", f"{bob} → {handle}: (deleted)",
+                 f"{ann} made {bob} admin", f"{bob} set topic: who is on call", f"{bob} muted {carl} until ",
+                 f"{bob} lets {carl} speak", f"{carl} → {handle}: me as well (edited)", f"{carl} changed 9: me as well",
+                 f"{bob} banned {carl}", f"{bob} deleted 4"):
+        assert text in told, told
+    assert "of 1: " in say(ann, "receipts", handle, "2")
+    say(bob, "group", "leave", handle)
+    say(ann, "group", "dismiss", handle)
+    say(ann, "group", "frobnicate", code=USAGE)
+    say(bob, "send", handle, "anybody?", code=REFUSED)
+
+
+def test_one_shot_contacts(home):
+    ann, bob = home.register("ann"), home.register("bob")
+    assert home.run("-u", ann, "contact", "add", bob, "it", "is", "me") == "requested\n"
+    assert re.search(rf"^{ann}  {ann}  incoming  \w+  it is me$", home.run("-u", bob, "contacts"), re.M)
+    home.run("-u", bob, "contact", "accept", f"@{ann}")
+    assert re.search(rf"^{bob}  {bob}  contact  offline$", home.run("-u", ann, "contacts"), re.M)
+    home.run("-u", bob, "contact", "block", ann)
+    home.run("-u", ann, "send", f"@{bob}", "x", code=REFUSED)
+    home.run("-u", bob, "contact", "unblock", ann)
+    home.run("-u", bob, "accept", "contacts")
+    home.run("-u", ann, "send", f"@{bob}", "x", code=REFUSED)
+    home.run("-u", bob, "contact", "frobnicate", ann, code=USAGE)
+    home.run("-u", ann, "--password-stdin", "forget", stdin="the wrong horse\n", code=LOGIN)
+    home.run("-u", ann, "--password-stdin", "forget", stdin=PASSWORD + "\n")
+    home.run("-u", ann, "who", code=LOGIN)
+    home.run("-u", bob, "contact", "add", ann, code=REFUSED)
+
+
 def test_tail(home):
     alice, bob = home.register("alice"), home.register("bob")
     home.run("-u", alice, "send", f"@{bob}", "missed")
@@ -186,6 +245,45 @@ def test_interactive(home):
     screen.type("\x04")
     assert screen.end() == DONE
     assert "hello bob" in home.run("-u", bob, "history", f"@{alice}")
+
+
+def test_interactive_groups(home):
+    ann, bob = home.register("ann"), home.register("bob")
+    handle = f"#{new_name('ops')}"
+    screen, other = Terminal(home, "-u", ann), Terminal(home, "-u", bob)
+    screen.wait("> ")
+    other.wait("> ")
+    screen.type(f"/group create Ops {handle}\n")
+    screen.wait(f"you are in {handle}")
+    screen.wait(f"{handle}> ")
+    screen.type(f"/group invite {bob}\n")
+    other.wait(rf"\* you are in {handle}: Ops")
+    other.wait(f"{handle}: {ann} brought in {bob}")
+    other.type(f"/to {handle}\nhello there\n")
+    screen.wait(f"{bob} → {handle}: hello there")
+    # A user's name is completed where one is due, without its sign.
+    screen.type(f"/group role {bob[:-1]}\t")
+    screen.wait(f"/group role {bob} ")
+    screen.type("admin\n")
+    other.wait(f"{handle}: {ann} made {bob} admin")
+    other.type("/edit 3 hello, all of you\n")
+    screen.wait(f"{bob} changed 3: hello, all of you")
+    other.type("/delete 3\n")
+    screen.wait(f"{bob} deleted 3")
+    screen.type("/history 4\n")
+    screen.wait(rf"3 {bob} → {handle}: \(deleted\)")
+    screen.type(f"/contact add {bob} let us talk\n")
+    other.wait(rf"\* contact {ann}: incoming let us talk")
+    other.type(f"/contact accept {ann}\n")
+    screen.wait(rf"\* contact {bob}: contact")
+    screen.type(f"/group remove {bob}\n")
+    other.wait(f"{handle}: {ann} removed {bob}")
+    other.wait(r"\* conversation \d+ is over for you")
+    other.type("still here?\n")
+    other.wait(r"\* not sent: ")
+    for one in (screen, other):
+        one.type("/quit\n")
+        assert one.end() == DONE
 
 
 def test_the_interactive_one_survives_a_restart(confabd, tmp_path):
