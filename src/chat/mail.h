@@ -5,6 +5,7 @@
 
 #include "chat/internal.h"
 #include "chat/names.h"
+#include "chat/home.h"
 #include "chat/topic.h"
 
 /* name, what it is a struct of, who takes and frees it; struct op and struct hash_job are mail too
@@ -36,16 +37,16 @@
 						have a connection */              \
 	X(ANNOUNCE, user_mail,                                                                     \
 	    user_announce) /* he has a conversation that his peers may not follow yet */           \
-	X(ANNOUNCED, peers_mail, sync_announced) /* to the shards of his peers */                  \
-	X(MARK, mark_mail, user_mark)            /* to the user's home */                          \
-	X(MARKED, mark_mail, read_marked)        /* to the shards of his peers */                  \
-	X(CONTACT, contact_mail, user_contact)   /* to the user's home */                          \
-	X(CONTACTED, contact_mail, contact_told_peers) /* to the shards of his peers */                  \
-	X(GONE, user_mail, account_gone)         /* an account ended: to every shard */            \
+	X(ANNOUNCED, peers_mail, sync_announced)       /* to the shards of his peers */            \
+	X(MARK, mark_mail, user_mark)                  /* to the user's home */                    \
+	X(MARKED, mark_mail, read_marked)              /* to the shards of his peers */            \
+	X(CONTACT, contact_mail, user_contact)         /* to the user's home */                    \
+	X(CONTACTED, contact_mail, contact_told_peers) /* to the shards of his peers */            \
+	X(GONE, user_mail, account_gone)               /* an account ended: to every shard */      \
 	X(CLOSE_HASHED, hash_job, account_hashed) /* a password is back, for account.delete */     \
-	X(PRESENCE_SET, op, user_presence)       /* is stored; at the user's home */               \
-	X(WATCH, watch_mail, user_watch)         /* a shard wants to hear of users */              \
-	X(WATCHED, watch_mail, presence_watched) /* the answer, with what they show */             \
+	X(PRESENCE_SET, op, user_presence)        /* is stored; at the user's home */              \
+	X(WATCH, watch_mail, user_watch)          /* a shard wants to hear of users */             \
+	X(WATCHED, watch_mail, presence_watched)  /* the answer, with what they show */            \
 	X(UNWATCH, watch_mail, user_unwatch)                                                       \
 	X(SHOWN, shown_mail, presence_shown) /* a user shows something else */                     \
 	X(QUERY, query_mail, user_query)     /* who is online */                                   \
@@ -130,49 +131,8 @@ void op_told(struct shard *shard, struct op *op);
 void peers_kill(struct shard *shard, struct peers_mail *mail);
 /* topic.c */
 void topic_mail(struct shard *shard, struct conv_mail *mail);
-/* home_conv.c */
-void home_append(struct shard *shard, struct op *op);
-void home_append_done(struct shard *shard, struct op *op);
-void home_committed(struct shard *shard, struct conv_mail *mail);
-struct conv_mail *committed_mail(uint64_t cid, uint64_t head, const struct conv_facts *facts);
-void conv_mail_destroy(struct conv_mail *mail);
-/* The same for what went past its home: the store is asked where that is. */
-void home_place_look(struct shard *shard, uint64_t user, const struct op_target *target);
-/* His home tells his peers that a conversation is perhaps new to them; seq: of his joining, 0 if not known. */
-void home_announce_to(struct shard *shard, uint64_t user, uint64_t cid, uint64_t seq);
-void home_subscribe(struct shard *shard, struct conv_mail *mail);
-void home_unsubscribe(struct shard *shard, struct conv_mail *mail);
-void home_signal(struct shard *shard, struct signal_mail *mail);
-void home_publish(struct shard *shard);
-void home_looked(struct shard *shard, struct op *op);
-void home_look_again(struct shard *shard, struct op *op);
-void home_convs_tick(struct shard *shard);
-void home_convs_forget(struct shard *shard);
-void home_convs_destroy(struct shard *shard);
-/* home_user.c */
-void user_attach(struct shard *shard, struct user_mail *mail);
-void user_detach(struct shard *shard, struct user_mail *mail);
-void user_synced(struct shard *shard, struct user_mail *mail);
-void user_revoke(struct shard *shard, struct user_mail *mail);
-void user_verify(struct shard *shard, struct user_mail *mail);
-void user_rename(struct shard *shard, struct user_mail *mail);
-void user_with_online(struct shard *shard, struct op *op);
-/* The last moment that he was seen, at one of his sessions; the store writes it when it suits. */
-void user_touch(struct shard *shard, uint64_t user, uint64_t session);
-void user_announce(struct shard *shard, struct user_mail *mail);
-void user_mark(struct shard *shard, struct mark_mail *mail);
-void user_contact(struct shard *shard, struct contact_mail *mail);
-void home_users_destroy(struct shard *shard);
 struct user_mail *user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user);
 void user_mail_destroy(struct user_mail *mail);
-/* home_presence.c */
-void user_presence(struct shard *shard, struct op *op);
-void user_watch(struct shard *shard, struct watch_mail *mail);
-void user_unwatch(struct shard *shard, struct watch_mail *mail);
-void user_query(struct shard *shard, struct query_mail *mail);
-/* Tells of those who have been gone for long enough. */
-void home_leavings_tick(struct shard *shard);
-void home_leavings_destroy(struct shard *shard);
 /* presence.c, who.c */
 void presence_watched(struct shard *shard, struct watch_mail *mail);
 void presence_shown(struct shard *shard, struct shown_mail *mail);
