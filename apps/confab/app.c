@@ -359,6 +359,12 @@ app_run(struct app *app)
 	return app->exit_code;
 }
 
+int
+app_run_client(struct app *app, bool follow, const struct client_hooks *hooks)
+{
+	return app_make_client(app, follow, hooks) ? app_run(app) : app->exit_code;
+}
+
 void
 app_linger(struct app *app)
 {
@@ -391,6 +397,13 @@ app_login_ready(struct app *app)
 }
 
 /* --- Words --- */
+
+int
+app_usage(const char *how)
+{
+	app_say("usage: confab %s; confab --help says more", how);
+	return EXIT_USAGE;
+}
 
 void
 app_put_error(struct buf *to, const struct client_error *error)

@@ -70,6 +70,8 @@ void app_hooks(struct client_hooks *ret_hooks);
 bool app_turn(struct app *app, int fd);
 /* Turns until done, a signal, or no success in time; returns the exit code. */
 int app_run(struct app *app);
+/* Makes a client and runs it; the exit code. */
+int app_run_client(struct app *app, bool follow, const struct client_hooks *hooks);
 /* For `ready` of what logs in: keeps the login, makes the user the default, ends the loop. */
 void app_login_ready(struct app *app);
 /* Says that there was no success in time, and ends the loop. */
@@ -80,6 +82,8 @@ void app_linger(struct app *app);
 int app_signal(void);
 void app_catch_signals(void);
 
+/* Says how a command is used; EXIT_USAGE. */
+int app_usage(const char *how);
 /* Ends the loop. */
 void app_end(struct app *app, int exit_code);
 /* What the server refused, for people: one line, safe to show. */
@@ -95,11 +99,14 @@ bool app_target(struct app *app, const char *text, slice *ret_target);
 /* The target as a JSON value. */
 void app_put_target(struct buf *to, const char *key, slice target);
 
-/* commands.c: each runs to its end and returns the exit code. */
+/* Each runs to its end and returns the exit code.  accounts.c: */
 int command_register(struct app *app);
 int command_login(struct app *app);
 int command_logout(struct app *app);
 int command_whoami(struct app *app);
+int command_password(struct app *app);
+int command_account(struct app *app);
+/* commands.c */
 int command_send(struct app *app);
 int command_tail(struct app *app);
 int command_history(struct app *app);

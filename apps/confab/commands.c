@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one-shot commands: each makes a client, lets it run until there is an answer, and ends. */
+/* Messages for scripts: each command makes a client, lets it run until there is an answer, and ends. */
 #include "app.h"
 
 #include <errno.h>
@@ -7,184 +7,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "ask.h"
 #include "base/mem.h"
 #include "show.h"
 
-/* A password has at most 1024 bytes: a longer one is left to the server to refuse. */
-enum { PASSWORD_READ_MAX = 1100, BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200 };
-
-static int
-usage(const char *how)
-{
-	app_say("usage: confab %s; confab --help says more", how);
-	return EXIT_USAGE;
-}
-
-/* Runs the client that has been made, and then its owner's files are closed in the right order. */
-static int
-run(struct app *app, bool follow, const struct client_hooks *hooks)
-{
-	return app_make_client(app, follow, hooks) ? app_run(app) : app->exit_code;
-}
-
-/* --- register, login --- */
-
-static bool
-read_password(struct buf *ret_password)
-{
-	char c;
-	ssize_t n;
-
-	while ((n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n' &&
-	       buf_len(ret_password) <= PASSWORD_READ_MAX)
-		buf_append(ret_password, &c, 1);
-	if (buf_len(ret_password) > 0 && ret_password->bytes[ret_password->end - 1] == '\r')
-		ret_password->end--;
-	return n >= 0 && buf_len(ret_password) > 0;
-}
-
-static bool
-get_password(struct app *app, bool twice, struct buf *ret_password)
-{
-	const char *from_environment = getenv("CONFAB_PASSWORD");
-	struct buf again = {0};
-	bool fine;
-
-	if (app->opt->password_stdin) {
-		if (read_password(ret_password))
-			return true;
-		app_say("there was no password on the standard input");
-		return false;
-	}
-	if (from_environment != NULL) {
-		buf_put(ret_password, slice_str(from_environment));
-		return true;
-	}
-	if (!ask_secret("Password: ", ret_password)) {
-		app_say("there is no terminal to ask for the password: use --password-stdin or "
-			"CONFAB_PASSWORD");
-		return false;
-	}
-	if (!twice)
-		return true;
-	fine = ask_secret("Once more: ", &again) &&
-	       slice_eq(buf_slice(&again), buf_slice(ret_password));
-	if (!fine)
-		app_say("the two passwords are not the same");
-	ask_forget(&again);
-	return fine;
-}
-
-static int
-enter(struct app *app, bool is_register)
-{
-	const char *display = app->opt->display;
-	struct buf password = {0};
-	struct client_hooks hooks;
-	int exit_code = EXIT_LOGIN;
-
-	if (app->opt->operand_count != 1)
-		return usage(is_register ? "register NAME [--display NAME]" : "login NAME");
-	if (!app_open_vault(app, slice_str(app->opt->operands[0])))
-		return app->exit_code;
-	app_hooks(&hooks);
-	app->ready = app_login_ready;
-	if (get_password(app, is_register, &password) && app_make_client(app, false, &hooks)) {
-		if (is_register)
-			client_register(app->client, vault_user(app->vault), buf_slice(&password),
-			    display != NULL ? slice_str(display) : SLICE_NONE);
-		else
-			client_login(app->client, vault_user(app->vault), buf_slice(&password));
-		ask_forget(&password);
-		exit_code = app_run(app);
-	}
-	ask_forget(&password);
-	return exit_code;
-}
-
-int
-command_register(struct app *app)
-{
-	return enter(app, true);
-}
-
-int
-command_login(struct app *app)
-{
-	return enter(app, false);
-}
-
-/* --- logout, whoami --- */
-
-static void
-logout_answered(struct client *client, const struct client_answer *answer, void *cookie)
-{
-	struct app *app = cookie;
-
-	if (answer->error != NULL) {
-		app_refused(app, NULL, answer->error);
-		return;
-	}
-	client_forget_token(client);
-	app_say("%.*s is logged out at %s", SLICE_ARG(vault_user(app->vault)), app->server_text);
-	app_end(app, EXIT_DONE);
-}
-
-static void
-logout_ready(struct app *app)
-{
-	if (client_call(app->client, "logout", app->opt->all ? S("{\"all\":true}") : SLICE_NONE,
-		logout_answered, app) < 0)
-		app_end(app, EXIT_CONNECT);
-}
-
-int
-command_logout(struct app *app)
-{
-	struct client_hooks hooks;
-
-	if (app->opt->operand_count != 0)
-		return usage("logout [--all]");
-	if (!app_open_logged_in(app))
-		return app->exit_code;
-	app_hooks(&hooks);
-	app->ready = logout_ready;
-	return run(app, false, &hooks);
-}
-
-static void
-whoami_ready(struct app *app)
-{
-	struct buf out = {0};
-
-	if (app->opt->json) {
-		buf_put(&out, S("{"));
-		json_str(&out, "user", client_user(app->client));
-		json_str(&out, "server", slice_str(app->server_text));
-		json_uint(&out, "unsent", client_unsent(app->client));
-		buf_put(&out, S("}\n"));
-	} else {
-		buf_printf(
-		    &out, "%.*s at %s\n", SLICE_ARG(client_user(app->client)), app->server_text);
-	}
-	app_end(app, show_out(&out) ? EXIT_DONE : EXIT_REFUSED);
-	buf_fini(&out);
-}
-
-int
-command_whoami(struct app *app)
-{
-	struct client_hooks hooks;
-
-	if (app->opt->operand_count != 0)
-		return usage("whoami");
-	if (!app_open_logged_in(app))
-		return app->exit_code;
-	app_hooks(&hooks);
-	app->ready = whoami_ready;
-	return run(app, false, &hooks);
-}
+enum { BODY_READ_MAX = 64 * 1024, HISTORY_PAGE = 200 };
 
 /* --- send --- */
 
@@ -309,7 +135,7 @@ command_send(struct app *app)
 	int exit_code;
 
 	if (opt->operand_count < 1)
-		return usage("send TARGET [TEXT...]");
+		return app_usage("send TARGET [TEXT...]");
 	if (!app_target(app, opt->operands[0], &message.to) || !app_open_logged_in(app))
 		return app->exit_code;
 	if (!get_body(app, &body) || (buf_len(&body) == 0 && opt->data == NULL)) {
@@ -449,7 +275,7 @@ command_tail(struct app *app)
 	struct client_hooks hooks;
 
 	if (app->opt->operand_count > 1)
-		return usage("tail [TARGET] [--json] [--count N] [--missed]");
+		return app_usage("tail [TARGET] [--json] [--count N] [--missed]");
 	if (app->opt->operand_count == 1 && !app_target(app, app->opt->operands[0], &tail.target))
 		return app->exit_code;
 	if (slice_given(tail.target) && tail.target.ptr[0] >= '0' && tail.target.ptr[0] <= '9')
@@ -585,13 +411,13 @@ command_history(struct app *app)
 	int exit_code;
 
 	if (app->opt->operand_count != 1)
-		return usage("history TARGET [-n COUNT] [--before SEQ] [--json]");
+		return app_usage("history TARGET [-n COUNT] [--before SEQ] [--json]");
 	if (!app_target(app, app->opt->operands[0], &page.target) || !app_open_logged_in(app))
 		return app->exit_code;
 	app_hooks(&hooks);
 	app->ready = history_ask;
 	app->own = &page;
-	exit_code = run(app, false, &hooks);
+	exit_code = app_run_client(app, false, &hooks);
 	for (size_t i = 0; i < page.count; i++)
 		mem_free(page.lines[i]);
 	mem_free(page.lines);

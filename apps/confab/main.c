@@ -18,6 +18,8 @@ static const char help_begin[] =
     "  confab login NAME                log in; the login is kept\n"
     "  confab logout [--all]            end this login, or all of the user's\n"
     "  confab whoami                    who is logged in, checked with the server\n"
+    "  confab password                  change the password; other logins end\n"
+    "  confab account delete            end the account for good\n"
     "  confab send TARGET [TEXT...]     send a message; without TEXT, the standard input\n"
     "  confab tail [TARGET]             print what was missed, then what arrives\n"
     "  confab history TARGET            print the newest messages of a conversation\n"
@@ -100,6 +102,8 @@ static const struct {
     {"login", command_login},
     {"logout", command_logout},
     {"whoami", command_whoami},
+    {"password", command_password},
+    {"account", command_account},
     {"send", command_send},
     {"tail", command_tail},
     {"history", command_history},

@@ -87,6 +87,43 @@ def test_logout_of_all(server, alice, machine):
     other.run("whoami", code=LOGIN)
 
 
+def test_password(alice, server, machine):
+    other = machine(server)
+    other.run("login", alice.user, CONFAB_PASSWORD=PASSWORD)
+    wrong = alice.run("password", "--password-stdin", stdin="not mine\nanother good one\n", code=LOGIN)
+    assert "password" in wrong.err
+    assert "password" in alice.run("password", "--password-stdin", stdin=PASSWORD + "\nshort\n", code=REFUSED).err
+    alice.run("password", "--password-stdin", stdin=PASSWORD + "\n", code=LOGIN)
+    assert "is changed" in alice.run("password", "--password-stdin", stdin=PASSWORD + "\nanother good one\n").err
+    alice.run("whoami")
+    other.run("whoami", code=LOGIN)
+    other.run("login", alice.user, code=LOGIN, CONFAB_PASSWORD=PASSWORD)
+    other.run("login", alice.user, CONFAB_PASSWORD="another good one")
+
+
+def test_a_password_that_is_typed(alice):
+    for again, code in (("another good onf", LOGIN), ("another good one", DONE)):
+        terminal = Terminal(alice, "password")
+        for question, answer in (("^Password: ", PASSWORD), ("New password: ", "another good one"), ("Once more: ", again)):
+            terminal.until(question)
+            terminal.type(answer + "\n")
+        terminal.until("not the same" if code else "is changed")
+        terminal.end(code=code)
+        assert "good" not in terminal.all, "a password is not shown"
+
+
+def test_the_end_of_an_account(alice, person):
+    bob = person()
+    alice.run("send", "@" + bob.name, "so long")
+    cid = bob.message()["cid"]
+    assert "password" in alice.run("account", "delete", "--password-stdin", stdin="not mine\n", code=LOGIN).err
+    alice.run("whoami")
+    assert "is deleted" in alice.run("account", "delete", CONFAB_PASSWORD=PASSWORD).err
+    assert "confab login" in alice.run("whoami", code=LOGIN).err
+    alice.run("login", alice.user, code=LOGIN, CONFAB_PASSWORD=PASSWORD)
+    assert bob.call("history", cid=cid)["messages"][0]["from"] == "deleted"
+
+
 # --- Usage ---
 
 
@@ -98,7 +135,7 @@ def test_help_and_version(alice):
 
 
 @pytest.mark.parametrize("words", [
-    ["send"], ["send", "bob", "x"], ["send", "@", "x"], ["send", "@bob"], ["send", "--nope", "@bob", "x"], ["nonsense"],
+    ["send"], ["send", "bob", "x"], ["send", "@", "x"], ["send", "@bob"], ["send", "--nope", "@bob", "x"], ["nonsense"], ["account"], ["account", "end"], ["password", "x"],
     ["tail", "@a", "@b"], ["tail", "--count", "0"], ["tail", "--count", "x"], ["history"], ["history", "@bob", "-n", "0"],
     ["who", "nobody"], ["register"], ["-s", "host:port", "whoami"], ["--timeout", "0", "whoami"], ["@bob", "hi"],
     ["send", "--data", "[]", "@bob", "x"], ["send", "--cmid", "a/b", "@bob", "x"]])
