@@ -289,6 +289,16 @@ class Model:
     def history_errors(self, conv, who):
         return set() if who in conv.members else {self.outside(conv, who)}
 
+    def history(self, who, conv, before=None, after=None, limit=50):
+        errors = self.history_errors(conv, who)
+        if errors:
+            return refused(*errors)
+        low, head = conv.min_seq(who), conv.head_of(who)
+        first, behind = max(low, (after or 0) + 1), min(head + 1, before or head + 1)
+        between = list(range(first, behind))
+        seqs = between[:limit] if after is not None else between[-limit:]
+        return Plan(expect={"cid": conv.cid, "min_seq": low, "head": head, "seqs": seqs, "more": len(seqs) < len(between)})
+
     def mark(self, who, conv, read=None, delivered=None):
         error = self.outside(conv, who)
         if error:
