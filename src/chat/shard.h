@@ -29,6 +29,9 @@ struct hash_job {
 	char hash[128]; /* out */
 };
 
+/* Whom a ring concerns: who follows a conversation, a user's connections and watchers, every node. */
+enum ring_scope { RING_CONV, RING_USER, RING_ALL };
+
 struct chat_ports {
 	void *cookie;
 	/* Any completes by mail to op->shard in a later turn, never inside the call. */
@@ -36,6 +39,12 @@ struct chat_ports {
 	void (*hash)(void *cookie, struct hash_job *job);
 	/* Mail to another shard's mailbox (or to this one's). */
 	void (*post)(void *cookie, unsigned shard, struct mail *mail);
+	/*
+	 * News for the same home on other nodes, by way of a bus that may lose them; bytes are copied.
+	 * interest: this node wants to hear of it, or no more; counted.  NULL: there is one node.
+	 */
+	void (*ring)(void *cookie, enum ring_scope scope, uint64_t id, slice bytes);
+	void (*interest)(void *cookie, enum ring_scope scope, uint64_t id, bool wanted);
 };
 
 struct chat_limits {
