@@ -30,13 +30,13 @@ user_register(struct sqlite *s, struct op *op)
 	rc = stmt_run(&s->writer, STMT_USER_ADD, "ssssi", op->session.name, display, folded,
 	    op->session.password_hash, s->now_ms);
 	text_fold_free(&folded);
-	if (rc == SQLITE_CONSTRAINT_UNIQUE) {
+	if (sql_is_duplicate(&s->writer, rc)) {
 		op_fail(op, ERR_NAME_TAKEN, NULL);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
-	op->session.uid = (uint64_t)sqlite3_last_insert_rowid(s->writer.db);
+	op->session.uid = sql_last_id(&s->writer);
 	return token_add(s, op, op->session.uid);
 }
 
@@ -46,9 +46,9 @@ account_hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_HASH, "i", user);
 
-	*ret_is = rc == SQLITE_ROW && slice_eq(column_slice(c, STMT_USER_HASH, 0), hash);
+	*ret_is = rc == SQL_ROW && slice_eq(column_slice(c, STMT_USER_HASH, 0), hash);
 	stmt_end(c, STMT_USER_HASH);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 static bool
@@ -72,7 +72,7 @@ sessions_count(struct sqlite *s, struct op *op, uint64_t *ret_count, uint64_t *r
 	int rc = stmt_start(c, STMT_TOKENS, "ii", op->session.uid, (uint64_t)LIMIT_SESSIONS);
 
 	*ret_count = *ret_oldest = 0;
-	for (; rc == SQLITE_ROW; rc = stmt_next(c, STMT_TOKENS)) {
+	for (; rc == SQL_ROW; rc = stmt_next(c, STMT_TOKENS)) {
 		struct op_session session = {.session = column_u64(c, STMT_TOKENS, 0),
 		    .seen = column_u64(c, STMT_TOKENS, 4)};
 
@@ -84,7 +84,7 @@ sessions_count(struct sqlite *s, struct op *op, uint64_t *ret_count, uint64_t *r
 		oldest_seen = session.seen;
 	}
 	stmt_end(c, STMT_TOKENS);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_DONE ? SQL_OK : rc;
 }
 
 /* Ends a session if there are as many as he may have. */
@@ -94,11 +94,11 @@ session_make_room(struct sqlite *s, struct op *op)
 	uint64_t count, oldest;
 	int rc = sessions_count(s, op, &count, &oldest);
 
-	if (rc != SQLITE_OK || count < op->session.sessions_max)
+	if (rc != SQL_OK || count < op->session.sessions_max)
 		return rc;
 	if (oldest == 0) {
 		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->session.sessions_max};
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	op->session.evicted = oldest;
 	return stmt_run(&s->writer, STMT_TOKEN_DROP, "ii", oldest, op->session.uid);
@@ -111,18 +111,18 @@ user_login(struct sqlite *s, struct op *op)
 	int rc = account_hash_is(s, op->session.uid, op->session.password_hash, &right);
 
 	op->session.evicted = 0;
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (!right) {
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	if (op->session.oldest_seen != 0)
 		rc = stmt_run(
 		    &s->writer, STMT_TOKENS_EXPIRE, "ii", op->session.uid, op->session.oldest_seen);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = session_make_room(s, op);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	return token_add(s, op, op->session.uid);
 }
@@ -138,7 +138,7 @@ sessions_revoke(struct sqlite *s, struct op *op)
 		return stmt_run(
 		    &s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->revoke.except);
 	rc = stmt_run(&s->writer, STMT_TOKEN_DROP, "ii", op->revoke.session, op->user);
-	if (rc == SQLITE_OK && sqlite3_changes(s->writer.db) == 0)
+	if (rc == SQL_OK && sql_changes(&s->writer) == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	return rc;
 }
@@ -149,12 +149,12 @@ password_change(struct sqlite *s, struct op *op)
 	bool right;
 	int rc = account_hash_is(s, op->user, op->password.old_hash, &right);
 
-	if (rc == SQLITE_OK && !right)
+	if (rc == SQL_OK && !right)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
-	if (rc != SQLITE_OK || !right)
+	if (rc != SQL_OK || !right)
 		return rc;
 	rc = stmt_run(&s->writer, STMT_USER_SET_HASH, "is", op->user, op->password.new_hash);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc =
 		    stmt_run(&s->writer, STMT_TOKENS_DROP_BUT, "ii", op->user, op->password.except);
 	return rc;
@@ -172,7 +172,7 @@ profile_set(struct sqlite *s, struct op *op)
 	    op->profile_set.accept >= 0 ? "isssi" : "isssn", op->user, op->profile_set.display,
 	    folded, op->profile_set.status, (uint64_t)(op->profile_set.accept == 1));
 	text_fold_free(&folded);
-	if (rc == SQLITE_OK && sqlite3_changes(s->writer.db) == 0)
+	if (rc == SQL_OK && sql_changes(&s->writer) == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	return rc;
 }
@@ -184,14 +184,14 @@ presence_read(struct sqlite *s, struct op *op)
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_PRESENCE, "i", op->user);
 
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		op->presence.now = (enum presence)column_u64(c, STMT_PRESENCE, 0);
 		op->presence.now_text = op_copy(op, column_slice(c, STMT_PRESENCE, 1));
-	} else if (rc == SQLITE_DONE) {
+	} else if (rc == SQL_DONE) {
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	}
 	stmt_end(c, STMT_PRESENCE);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 static int
@@ -200,7 +200,7 @@ presence_set(struct sqlite *s, struct op *op)
 	int rc = stmt_run(&s->writer, STMT_PRESENCE_SET, op->presence.state >= 0 ? "iis" : "ins",
 	    op->user, (uint64_t)op->presence.state, op->presence.text);
 
-	return rc == SQLITE_OK ? presence_read(s, op) : rc;
+	return rc == SQL_OK ? presence_read(s, op) : rc;
 }
 
 int
@@ -259,13 +259,13 @@ profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_PROFILE, "i", op->user);
 
-	*ret_there = rc == SQLITE_ROW &&
+	*ret_there = rc == SQL_ROW &&
 		     is_set(op->profile_set.display, column_slice(c, STMT_USER_PROFILE, 0)) &&
 		     is_set(op->profile_set.status, column_slice(c, STMT_USER_PROFILE, 1)) &&
 		     (op->profile_set.accept < 0 ||
 			 column_u64(c, STMT_USER_PROFILE, 2) == (uint64_t)op->profile_set.accept);
 	stmt_end(c, STMT_USER_PROFILE);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 static int
@@ -276,13 +276,13 @@ presence_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	int rc = stmt_start(c, STMT_PRESENCE, "i", op->user);
 	slice text = column_slice(c, STMT_PRESENCE, 1);
 
-	*ret_there = rc == SQLITE_ROW &&
+	*ret_there = rc == SQL_ROW &&
 		     (op->presence.state < 0 ||
 			 column_u64(c, STMT_PRESENCE, 0) == (uint64_t)op->presence.state) &&
 		     (!slice_given(wanted) ||
 			 (wanted.len == 0 ? !slice_given(text) : slice_eq(wanted, text)));
 	stmt_end(c, STMT_PRESENCE);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int

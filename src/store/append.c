@@ -29,26 +29,26 @@ static int
 resolve_person(struct sqlite *s, const struct op *op, struct op_target *target,
     struct cached_conv **ret_conv, struct fault *ret_fault)
 {
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
-	if (target->cid != 0 && (rc = convs_get(s, target->cid, ret_conv)) != SQLITE_OK)
+	if (target->cid != 0 && (rc = convs_get(s, target->cid, ret_conv)) != SQL_OK)
 		return rc;
 	*ret_conv = guess_if_right(*ret_conv, op, target);
 	if (*ret_conv != NULL) {
 		target->peer = conv_other(&(*ret_conv)->row, op->user);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	if (target->peer == 0)
 		rc = stmt_number(&s->writer, &target->peer, STMT_USER_ID, "s", target->user);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (target->peer == 0) {
 		ret_fault->err = ERR_NOT_FOUND;
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	if (target->peer == op->user) {
 		*ret_fault = (struct fault){.err = ERR_INVALID_PARAMS, .param = "to"};
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	rc = convs_direct(s, op->user, target->peer, ret_conv);
 	target->cid = *ret_conv != NULL ? (*ret_conv)->row.cid : 0;
@@ -59,16 +59,16 @@ static int
 resolve_handle(struct sqlite *s, struct op_target *target, struct cached_conv **ret_conv)
 {
 	uint64_t cid = target->cid;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
-	if (cid != 0 && (rc = convs_get(s, cid, ret_conv)) != SQLITE_OK)
+	if (cid != 0 && (rc = convs_get(s, cid, ret_conv)) != SQL_OK)
 		return rc;
 	if (*ret_conv != NULL &&
 	    slice_eq(short_name_slice(&(*ret_conv)->row.handle), target->handle))
-		return SQLITE_OK;
+		return SQL_OK;
 	*ret_conv = NULL;
 	rc = stmt_number(&s->writer, &cid, STMT_CONV_BY_HANDLE, "s", target->handle);
-	if (rc == SQLITE_OK && cid != 0)
+	if (rc == SQL_OK && cid != 0)
 		rc = convs_get(s, cid, ret_conv);
 	return rc;
 }
@@ -85,16 +85,16 @@ sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
 		return resolve_person(s, op, target, ret_conv, ret_fault);
 	rc = slice_given(target->handle) ? resolve_handle(s, target, ret_conv)
 					 : convs_get(s, target->cid, ret_conv);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (*ret_conv == NULL) {
 		ret_fault->err = ERR_NOT_FOUND;
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	target->cid = (*ret_conv)->row.cid;
 	if ((*ret_conv)->row.kind == CONV_DIRECT && conv_has(&(*ret_conv)->row, op->user))
 		target->peer = conv_other(&(*ret_conv)->row, op->user);
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 /* --- Duplicates --- */
@@ -108,10 +108,10 @@ find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool 
 
 	*ret_found = false;
 	if (conv == NULL || !slice_given(op->append.entry->cmid))
-		return SQLITE_OK;
+		return SQL_OK;
 	rc = stmt_start(c, STMT_MSG_BY_CMID, "sii", op->append.entry->cmid, conv->row.cid,
 	    op->append.entry->sender);
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		struct entry found = {
 		    .cid = conv->row.cid,
 		    .seq = column_u64(c, STMT_MSG_BY_CMID, 0),
@@ -128,7 +128,7 @@ find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool 
 		*ret_found = true;
 	}
 	stmt_end(c, STMT_MSG_BY_CMID);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 /* --- Rights --- */
@@ -145,23 +145,23 @@ append_rights(
 	uint64_t re = op->append.entry->re;
 	struct member_row member;
 	struct msg_row msg;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	if (row == NULL || op->append.acl_ver == 0 || op->append.acl_ver != row->acl_ver) {
 		rc = rights_load(&s->writer, op->user, op->append.target.peer, row, s->now_ms,
 		    &member, &ret_fault->err);
 		op->append.min_seq = row != NULL ? member_min_seq(row, &member) : 1;
 	}
-	if (rc != SQLITE_OK || ret_fault->err != ERR_OK)
+	if (rc != SQL_OK || ret_fault->err != ERR_OK)
 		return rc;
 	if (op->append.what == APPEND_EDIT) {
 		assert(row != NULL);
-		if ((rc = msg_load(s, row->cid, re, &msg)) == SQLITE_OK)
+		if ((rc = msg_load(s, row->cid, re, &msg)) == SQL_OK)
 			*ret_fault = rights_edit(op, &msg);
 		return rc;
 	}
 	if (re == 0)
-		return SQLITE_OK;
+		return SQL_OK;
 	if (row == NULL || re < op->append.min_seq || re > row->head)
 		*ret_fault = (struct fault){.err = ERR_NOT_FOUND, .param = "re"};
 	return rc;
@@ -176,7 +176,7 @@ check_room(struct sqlite *s, const struct op *op, struct fault *ret_fault)
 	uint64_t max = op->append.conversations_max, count = 0;
 	int rc = stmt_number(&s->writer, &count, STMT_MEMBER_COUNT, "i", op->user);
 
-	if (rc == SQLITE_OK && count >= max)
+	if (rc == SQL_OK && count >= max)
 		*ret_fault = (struct fault){.err = ERR_LIMIT, .max = max};
 	return rc;
 }
@@ -189,17 +189,17 @@ direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_run(c, STMT_CONV_ADD, "iii", lo, hi, s->now_ms);
 
-	cid = (uint64_t)sqlite3_last_insert_rowid(c->db);
-	if (rc == SQLITE_OK)
+	cid = sql_last_id(c);
+	if (rc == SQL_OK)
 		rc = stmt_run(c, STMT_DIRECT_ADD, "iii", lo, hi, cid);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = stmt_run(c, STMT_MEMBER_ADD, "ii", lo, cid);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = stmt_run(c, STMT_MEMBER_ADD, "ii", hi, cid);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = convs_get(s, cid, ret_conv);
 	op->append.target.cid = cid;
-	op->append.created = rc == SQLITE_OK;
+	op->append.created = rc == SQL_OK;
 	return rc;
 }
 
@@ -212,12 +212,12 @@ insert_at_head(struct sqlite *s, struct op *op, struct cached_conv *conv)
 	int rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
 	    e->cmid, ts, e->kind, e->data, e->body, e->re);
 
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	conv->row.head = seq;
 	conv->row.ts = ts;
 	append_done(op, &conv->row, seq, ts);
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 static int
@@ -226,11 +226,11 @@ insert(struct sqlite *s, struct op *op, struct cached_conv *conv)
 	bool found;
 	int rc = insert_at_head(s, op, conv);
 
-	if ((rc & 0xff) != SQLITE_CONSTRAINT)
+	if (!sql_is_duplicate(&s->writer, rc))
 		return rc;
-	if ((rc = find_sent(s, op, conv, &found)) != SQLITE_OK || found)
+	if ((rc = find_sent(s, op, conv, &found)) != SQL_OK || found)
 		return rc;
-	if ((rc = convs_reload(s, conv)) != SQLITE_OK)
+	if ((rc = convs_reload(s, conv)) != SQL_OK)
 		return rc;
 	return insert_at_head(s, op, conv);
 }
@@ -242,7 +242,7 @@ refuse(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct f
 	bool found;
 	int rc = find_sent(s, op, conv, &found);
 
-	if (rc == SQLITE_OK && !found)
+	if (rc == SQL_OK && !found)
 		op->fault = fault;
 	return rc;
 }
@@ -251,17 +251,17 @@ static int
 append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
 {
 	struct fault fault = op->fault;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	if (fault.err == ERR_OK)
 		rc = append_rights(s, op, *conv, &fault);
-	if (rc == SQLITE_OK && fault.err == ERR_OK && *conv == NULL)
+	if (rc == SQL_OK && fault.err == ERR_OK && *conv == NULL)
 		rc = check_room(s, op, &fault);
-	if (rc == SQLITE_OK && fault.err != ERR_OK)
+	if (rc == SQL_OK && fault.err != ERR_OK)
 		return refuse(s, op, *conv, fault);
-	if (rc == SQLITE_OK && *conv == NULL)
+	if (rc == SQL_OK && *conv == NULL)
 		rc = direct_create(s, op, conv);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	return insert(s, op, *conv);
 }
@@ -276,7 +276,7 @@ delete_rights(struct sqlite *s, struct op *op, const struct conv_row *conv,
 	struct peer_row peer = {0};
 	int rc = member_load(&s->writer, op->user, conv->cid, &member);
 
-	if (rc == SQLITE_OK && conv->kind == CONV_DIRECT && conv_has(conv, op->user))
+	if (rc == SQL_OK && conv->kind == CONV_DIRECT && conv_has(conv, op->user))
 		rc = peer_load(&s->writer, op->user, conv_other(conv, op->user), &peer);
 	op->append.min_seq = member_min_seq(conv, &member);
 	*ret_fault = rights_delete(op, conv, &member, &peer, msg);
@@ -292,19 +292,19 @@ delete_from(struct sqlite *s, struct op *op, struct cached_conv *conv)
 	uint64_t seq = op->append.entry->re;
 	int rc = msg_load(s, conv->row.cid, seq, &msg);
 
-	if (rc == SQLITE_OK && fault.err == ERR_OK && (msg.deleted == 0 || msg.deleter != op->user))
+	if (rc == SQL_OK && fault.err == ERR_OK && (msg.deleted == 0 || msg.deleter != op->user))
 		rc = delete_rights(s, op, &conv->row, &msg, &fault);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (msg.deleted != 0 && (fault.err == ERR_OK || msg.deleter == op->user)) {
 		append_deleted(op, &conv->row, &msg);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	if (fault.err != ERR_OK) {
 		op->fault = fault;
-		return SQLITE_OK;
+		return SQL_OK;
 	}
-	if ((rc = insert(s, op, conv)) == SQLITE_OK)
+	if ((rc = insert(s, op, conv)) == SQL_OK)
 		rc = msg_erase(s, conv->row.cid, seq);
 	op->append.acl_ver = 0; /* who may delete may not be allowed to send */
 	return rc;
@@ -318,7 +318,7 @@ append_any(struct sqlite *s, struct op *op, struct cached_conv **conv)
 	if (op->append.what != APPEND_MESSAGE && *conv == NULL) {
 		if (op->fault.err == ERR_OK)
 			op_fail(op, ERR_NOT_FOUND, NULL);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	if (op->append.what == APPEND_DELETE)
 		return delete_from(s, op, *conv);
@@ -341,16 +341,16 @@ sqlite_append(struct sqlite *s, struct op *op)
 
 	op->append.created = op->append.dup = false;
 	if (op->fault.err != ERR_OK && !may_repeat(op))
-		return SQLITE_OK;
-	if ((rc = sqlite_resolve(s, op, &op->append.target, &conv, &fault)) != SQLITE_OK)
+		return SQL_OK;
+	if ((rc = sqlite_resolve(s, op, &op->append.target, &conv, &fault)) != SQL_OK)
 		return rc;
 	if (fault.err != ERR_OK) {
 		if (op->fault.err == ERR_OK)
 			op->fault = fault;
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	rc = append_any(s, op, &conv);
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK &&
+	if (rc == SQL_OK && op->fault.err == ERR_OK &&
 	    (op->append.created || op->append.want_facts))
 		conv_facts_fill(op, &conv->row, &op->append.facts);
 	return rc;
@@ -364,7 +364,7 @@ sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	int rc = stmt_start(c, STMT_MSG_BY_SEQ, "ii", op->append.target.cid, op->append.seq);
 
 	*ret_there = false;
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		slice cmid = column_slice(c, STMT_MSG_BY_SEQ, 2);
 		bool erased = column_u64(c, STMT_MSG_BY_SEQ, 6) != 0; /* by the same batch */
 
@@ -376,5 +376,5 @@ sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
 			     (erased || slice_eq(column_slice(c, STMT_MSG_BY_SEQ, 3), e->body));
 	}
 	stmt_end(c, STMT_MSG_BY_SEQ);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }

@@ -13,10 +13,10 @@ find_peer(struct sqlite *s, struct op *op)
 	uint64_t there = 0;
 	int rc = stmt_number(&s->writer, &there, STMT_USER_THERE, "i", op->user);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc =
 		    stmt_number(&s->writer, &op->contact.peer, STMT_USER_ID, "s", op->contact.name);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (there == 0)
 		op_fail(op, ERR_SESSION_REVOKED, NULL);
@@ -24,7 +24,7 @@ find_peer(struct sqlite *s, struct op *op)
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	else if (op->contact.peer == op->user)
 		op_fail(op, ERR_INVALID_PARAMS, "user");
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 static int
@@ -34,12 +34,12 @@ pair_load(struct sqlite *s, uint64_t user, uint64_t peer, struct contact_pair *r
 	int rc = stmt_start(c, STMT_CONTACT_PAIR, "ii", user, peer);
 
 	*ret = (struct contact_pair){0};
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		ret->mine = (enum contact_state)column_u64(c, STMT_CONTACT_PAIR, 0);
 		ret->theirs = (enum contact_state)column_u64(c, STMT_CONTACT_PAIR, 1);
 	}
 	stmt_end(c, STMT_CONTACT_PAIR);
-	return rc == SQLITE_ROW ? SQLITE_OK : rc;
+	return rc == SQL_ROW ? SQL_OK : rc;
 }
 
 static int
@@ -47,7 +47,7 @@ row_set(struct sqlite *s, const uint64_t pair[2], enum contact_state was, enum c
     slice note)
 {
 	if (state == was)
-		return SQLITE_OK;
+		return SQL_OK;
 	if (state == CONTACT_NONE)
 		return stmt_run(&s->writer, STMT_CONTACT_DROP, "ii", pair[0], pair[1]);
 	return stmt_run(
@@ -63,10 +63,10 @@ check_room(struct sqlite *s, struct op *op, uint64_t user, enum contact_state wa
 	int rc;
 
 	if (!contact_adds(was, state))
-		return SQLITE_OK;
+		return SQL_OK;
 	rc = stmt_number(&s->writer, &count, STMT_CONTACT_COUNT, "ii", user,
 	    (uint64_t)(state == CONTACT_BLOCKED));
-	if (rc == SQLITE_OK && count >= op->contact.contacts_max)
+	if (rc == SQL_OK && count >= op->contact.contacts_max)
 		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->contact.contacts_max};
 	return rc;
 }
@@ -78,7 +78,7 @@ rights_changed(struct sqlite *s, const struct op *op)
 	struct cached_conv *conv;
 	int rc = convs_direct(s, op->user, op->contact.peer, &conv);
 
-	if (rc != SQLITE_OK || conv == NULL)
+	if (rc != SQL_OK || conv == NULL)
 		return rc;
 	conv->row.acl_ver++;
 	return stmt_run(&s->writer, STMT_CONV_ACL, "i", conv->row.cid);
@@ -93,9 +93,9 @@ outcome_write(struct sqlite *s, struct op *op, const struct contact_pair *was,
 	slice note = outcome->theirs == NEWS_INCOMING ? op->contact.note : SLICE_NONE;
 	int rc = row_set(s, mine, was->mine, outcome->after.mine, SLICE_NONE);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = row_set(s, theirs, was->theirs, outcome->after.theirs, note);
-	if (rc == SQLITE_OK && outcome->rights)
+	if (rc == SQL_OK && outcome->rights)
 		rc = rights_changed(s, op);
 	op->contact.state = outcome->after.mine;
 	op->contact.mine = outcome->mine;
@@ -112,16 +112,16 @@ sqlite_contact(struct sqlite *s, struct op *op)
 	int rc;
 
 	contact_reset(op);
-	if ((rc = find_peer(s, op)) != SQLITE_OK || op->fault.err != ERR_OK)
+	if ((rc = find_peer(s, op)) != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
-	if ((rc = pair_load(s, op->user, op->contact.peer, &now)) != SQLITE_OK)
+	if ((rc = pair_load(s, op->user, op->contact.peer, &now)) != SQL_OK)
 		return rc;
 	op_fail(op, contact_decide(op->contact.what, now, &outcome), NULL);
 	if (op->fault.err == ERR_OK)
 		rc = check_room(s, op, op->user, now.mine, outcome.after.mine);
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK)
+	if (rc == SQL_OK && op->fault.err == ERR_OK)
 		rc = check_room(s, op, op->contact.peer, now.theirs, outcome.after.theirs);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	return outcome_write(s, op, &now, &outcome);
 }
@@ -132,7 +132,7 @@ sqlite_contact_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	struct contact_pair now;
 	int rc = pair_load(s, op->user, op->contact.peer, &now);
 
-	*ret_there = rc == SQLITE_OK && now.mine == op->contact.state;
+	*ret_there = rc == SQL_OK && now.mine == op->contact.state;
 	return rc;
 }
 
@@ -147,7 +147,7 @@ sqlite_contact_list(struct sql_conn *conn, struct op *op)
 	int rc = stmt_start(conn, STMT_CONTACT_LIST, "isi", op->user, after, limit + 1);
 
 	page->items = op_alloc(op, limit * sizeof(*page->items));
-	for (; rc == SQLITE_ROW && page->count < limit; rc = stmt_next(conn, STMT_CONTACT_LIST))
+	for (; rc == SQL_ROW && page->count < limit; rc = stmt_next(conn, STMT_CONTACT_LIST))
 		page->items[page->count++] = (struct op_contact_listed){
 		    .uid = column_u64(conn, STMT_CONTACT_LIST, 0),
 		    .name = op_copy(op, column_slice(conn, STMT_CONTACT_LIST, 1)),
@@ -156,7 +156,7 @@ sqlite_contact_list(struct sql_conn *conn, struct op *op)
 		    .note = op_copy(op, column_slice(conn, STMT_CONTACT_LIST, 4)),
 		    .seen = column_u64(conn, STMT_CONTACT_LIST, 5),
 		};
-	page->more = rc == SQLITE_ROW;
+	page->more = rc == SQL_ROW;
 	stmt_end(conn, STMT_CONTACT_LIST);
 	return rc;
 }

@@ -86,12 +86,12 @@ conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 {
 	int rc = stmt_start(conn, STMT_CONV, "i", cid);
 
-	if (rc == SQLITE_ROW)
+	if (rc == SQL_ROW)
 		conv_columns(conn, cid, ret);
 	else
 		*ret = (struct conv_row){0};
 	stmt_end(conn, STMT_CONV);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int
@@ -104,10 +104,10 @@ convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret)
 	if (*ret != NULL) {
 		list_remove(&(*ret)->used);
 		list_push_back(&s->convs.used, &(*ret)->used);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	rc = conv_load(&s->writer, cid, &row);
-	if (rc == SQLITE_OK && row.cid != 0)
+	if (rc == SQL_OK && row.cid != 0)
 		*ret = keep(&s->convs, &row);
 	return rc;
 }
@@ -118,14 +118,14 @@ convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret)
 	uint64_t pair[2] = {a < b ? a : b, a < b ? b : a}, cid = 0;
 	const struct cached_conv *cached =
 	    smap_get(&s->convs.by_pair, slice_of((const char *)pair, sizeof(pair)));
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	*ret = NULL;
 	if (cached != NULL)
 		cid = cached->row.cid;
 	else
 		rc = stmt_number(&s->writer, &cid, STMT_DIRECT, "ii", pair[0], pair[1]);
-	if (rc == SQLITE_OK && cid != 0)
+	if (rc == SQL_OK && cid != 0)
 		rc = convs_get(s, cid, ret);
 	return rc;
 }
@@ -145,7 +145,7 @@ convs_reload(struct sqlite *s, struct cached_conv *conv)
 	struct conv_row row;
 	int rc = conv_load(&s->writer, conv->row.cid, &row);
 
-	if (rc == SQLITE_OK && row.cid != 0) {
+	if (rc == SQL_OK && row.cid != 0) {
 		assert(row.kind == conv->row.kind);
 		conv->row = row;
 	}

@@ -15,7 +15,7 @@ msg_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct msg_row *ret)
 	int rc = stmt_start(c, STMT_MSG_NAMED, "ii", cid, seq);
 
 	*ret = (struct msg_row){0};
-	if (rc == SQLITE_ROW)
+	if (rc == SQL_ROW)
 		*ret = (struct msg_row){
 		    .exists = true,
 		    .sender = column_u64(c, STMT_MSG_NAMED, 0),
@@ -27,40 +27,10 @@ msg_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct msg_row *ret)
 		    .deleted_ts = column_u64(c, STMT_MSG_NAMED, 6),
 		};
 	stmt_end(c, STMT_MSG_NAMED);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 /* --- Erasing --- */
-
-/* Blanks, so that it stays text. */
-static int
-overwrite(sqlite3_blob *blob)
-{
-	char blanks[4096];
-	int size = sqlite3_blob_bytes(blob), rc = SQLITE_OK;
-
-	memset(blanks, ' ', sizeof(blanks));
-	for (int at = 0; rc == SQLITE_OK && at < size; at += (int)sizeof(blanks)) {
-		int left = size - at;
-
-		rc = sqlite3_blob_write(
-		    blob, blanks, left < (int)sizeof(blanks) ? left : (int)sizeof(blanks), at);
-	}
-	return rc;
-}
-
-static int
-column_erase(struct sqlite *s, const char *column, uint64_t id)
-{
-	sqlite3_blob *blob = NULL;
-	int closed, rc = sqlite3_blob_open(
-			s->writer.db, "main", "msg", column, (sqlite3_int64)id, 1, &blob);
-
-	if (rc == SQLITE_OK)
-		rc = overwrite(blob);
-	closed = sqlite3_blob_close(blob); /* NULL is allowed */
-	return rc != SQLITE_OK ? rc : closed;
-}
 
 struct doomed {
 	uint64_t id;
@@ -75,7 +45,7 @@ doomed_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct doomed *doomed,
 	int rc = stmt_start(c, STMT_MSG_AND_EDITS, "ii", cid, seq);
 	size_t count = 0;
 
-	for (; rc == SQLITE_ROW; rc = stmt_next(c, STMT_MSG_AND_EDITS)) {
+	for (; rc == SQL_ROW; rc = stmt_next(c, STMT_MSG_AND_EDITS)) {
 		assert(count <= LIMIT_EDITS);
 		doomed[count++] = (struct doomed){
 		    .id = column_u64(c, STMT_MSG_AND_EDITS, 0),
@@ -85,7 +55,7 @@ doomed_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct doomed *doomed,
 	}
 	stmt_end(c, STMT_MSG_AND_EDITS);
 	*ret_count = count;
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int
@@ -95,11 +65,11 @@ msg_erase(struct sqlite *s, uint64_t cid, uint64_t seq)
 	size_t count;
 	int rc = doomed_load(s, cid, seq, doomed, &count);
 
-	for (size_t i = 0; rc == SQLITE_OK && i < count; i++) {
+	for (size_t i = 0; rc == SQL_OK && i < count; i++) {
 		if (doomed[i].body)
-			rc = column_erase(s, "body", doomed[i].id);
-		if (rc == SQLITE_OK && doomed[i].data)
-			rc = column_erase(s, "data", doomed[i].id);
+			rc = sql_overwrite(&s->writer, "body", doomed[i].id);
+		if (rc == SQL_OK && doomed[i].data)
+			rc = sql_overwrite(&s->writer, "data", doomed[i].id);
 	}
 	checkpoint_erase(s);
 	return rc;

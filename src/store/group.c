@@ -27,7 +27,7 @@ conn_of(struct group_work *w)
 static int
 row_or_none(int rc)
 {
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 /* --- Reading --- */
@@ -39,7 +39,7 @@ table_person(struct group_work *w, slice name, struct group_person *ret)
 	int rc = stmt_start(c, STMT_GROUP_PERSON, "s", name);
 
 	*ret = (struct group_person){0};
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		ret->uid = column_u64(c, STMT_GROUP_PERSON, 0);
 		ret->active = column_u64(c, STMT_GROUP_PERSON, 1) == ACCOUNT_ACTIVE;
 	}
@@ -90,7 +90,7 @@ table_texts(struct group_work *w, slice *ret_title, slice *ret_topic)
 	int rc = stmt_start(c, STMT_GROUP_TEXTS, "i", w->conv->cid);
 
 	*ret_title = *ret_topic = SLICE_NONE;
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		*ret_title = op_copy(w->op, column_slice(c, STMT_GROUP_TEXTS, 0));
 		*ret_topic = op_copy(w->op, column_slice(c, STMT_GROUP_TEXTS, 1));
 	}
@@ -105,7 +105,7 @@ heir_by(struct group_work *w, enum stmt stmt, struct op_person *ret)
 	int rc = stmt_start(c, stmt, "ii", w->conv->cid, w->op->user);
 
 	*ret = (struct op_person){0};
-	if (rc == SQLITE_ROW)
+	if (rc == SQL_ROW)
 		*ret = (struct op_person){
 		    .uid = column_u64(c, stmt, 0),
 		    .name = op_copy(w->op, column_slice(c, stmt, 1)),
@@ -119,7 +119,7 @@ table_heir(struct group_work *w, struct op_person *ret)
 {
 	int rc = heir_by(w, STMT_GROUP_HEIR_ADMIN, ret);
 
-	return rc == SQLITE_OK && ret->uid == 0 ? heir_by(w, STMT_GROUP_HEIR, ret) : rc;
+	return rc == SQL_OK && ret->uid == 0 ? heir_by(w, STMT_GROUP_HEIR, ret) : rc;
 }
 
 /* --- Writing --- */
@@ -136,10 +136,10 @@ table_create(struct group_work *w, const struct conv_row *row, const struct grou
 	    short_name_slice(&row->handle), (uint64_t)row->open, (uint64_t)row->history,
 	    (uint64_t)row->admins_post, (uint64_t)row->admins_invite, row->members, w->now_ms);
 	text_fold_free(&folded);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = convs_get(
-		    work->s, (uint64_t)sqlite3_last_insert_rowid(work->s->writer.db), &work->conv);
-	if (rc == SQLITE_OK)
+		    work->s, sql_last_id(&work->s->writer), &work->conv);
+	if (rc == SQL_OK)
 		w->conv = &work->conv->row;
 	return rc;
 }
@@ -168,9 +168,9 @@ table_save(struct group_work *w, const struct conv_row *row, const struct group_
 	int rc = stmt_run(
 	    conn_of(w), STMT_GROUP_SAVE, "iiii", row->cid, row->acl_ver, row->members, row->ended);
 
-	if (rc == SQLITE_OK && (set != NULL || row->ended != 0))
+	if (rc == SQL_OK && (set != NULL || row->ended != 0))
 		rc = settings_save(w, row, set);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		*w->conv = *row;
 	return rc;
 }
@@ -181,7 +181,7 @@ table_join(struct group_work *w, const struct op_person *who, enum role role, ui
 	struct member_row old;
 	int rc = member_load(conn_of(w), who->uid, w->conv->cid, &old);
 
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	tally_join(work_of(w)->s, w->conv->cid, old.read > seq - 1 ? old.read : seq - 1,
 	    old.delivered > seq - 1 ? old.delivered : seq - 1);
@@ -195,7 +195,7 @@ table_leave(struct group_work *w, uint64_t uid, uint64_t seq, bool banned)
 	struct member_row old;
 	int rc = member_load(conn_of(w), uid, w->conv->cid, &old);
 
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	tally_leave(work_of(w)->s, w->conv->cid, old.read, old.delivered);
 	return stmt_run(
@@ -228,11 +228,11 @@ table_push(struct group_work *w, struct entry *entry)
 	int rc = stmt_run(conn_of(w), STMT_CHANGE_ADD, "iiiissi", entry->cid, entry->seq,
 	    entry->sender, entry->ts, entry->kind, entry->data, entry->ends);
 
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	w->conv->head = entry->seq;
 	w->conv->ts = entry->ts;
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 static const struct group_tables tables = {
@@ -285,13 +285,13 @@ sqlite_group(struct sqlite *s, struct op *op)
 	if (op->in.group.what == GROUP_CREATE)
 		return group_change(&work.base);
 	rc = sqlite_resolve(s, op, &op->in.target, &conv, &op->fault);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (conv == NULL || conv->row.kind != CONV_GROUP)
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	if (op->fault.err != ERR_OK)
-		return SQLITE_OK;
-	if ((rc = work_take(&work, conv)) != SQLITE_OK)
+		return SQL_OK;
+	if ((rc = work_take(&work, conv)) != SQL_OK)
 		return rc;
 	return group_change(&work.base);
 }
@@ -306,10 +306,10 @@ groups_of(struct sqlite *s, struct op *op, uint64_t **ret_cids, size_t *ret_coun
 
 	*ret_cids = op_alloc(op, (size_t)total * sizeof(**ret_cids));
 	*ret_count = 0;
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	rc = stmt_start(c, STMT_GROUPS_OF, "i", op->user);
-	for (; rc == SQLITE_ROW && *ret_count < total; rc = stmt_next(c, STMT_GROUPS_OF))
+	for (; rc == SQL_ROW && *ret_count < total; rc = stmt_next(c, STMT_GROUPS_OF))
 		(*ret_cids)[(*ret_count)++] = column_u64(c, STMT_GROUPS_OF, 0);
 	stmt_end(c, STMT_GROUPS_OF);
 	return row_or_none(rc);
@@ -323,13 +323,13 @@ sqlite_groups_leave(struct sqlite *s, struct op *op, slice from)
 	size_t count, capacity = 0;
 	int rc = groups_of(s, op, &cids, &count);
 
-	for (size_t i = 0; rc == SQLITE_OK && i < count; i++) {
+	for (size_t i = 0; rc == SQL_OK && i < count; i++) {
 		struct cached_conv *conv;
 
 		rc = convs_get(s, cids[i], &conv);
-		if (rc == SQLITE_OK)
+		if (rc == SQL_OK)
 			rc = work_take(&work, conv);
-		if (rc == SQLITE_OK)
+		if (rc == SQL_OK)
 			rc = group_abandon(&work.base, &capacity);
 	}
 	return rc;
@@ -344,9 +344,9 @@ ban_gone(struct sqlite *s, const struct op *op, bool *ret_there)
 	uint64_t uid = 0;
 	int rc = stmt_number(&s->writer, &uid, STMT_USER_ID, "s", op->in.group.users[0].name);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = member_load(&s->writer, uid, op->in.target.cid, &row);
-	*ret_there = rc == SQLITE_OK && !row.banned;
+	*ret_there = rc == SQL_OK && !row.banned;
 	return rc;
 }
 
@@ -361,7 +361,7 @@ sqlite_group_there(struct sqlite *s, const struct op *op, bool *ret_there)
 		return ban_gone(s, op, ret_there);
 	*ret_there = true;
 	if (e == NULL)
-		return SQLITE_OK; /* nothing was to be changed */
+		return SQL_OK; /* nothing was to be changed */
 	rc = stmt_number(&s->writer, &found, STMT_CHANGE_THERE, "iiiiss", e->cid, e->seq, e->sender,
 	    e->ts, e->kind, e->data);
 	*ret_there = found != 0;

@@ -33,14 +33,14 @@ members_rows(struct sql_conn *conn, struct op *op, uint64_t cid, struct op_membe
 		     : stmt_start(conn, stmt, "isii", cid, after, limit + 1, (uint64_t)page->role);
 
 	page->items = op_alloc(op, limit * sizeof(*page->items));
-	for (; rc == SQLITE_ROW && page->count < limit; rc = stmt_next(conn, stmt))
+	for (; rc == SQL_ROW && page->count < limit; rc = stmt_next(conn, stmt))
 		page->items[page->count++] = (struct op_member){
 		    .uid = column_u64(conn, stmt, 0),
 		    .name = keep(op, conn, stmt, 1),
 		    .display = keep(op, conn, stmt, 2),
 		    .role = page->banned ? ROLE_NONE : (enum role)column_u64(conn, stmt, 3),
 		};
-	page->more = rc == SQLITE_ROW;
+	page->more = rc == SQL_ROW;
 	stmt_end(conn, stmt);
 	return rc;
 }
@@ -51,7 +51,7 @@ read_members(
 {
 	op_fail(op, rights_members(row, me, op->in.members.banned), NULL);
 	if (op->fault.err != ERR_OK)
-		return SQLITE_OK;
+		return SQL_OK;
 	return members_rows(conn, op, row->cid, &op->in.members);
 }
 
@@ -63,7 +63,7 @@ info_texts(struct sql_conn *conn, struct op *op, uint64_t cid)
 	struct op_group_info *info = &op->in.info;
 	int rc = stmt_start(conn, STMT_GROUP_TEXTS, "i", cid);
 
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		info->title = keep(op, conn, STMT_GROUP_TEXTS, 0);
 		info->topic = keep(op, conn, STMT_GROUP_TEXTS, 1);
 		info->created = column_u64(conn, STMT_GROUP_TEXTS, 2);
@@ -94,10 +94,10 @@ read_info(
 
 	op_fail(op, rights_info(row, me), NULL);
 	if (op->fault.err != ERR_OK)
-		return SQLITE_OK;
+		return SQL_OK;
 	info_fill(&op->in.info, row, me);
 	rc = info_texts(conn, op, row->cid);
-	return rc == SQLITE_ROW ? info_owners(conn, op, row->cid) : rc;
+	return rc == SQL_ROW ? info_owners(conn, op, row->cid) : rc;
 }
 
 /* --- Of one group --- */
@@ -109,11 +109,11 @@ read_one(struct sql_conn *conn, struct op *op)
 	struct member_row me;
 	int rc = sqlite_read_target(conn, op, &op->in.target, &row);
 
-	if (rc == SQLITE_OK && row.kind != CONV_GROUP)
+	if (rc == SQL_OK && row.kind != CONV_GROUP)
 		op_fail(op, ERR_NOT_FOUND, NULL);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
-	if ((rc = member_load(conn, op->user, row.cid, &me)) != SQLITE_OK)
+	if ((rc = member_load(conn, op->user, row.cid, &me)) != SQL_OK)
 		return rc;
 	conv_facts_fill(op, &row, &op->in.facts);
 	return op->kind == OP_MEMBERS ? read_members(conn, op, &row, &me)
@@ -150,9 +150,9 @@ read_groups(struct sql_conn *conn, struct op *op)
 	rc = stmt == STMT_GROUPS_ALL ? stmt_start(conn, stmt, "ii", op->groups.after, limit + 1)
 				     : stmt_start(conn, stmt, "iiss", op->groups.after, limit + 1,
 					   folded, prefix_end(op, folded));
-	for (; rc == SQLITE_ROW && op->groups.count < limit; rc = stmt_next(conn, stmt))
+	for (; rc == SQL_ROW && op->groups.count < limit; rc = stmt_next(conn, stmt))
 		listed_row(conn, op, stmt);
-	op->groups.more = rc == SQLITE_ROW;
+	op->groups.more = rc == SQL_ROW;
 	stmt_end(conn, stmt);
 	text_fold_free(&folded);
 	return rc;

@@ -119,14 +119,14 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 	*ret_err = ERR_OK;
 	*ret_row = smap_get(&s->marks.rows, row_key(key));
 	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver)
-		return SQLITE_OK;
-	if ((rc = member_load(&s->writer, op->user, conv->cid, &member)) != SQLITE_OK)
+		return SQL_OK;
+	if ((rc = member_load(&s->writer, op->user, conv->cid, &member)) != SQL_OK)
 		return rc;
 	if ((*ret_err = rights_see(conv, op->user, &member, true)) != ERR_OK)
-		return SQLITE_OK;
+		return SQL_OK;
 	if (conv->kind == CONV_DIRECT)
 		rc = peer_load(&s->writer, op->user, conv_other(conv, op->user), &peer);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (*ret_row == NULL)
@@ -139,7 +139,7 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 	(*ret_row)->acl_ver = conv->acl_ver;
 	(*ret_row)->blocked = peer.blocked;
 	(void)pthread_mutex_unlock(&s->marks.lock);
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 int
@@ -149,13 +149,13 @@ sqlite_mark(struct sqlite *s, struct op *op)
 	struct mark_row *row;
 	int rc = sqlite_resolve(s, op, &op->mark.target, &conv, &op->fault);
 
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	if (conv == NULL) {
 		op_fail(op, ERR_NOT_FOUND, NULL);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
-	if ((rc = row_find(s, op, &conv->row, &row, &op->fault.err)) != SQLITE_OK ||
+	if ((rc = row_find(s, op, &conv->row, &row, &op->fault.err)) != SQL_OK ||
 	    op->fault.err != ERR_OK)
 		return rc;
 	(void)pthread_mutex_lock(&s->marks.lock);
@@ -164,7 +164,7 @@ sqlite_mark(struct sqlite *s, struct op *op)
 	if (row->blocked)
 		op->mark.target.peer = 0; /* he is not told */
 	(void)pthread_mutex_unlock(&s->marks.lock);
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 void
@@ -208,16 +208,16 @@ row_tally(struct sqlite *s, const struct mark_row *row)
 	struct member_row old;
 	int rc = convs_get(s, cid, &conv);
 
-	if (rc != SQLITE_OK || conv == NULL || conv->row.kind != CONV_GROUP)
+	if (rc != SQL_OK || conv == NULL || conv->row.kind != CONV_GROUP)
 		return rc;
-	if ((rc = member_load(&s->writer, user, cid, &old)) != SQLITE_OK ||
+	if ((rc = member_load(&s->writer, user, cid, &old)) != SQL_OK ||
 	    member_standing(&old) != STANDING_MEMBER)
 		return rc;
 	if (row->read > old.read)
 		tally_move(&s->tally, cid, TALLY_READ, old.read, row->read);
 	if (row->delivered > old.delivered)
 		tally_move(&s->tally, cid, TALLY_DELIVERED, old.delivered, row->delivered);
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 static int
@@ -225,7 +225,7 @@ row_write(struct sqlite *s, const struct mark_row *row)
 {
 	int rc = row_tally(s, row);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = stmt_run(&s->writer, STMT_MEMBER_MARKS, "iiii", row->key[0], row->key[1],
 		    row->read, row->delivered);
 	return rc;
@@ -235,10 +235,10 @@ static int
 rows_write(struct sqlite *s, bool all)
 {
 	struct marks *marks = &s->marks;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	for (struct list *at = marks->pending.next;
-	     rc == SQLITE_OK && at != &marks->pending && marks->writing_rows < LIMIT_MARKS_BATCH;
+	     rc == SQL_OK && at != &marks->pending && marks->writing_rows < LIMIT_MARKS_BATCH;
 	     at = at->next) {
 		const struct mark_row *row = row_of(at);
 
@@ -254,10 +254,10 @@ static int
 touches_write(struct sqlite *s, bool all)
 {
 	struct marks *marks = &s->marks;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	for (struct list *at = marks->touched.next;
-	     rc == SQLITE_OK && at != &marks->touched && marks->writing_touches < LIMIT_MARKS_BATCH;
+	     rc == SQL_OK && at != &marks->touched && marks->writing_touches < LIMIT_MARKS_BATCH;
 	     at = at->next) {
 		const struct touch_row *touch = container_of(at, struct touch_row, link);
 
@@ -265,7 +265,7 @@ touches_write(struct sqlite *s, bool all)
 			break;
 		rc = stmt_run(&s->writer, STMT_TOKEN_SEEN, "iis", touch->key[0], touch->seen,
 		    slice_str(touch->ip));
-		if (rc == SQLITE_OK)
+		if (rc == SQL_OK)
 			rc = stmt_run(&s->writer, STMT_USER_SEEN, "ii", touch->key[1], touch->seen);
 		marks->writing_touches++;
 	}
@@ -278,7 +278,7 @@ marks_write(struct sqlite *s, bool all)
 	int rc;
 
 	s->marks.writing_rows = s->marks.writing_touches = 0;
-	if ((rc = touches_write(s, all)) == SQLITE_OK)
+	if ((rc = touches_write(s, all)) == SQL_OK)
 		rc = rows_write(s, all);
 	return rc;
 }

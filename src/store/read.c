@@ -39,7 +39,7 @@ read_auth(struct sql_conn *conn, struct op *op)
 	int rc = by_name ? stmt_start(conn, stmt, "s", op->auth.name)
 			 : stmt_start(conn, stmt, "i", op->auth.uid);
 
-	op->auth.found = rc == SQLITE_ROW;
+	op->auth.found = rc == SQL_ROW;
 	if (op->auth.found) {
 		op->auth.uid = column_u64(conn, stmt, 0);
 		op->auth.name = keep(op, conn, stmt, 1);
@@ -56,12 +56,12 @@ read_resume(struct sql_conn *conn, struct op *op)
 	slice hash = slice_of((const char *)op->resume.token_hash, SECRET_HASH_BYTES);
 	int rc = stmt_start(conn, STMT_TOKEN, "bi", hash, op->resume.oldest_seen);
 
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		op->resume.uid = column_u64(conn, STMT_TOKEN, 0);
 		op->resume.session = column_u64(conn, STMT_TOKEN, 1);
 		op->resume.name = keep(op, conn, STMT_TOKEN, 2);
 		op->resume.display = keep(op, conn, STMT_TOKEN, 3);
-	} else if (rc == SQLITE_DONE) {
+	} else if (rc == SQL_DONE) {
 		op_fail(op, ERR_TOKEN_INVALID, NULL);
 	}
 	stmt_end(conn, STMT_TOKEN);
@@ -74,7 +74,7 @@ read_sessions(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	size_t capacity = 0, count = 0;
 	int rc = stmt_start(conn, STMT_TOKENS, "ii", op->user, (uint64_t)LIMIT_SESSIONS);
 
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_TOKENS)) {
+	for (; rc == SQL_ROW; rc = stmt_next(conn, STMT_TOKENS)) {
 		op->sessions.items =
 		    grown(op, op->sessions.items, count, &capacity, sizeof(*op->sessions.items));
 		op->sessions.items[count] = (struct op_session){
@@ -99,12 +99,12 @@ read_live(struct sql_conn *conn, struct op *op)
 		uint64_t there;
 		int rc = stmt_number(conn, &there, STMT_TOKEN_LIVE, "i", op->live.sessions[i]);
 
-		if (rc != SQLITE_OK)
+		if (rc != SQL_OK)
 			return rc;
 		if (there == 0)
 			op->live.gone[op->live.count++] = op->live.sessions[i];
 	}
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 static int
@@ -113,7 +113,7 @@ read_hiding(struct sql_conn *conn, struct op *op)
 	size_t capacity = 0;
 	int rc = stmt_start(conn, STMT_CONTACTS_HIDING, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
 
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_CONTACTS_HIDING)) {
+	for (; rc == SQL_ROW; rc = stmt_next(conn, STMT_CONTACTS_HIDING)) {
 		op->contacts.hiding = grown(op, op->contacts.hiding, op->contacts.hiding_count,
 		    &capacity, sizeof(*op->contacts.hiding));
 		op->contacts.hiding[op->contacts.hiding_count++] =
@@ -129,13 +129,13 @@ read_contacts(struct sql_conn *conn, struct op *op)
 	size_t capacity = 0;
 	int rc = stmt_start(conn, STMT_CONTACTS, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
 
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_CONTACTS)) {
+	for (; rc == SQL_ROW; rc = stmt_next(conn, STMT_CONTACTS)) {
 		op->contacts.uids = grown(op, op->contacts.uids, op->contacts.count, &capacity,
 		    sizeof(*op->contacts.uids));
 		op->contacts.uids[op->contacts.count++] = column_u64(conn, STMT_CONTACTS, 0);
 	}
 	stmt_end(conn, STMT_CONTACTS);
-	return rc == SQLITE_DONE ? read_hiding(conn, op) : rc;
+	return rc == SQL_DONE ? read_hiding(conn, op) : rc;
 }
 
 static struct op_user
@@ -170,13 +170,13 @@ read_profiles(struct sql_conn *conn, struct op *op)
 			     ? stmt_start(conn, stmt, "is", op->user, op->profiles.names[i])
 			     : stmt_start(conn, stmt, "ii", op->user, op->profiles.uids[i]);
 
-		if (rc == SQLITE_ROW)
+		if (rc == SQL_ROW)
 			op->profiles.items[op->profiles.count++] = user_columns(op, conn, stmt);
 		stmt_end(conn, stmt);
-		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		if (rc != SQL_ROW && rc != SQL_DONE)
 			return rc;
 	}
-	return SQLITE_OK;
+	return SQL_OK;
 }
 
 /* Its last byte plus one (UTF-8 has no 0xff). */
@@ -204,13 +204,13 @@ read_find(struct sql_conn *conn, struct op *op)
 	enum stmt stmt = op->find.exact ? STMT_FIND_EXACT : STMT_FIND;
 	uint64_t limit = op->find.limit < LIMIT_FOUND ? op->find.limit : LIMIT_FOUND;
 	slice folded;
-	int rc = SQLITE_DONE;
+	int rc = SQL_DONE;
 
 	text_fold(op->find.query, &folded);
 	op->find.items = op_alloc(op, (limit + 1) * sizeof(*op->find.items));
 	if (folded.len > 0 && limit > 0) {
 		rc = find_start(conn, op, folded, limit);
-		for (; rc == SQLITE_ROW && op->find.count < limit; rc = stmt_next(conn, stmt))
+		for (; rc == SQL_ROW && op->find.count < limit; rc = stmt_next(conn, stmt))
 			op->find.items[op->find.count++] = user_columns(op, conn, stmt);
 		stmt_end(conn, stmt);
 	}
@@ -227,12 +227,12 @@ resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 	int rc = stmt_number(conn, &target->peer, STMT_USER_ID, "s", target->user);
 
 	target->cid = 0;
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	if (target->peer == 0 || target->peer == op->user) {
 		op_fail(op, target->peer == 0 ? ERR_NOT_FOUND : ERR_INVALID_PARAMS,
 		    target->peer == 0 ? NULL : "to");
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	lo = op->user < target->peer ? op->user : target->peer;
 	hi = op->user < target->peer ? target->peer : op->user;
@@ -243,18 +243,18 @@ int
 sqlite_read_target(
     struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	*row = (struct conv_row){0};
 	if (slice_given(target->user))
 		rc = resolve_person(conn, op, target);
 	else if (slice_given(target->handle))
 		rc = stmt_number(conn, &target->cid, STMT_CONV_BY_HANDLE, "s", target->handle);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	if (target->cid != 0)
 		rc = conv_load(conn, target->cid, row);
-	if (rc == SQLITE_OK && row->cid == 0 && !slice_given(target->user))
+	if (rc == SQL_OK && row->cid == 0 && !slice_given(target->user))
 		op_fail(op, ERR_NOT_FOUND, NULL);
 	if (row->kind == CONV_DIRECT && conv_has(row, op->user))
 		target->peer = conv_other(row, op->user);
@@ -268,7 +268,7 @@ read_check(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	struct member_row member;
 	int rc = sqlite_read_target(conn, op, &op->check.target, &row);
 
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	op->check.acl_ver = row.acl_ver;
 	return rights_load(conn, op->user, op->check.target.peer, row.cid != 0 ? &row : NULL,
@@ -283,13 +283,13 @@ check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
 	struct member_row member = {0};
 	int rc = sqlite_read_target(conn, op, target, &row);
 
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
+	if (rc == SQL_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	if (row.kind == CONV_GROUP)
 		rc = member_load(conn, op->user, row.cid, &member);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		op_fail(op, rights_see(&row, op->user, &member, true), NULL);
 	return rc;
 }
@@ -298,11 +298,11 @@ static int
 read_around(struct sql_conn *conn, struct op *op)
 {
 	const struct op_target *target = &op->contacts.target;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	if (target->cid != 0 || slice_given(target->user) || slice_given(target->handle))
 		rc = check_inside(conn, op, &op->contacts.target);
-	return rc == SQLITE_OK && op->fault.err == ERR_OK ? read_contacts(conn, op) : rc;
+	return rc == SQL_OK && op->fault.err == ERR_OK ? read_contacts(conn, op) : rc;
 }
 
 /* --- Entries --- */
@@ -389,7 +389,7 @@ page_rows(struct sql_conn *conn, struct op *op, uint64_t from, uint64_t to)
 		limit = (size_t)(to - from + 1);
 	op->page.items = op_alloc(op, limit * sizeof(struct entry *));
 	rc = stmt_start(conn, at.stmt, "iiii", op->page.target.cid, from, to, (uint64_t)limit);
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, at.stmt))
+	for (; rc == SQL_ROW; rc = stmt_next(conn, at.stmt))
 		if (!page_take(conn, op, &at, &bytes))
 			break;
 	stmt_end(conn, at.stmt);
@@ -407,23 +407,23 @@ read_page(struct sql_conn *conn, struct op *op)
 	uint64_t from, to;
 	int rc = sqlite_read_target(conn, op, &op->page.target, &row);
 
-	if (rc == SQLITE_OK && op->fault.err == ERR_OK && row.cid == 0)
+	if (rc == SQL_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	if (op->user != 0) {
 		if (row.kind == CONV_GROUP)
 			rc = member_load(conn, op->user, row.cid, &member);
 		op_fail(op, rights_see(&row, op->user, &member, false), NULL);
 	}
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	op->page.min_seq = op->user != 0 ? member_min_seq(&row, &member) : row.min_seq;
 	op->page.head = member_head(&row, &member);
 	if (op->page.want_facts)
 		conv_facts_fill(op, &row, &op->page.facts);
 	page_range(op, &from, &to);
-	return from <= to && op->page.limit > 0 ? page_rows(conn, op, from, to) : SQLITE_OK;
+	return from <= to && op->page.limit > 0 ? page_rows(conn, op, from, to) : SQL_OK;
 }
 
 /* --- Sync --- */
@@ -579,7 +579,7 @@ sync_around(struct sql_conn *conn, struct op *op)
 	size_t capacity = 0;
 	int rc = stmt_start(conn, STMT_AROUND, "ii", op->user, (uint64_t)LIMIT_CONTACTS);
 
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, STMT_AROUND)) {
+	for (; rc == SQL_ROW; rc = stmt_next(conn, STMT_AROUND)) {
 		uint64_t uid = column_u64(conn, STMT_AROUND, 0);
 
 		if (uid == 0) {
@@ -605,7 +605,7 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 
 	rc = stmt_start(conn, stmt, "iisi", op->user, (uint64_t)op->sync.preview, cursors_json(op),
 	    op->sync.only != 0 ? op->sync.only : (uint64_t)LIMIT_SYNC_CONVS);
-	for (; rc == SQLITE_ROW; rc = stmt_next(conn, stmt)) {
+	for (; rc == SQL_ROW; rc = stmt_next(conn, stmt)) {
 		op->sync.items =
 		    grown(op, op->sync.items, op->sync.count, &capacity, sizeof(*op->sync.items));
 		sync_row(s, conn, op, stmt, &op->sync.items[op->sync.count]);
@@ -614,7 +614,7 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	stmt_end(conn, stmt);
 	sqlite_driver.epoch(&s->base, epoch);
 	op->sync.epoch = op_copy(op, slice_str(epoch));
-	return rc == SQLITE_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;
+	return rc == SQL_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;
 }
 
 /* --- All of them --- */
@@ -666,19 +666,19 @@ void
 sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op)
 {
 	bool transaction = needs_transaction((enum op_kind)op->kind);
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	op->fault = (struct fault){0};
 	if (transaction)
 		rc = stmt_run(conn, STMT_BEGIN_READ, "");
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = run(s, conn, op);
 	if (transaction)
 		(void)stmt_run(conn, STMT_COMMIT, "");
-	if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
+	if (rc == SQL_OK || rc == SQL_ROW || rc == SQL_DONE)
 		return;
 	stat_add(STAT_STORE_ERRORS, 1);
 	log_warn("store", "read_failed", "op=%s code=%d why=\"%s\"",
-	    op_name((enum op_kind)op->kind), rc, sqlite3_errmsg(conn->db));
+	    op_name((enum op_kind)op->kind), rc, sql_why(conn));
 	op_unavailable(op);
 }

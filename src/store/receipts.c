@@ -37,10 +37,10 @@ change_write(struct sqlite *s, const struct tally_change *change)
 	int rc;
 
 	if (read == 0 && delivered == 0)
-		return SQLITE_OK;
+		return SQL_OK;
 	rc = stmt_run(&s->writer, STMT_TALLY_ADD, "iiiii", key[0], key[1], key[2], (uint64_t)read,
 	    (uint64_t)delivered);
-	if (rc == SQLITE_OK && (read < 0 || delivered < 0))
+	if (rc == SQL_OK && (read < 0 || delivered < 0))
 		rc = stmt_run(&s->writer, STMT_TALLY_DROP, "iii", key[0], key[1], key[2]);
 	return rc;
 }
@@ -49,9 +49,9 @@ int
 tally_write(struct sqlite *s)
 {
 	const struct tally_change *change;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
-	for (size_t at = 0; rc == SQLITE_OK && (change = tally_next(&s->tally, &at)) != NULL;)
+	for (size_t at = 0; rc == SQL_OK && (change = tally_next(&s->tally, &at)) != NULL;)
 		rc = change_write(s, change);
 	tally_clear(&s->tally);
 	return rc;
@@ -65,20 +65,20 @@ tally_count(
     struct sqlite *s, uint64_t cid, uint64_t seq, uint64_t *ret_read, uint64_t *ret_delivered)
 {
 	struct sql_conn *c = &s->writer;
-	int rc = SQLITE_OK;
+	int rc = SQL_OK;
 
 	*ret_read = *ret_delivered = 0;
-	for (unsigned level = 0; rc == SQLITE_OK && level < TALLY_LEVELS; level++) {
+	for (unsigned level = 0; rc == SQL_OK && level < TALLY_LEVELS; level++) {
 		uint64_t first, last;
 
 		tally_range(seq, level, &first, &last);
 		if (first > last)
 			continue;
 		rc = stmt_start(c, STMT_TALLY_SUM, "iiii", cid, (uint64_t)level, first, last);
-		if (rc == SQLITE_ROW) {
+		if (rc == SQL_ROW) {
 			*ret_read += column_u64(c, STMT_TALLY_SUM, 0);
 			*ret_delivered += column_u64(c, STMT_TALLY_SUM, 1);
-			rc = SQLITE_OK;
+			rc = SQL_OK;
 		}
 		stmt_end(c, STMT_TALLY_SUM);
 	}
@@ -92,11 +92,11 @@ group_count(struct sqlite *s, uint64_t cid, uint64_t author, struct op_receipts 
 	uint64_t unused;
 	int rc = tally_count(s, cid, of->seq, &of->read, &of->delivered);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = tally_count(s, cid, 0, &of->members, &unused);
-	if (rc == SQLITE_OK)
+	if (rc == SQL_OK)
 		rc = member_load(&s->writer, author, cid, &member);
-	if (rc == SQLITE_OK && member_standing(&member) == STANDING_MEMBER)
+	if (rc == SQL_OK && member_standing(&member) == STANDING_MEMBER)
 		receipts_without(of, &member);
 	return rc;
 }
@@ -111,16 +111,16 @@ group_page(struct sqlite *s, struct op *op, uint64_t author)
 	int rc = stmt_start(c, STMT_RECEIPTS, "isii", op->in.target.cid, after, author, limit + 1);
 
 	page->items = op_alloc(op, (limit + 1) * sizeof(*page->items));
-	for (; rc == SQLITE_ROW && page->count < limit; rc = stmt_next(c, STMT_RECEIPTS))
+	for (; rc == SQL_ROW && page->count < limit; rc = stmt_next(c, STMT_RECEIPTS))
 		page->items[page->count++] = (struct op_member){
 		    .uid = column_u64(c, STMT_RECEIPTS, 0),
 		    .name = op_copy(op, column_slice(c, STMT_RECEIPTS, 1)),
 		    .read = column_u64(c, STMT_RECEIPTS, 2),
 		    .delivered = column_u64(c, STMT_RECEIPTS, 3),
 		};
-	page->more = rc == SQLITE_ROW;
+	page->more = rc == SQL_ROW;
 	stmt_end(c, STMT_RECEIPTS);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 /* The other one of a direct conversation than the author. */
@@ -132,14 +132,14 @@ direct_receipts(struct sqlite *s, struct op *op, const struct conv_row *conv, ui
 	struct op_member member = {.uid = user};
 	int rc = stmt_start(c, STMT_RECEIPT, "ii", user, conv->cid);
 
-	if (rc == SQLITE_ROW) {
+	if (rc == SQL_ROW) {
 		member.name = op_copy(op, column_slice(c, STMT_RECEIPT, 0));
 		member.read = column_u64(c, STMT_RECEIPT, 1);
 		member.delivered = column_u64(c, STMT_RECEIPT, 2);
 		receipts_of_one(op, &member);
 	}
 	stmt_end(c, STMT_RECEIPT);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 static int
@@ -150,19 +150,19 @@ receipts_in(struct sqlite *s, struct op *op, const struct conv_row *conv)
 	uint64_t author = 0;
 	int rc = member_load(&s->writer, op->user, conv->cid, &member);
 
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	op->fault = receipts_allowed(op, conv, &member);
 	if (op->fault.err != ERR_OK)
-		return SQLITE_OK;
+		return SQL_OK;
 	rc = stmt_number(&s->writer, &author, STMT_MSG_SENDER, "ii", conv->cid, of->seq);
-	if (rc != SQLITE_OK)
+	if (rc != SQL_OK)
 		return rc;
 	conv_facts_fill(op, conv, &op->in.facts);
 	if (conv->kind == CONV_DIRECT)
 		return direct_receipts(s, op, conv, author);
 	rc = group_count(s, conv->cid, author, of);
-	return rc == SQLITE_OK ? group_page(s, op, author) : rc;
+	return rc == SQL_OK ? group_page(s, op, author) : rc;
 }
 
 int
@@ -171,11 +171,11 @@ sqlite_receipts(struct sqlite *s, struct op *op)
 	struct cached_conv *conv;
 	int rc = sqlite_resolve(s, op, &op->in.target, &conv, &op->fault);
 
-	if (rc != SQLITE_OK || op->fault.err != ERR_OK)
+	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
 	if (conv == NULL) {
 		op_fail(op, ERR_NOT_FOUND, NULL);
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	return receipts_in(s, op, &conv->row);
 }

@@ -22,12 +22,12 @@ member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_ro
 {
 	int rc = stmt_start(conn, STMT_MEMBER, "ii", user, cid);
 
-	if (rc == SQLITE_ROW)
+	if (rc == SQL_ROW)
 		member_columns(conn, ret);
 	else
 		*ret = (struct member_row){0};
 	stmt_end(conn, STMT_MEMBER);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int
@@ -36,7 +36,7 @@ peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *
 	int rc = stmt_start(conn, STMT_PEER, "ii", user, peer);
 
 	*ret = (struct peer_row){0};
-	if (rc == SQLITE_ROW)
+	if (rc == SQL_ROW)
 		*ret = (struct peer_row){
 		    .exists = true,
 		    .contacts_only = column_u64(conn, STMT_PEER, 0) != 0,
@@ -45,7 +45,7 @@ peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *
 		    .asker_gone = column_u64(conn, STMT_PEER, 3) == 0,
 		};
 	stmt_end(conn, STMT_PEER);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int
@@ -63,7 +63,7 @@ rights_load(struct sql_conn *conn, uint64_t user, uint64_t peer, const struct co
 	}
 	if (conv != NULL && !conv_has(conv, user)) {
 		*ret_err = ERR_NOT_FOUND;
-		return SQLITE_OK;
+		return SQL_OK;
 	}
 	rc = peer_load(conn, user, conv != NULL ? conv_other(conv, user) : peer, &row);
 	*ret_err = rights_direct(&row, conv == NULL);

@@ -204,3 +204,60 @@ column_slice(struct sql_conn *conn, enum stmt stmt, int column)
 	return slice_of(
 	    text != NULL ? text : "", (size_t)sqlite3_column_bytes(conn->stmts[stmt], column));
 }
+
+uint64_t
+sql_last_id(struct sql_conn *conn)
+{
+	return (uint64_t)sqlite3_last_insert_rowid(conn->db);
+}
+
+uint64_t
+sql_changes(struct sql_conn *conn)
+{
+	return (uint64_t)sqlite3_changes(conn->db);
+}
+
+bool
+sql_is_duplicate(const struct sql_conn *conn, int code)
+{
+	(void)conn;
+	return (code & 0xff) == SQLITE_CONSTRAINT;
+}
+
+const char *
+sql_why(struct sql_conn *conn)
+{
+	return sqlite3_errmsg(conn->db);
+}
+
+/* --- Erasing --- */
+
+/* Blanks, so that it stays text. */
+static int
+overwrite(sqlite3_blob *blob)
+{
+	char blanks[4096];
+	int size = sqlite3_blob_bytes(blob), rc = SQLITE_OK;
+
+	memset(blanks, ' ', sizeof(blanks));
+	for (int at = 0; rc == SQLITE_OK && at < size; at += (int)sizeof(blanks)) {
+		int left = size - at;
+
+		rc = sqlite3_blob_write(
+		    blob, blanks, left < (int)sizeof(blanks) ? left : (int)sizeof(blanks), at);
+	}
+	return rc;
+}
+
+int
+sql_overwrite(struct sql_conn *conn, const char *column, uint64_t id)
+{
+	sqlite3_blob *blob = NULL;
+	int closed,
+	    rc = sqlite3_blob_open(conn->db, "main", "msg", column, (sqlite3_int64)id, 1, &blob);
+
+	if (rc == SQLITE_OK)
+		rc = overwrite(blob);
+	closed = sqlite3_blob_close(blob); /* NULL is allowed */
+	return rc != SQLITE_OK ? rc : closed;
+}

@@ -188,6 +188,9 @@ enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
 enum { SQL_BUSY_MS = 2000 };
 
+/* What a statement comes to, if not an error of the database. */
+enum { SQL_OK = SQLITE_OK, SQL_ROW = SQLITE_ROW, SQL_DONE = SQLITE_DONE };
+
 /*
  * READ does with a file that may not be written (any more), the others refuse it; CREATE makes a
  * missing one.
@@ -223,6 +226,16 @@ void stmt_end(struct sql_conn *conn, enum stmt stmt);
 int stmt_run(struct sql_conn *conn, enum stmt stmt, const char *types, ...);
 /* The first column of the only row as a number; 0 where there is no row. */
 int stmt_number(struct sql_conn *conn, uint64_t *ret, enum stmt stmt, const char *types, ...);
+
+/* Of the last INSERT; how many rows the last statement changed. */
+uint64_t sql_last_id(struct sql_conn *conn);
+uint64_t sql_changes(struct sql_conn *conn);
+/* Does this error say that there is such a row already? */
+bool sql_is_duplicate(const struct sql_conn *conn, int code);
+/* The last error in words. */
+const char *sql_why(struct sql_conn *conn);
+/* Writes over the bytes of a column (a name that is a constant) of a row of msg, in place. */
+int sql_overwrite(struct sql_conn *conn, const char *column, uint64_t id);
 
 uint64_t column_u64(struct sql_conn *conn, enum stmt stmt, int column);
 /* Valid until the next step or end; absent where it is NULL. */
