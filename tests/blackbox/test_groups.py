@@ -1,56 +1,12 @@
 """PROTOCOL §5, groups: how they begin and end, who comes and goes, what each of them sees."""
 
-import pytest
-
 from lib.fixtures import PASSWORD, new_name
-
-
-@pytest.fixture
-def people(user):
-    """people("olga", "mia") -> Clients of new users, synced."""
-    return lambda *names, **options: [user(name, **options) for name in names]
-
-
-def make(owner, *members, **options):
-    """A group of the owner with these members, all of whom have seen its first entry; its cid."""
-    options.setdefault("title", "Operations")
-    cid = owner.call("group.create", members=[m.name for m in members], **options)["cid"]
-    for client in (owner, *members):
-        added(client, cid)
-    return cid
-
-
-def added(client, cid, **want):
-    """The conversation turned up, and the entry of the joining follows it."""
-    view = client.expect("conversation", change="added", cid=cid, **want)
-    entry = client.message(cid=cid)
-    assert entry["seq"] == view["next"], (view, entry)
-    return view
-
-
-def removed(client, cid, kind):
-    """The stream ends with an entry of that kind; gives its seq."""
-    assert client.expect("conversation", change="removed") == {"cid": cid, "change": "removed"}
-    entry = [m for m in client.taken("message") if m["cid"] == cid][-1]
-    assert entry["kind"] == kind, entry
-    assert {view["change"] for view in client.taken("conversation")} <= {"added"}
-    return entry["seq"]
-
-
-def quiet(*clients):
-    """They have got nothing since that they would have got by now."""
-    for client in clients:
-        client.call("ping")
-        assert not client.seen("message") and not client.seen("conversation"), client.frames[-3:]
-
-
-def role_of(client, cid):
-    return client.call("group.info", cid=cid)["role"]
+from lib.groups import added, make, people, quiet, removed, role_of  # noqa: F401
 
 
 # --- Creating ---
 
-def test_create_alone(people):
+def test_create_alone(people):  # noqa: F811
     olga, = people("olga")
     answer = olga.call("group.create", title="Nur ich ü")
     assert answer["seq"] == 1 and answer["failed"] == {}
@@ -64,7 +20,7 @@ def test_create_alone(people):
     assert entry["data"] == {"users": [olga.name], "title": "Nur ich ü"}
 
 
-def test_create_with_members(people, again):
+def test_create_with_members(people, again):  # noqa: F811
     olga, mia, max_ = people("olga", "mia", "max")
     twin = again(mia)
     handle = new_name("ops")
@@ -81,7 +37,7 @@ def test_create_with_members(people, again):
         assert (got["to"], got["body"], got["cid"]) == ("#" + handle, "hello", answer["cid"])
 
 
-def test_create_with_members_who_can_not_be_added(people):
+def test_create_with_members_who_can_not_be_added(people):  # noqa: F811
     olga, mia, max_ = people("olga", "mia", "max")
     max_.call("profile.set", accept="contacts")
     nobody = new_name("nobody")
@@ -92,7 +48,7 @@ def test_create_with_members_who_can_not_be_added(people):
     quiet(max_)
 
 
-def test_create_refused(people):
+def test_create_refused(people):  # noqa: F811
     olga, mia = people("olga", "mia")
     handle = new_name("ops")
     olga.call("group.create", title="Ops", handle=handle)
@@ -124,7 +80,7 @@ def test_create_up_to_the_limit(confabd, user):
 
 # --- Coming ---
 
-def test_join_an_open_group(people, again):
+def test_join_an_open_group(people, again):  # noqa: F811
     olga, mia = people("olga", "mia")
     twin = again(mia)
     handle = new_name("open")
@@ -147,7 +103,7 @@ def test_join_an_open_group(people, again):
     mia.fails("already", "group.join", cid=cid)
 
 
-def test_join_refused(people):
+def test_join_refused(people):  # noqa: F811
     olga, eve = people("olga", "eve")
     closed, handle = make(olga), new_name("closed")
     make(olga, handle=handle)
@@ -160,7 +116,7 @@ def test_join_refused(people):
         client.fails(("not_found", "forbidden", "already", "invalid_params"), "group.join", cid=direct)
 
 
-def test_invite(people):
+def test_invite(people):  # noqa: F811
     olga, mia, max_, kim = people("olga", "mia", "max", "kim")
     cid = make(olga, mia)
     nobody = new_name("nobody")
@@ -177,7 +133,7 @@ def test_invite(people):
     quiet(olga, mia, max_, kim)
 
 
-def test_invitation_by_members_if_the_group_says_so(people):
+def test_invitation_by_members_if_the_group_says_so(people):  # noqa: F811
     olga, mia, max_, kim, eve = people("olga", "mia", "max", "kim", "eve")
     cid = make(olga, mia)
     mia.fails("forbidden", "group.invite", cid=cid, users=[max_.name])
@@ -192,7 +148,7 @@ def test_invitation_by_members_if_the_group_says_so(people):
     quiet(kim, eve)
 
 
-def test_invitation_of_who_is_away(people, again, dial):
+def test_invitation_of_who_is_away(people, again, dial):  # noqa: F811
     olga, mia = people("olga", "mia")
     cid = make(olga)
     mia.close()
@@ -206,7 +162,7 @@ def test_invitation_of_who_is_away(people, again, dial):
     assert [m["seq"] for m in back.messages(2)] == [3, 4]
 
 
-def test_invitation_of_who_syncs_at_the_moment(people, again):
+def test_invitation_of_who_syncs_at_the_moment(people, again):  # noqa: F811
     """However the two meet, he gets the stream from his joining on."""
     olga, mia = people("olga", "mia")
     for round_ in range(12):
@@ -223,7 +179,7 @@ def test_invitation_of_who_syncs_at_the_moment(people, again):
 
 # --- Going ---
 
-def test_leave(people, again):
+def test_leave(people, again):  # noqa: F811
     olga, mia = people("olga", "mia")
     twin = again(mia)
     cid = make(olga, mia)
@@ -248,7 +204,7 @@ def test_leave(people, again):
     olga.fails("not_found", "group.leave", cid=2 ** 53 - 1)
 
 
-def test_come_back(people, again):
+def test_come_back(people, again):  # noqa: F811
     """Left and invited again: seen from the new joining on, live and by a cursor from before."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
@@ -266,7 +222,7 @@ def test_come_back(people, again):
     assert [m["seq"] for m in mia.call("history", cid=cid, after=0)["messages"]] == [4, 5]
 
 
-def test_in_and_out_many_times(people, again):
+def test_in_and_out_many_times(people, again):  # noqa: F811
     olga, mia = people("olga", "mia")
     twin = again(mia)
     cid = make(olga, open=True)
@@ -283,7 +239,7 @@ def test_in_and_out_many_times(people, again):
     quiet(mia, twin)
 
 
-def test_the_last_owner_hands_over_first(people):
+def test_the_last_owner_hands_over_first(people):  # noqa: F811
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
     olga.fails("forbidden", "group.leave", cid=cid)
@@ -294,7 +250,7 @@ def test_the_last_owner_hands_over_first(people):
     mia.send(cid, "mine")
 
 
-def test_the_last_member_dismisses_by_leaving(people):
+def test_the_last_member_dismisses_by_leaving(people):  # noqa: F811
     olga, eve = people("olga", "eve")
     handle = new_name("solo")
     cid = make(olga, handle=handle, open=True)
@@ -305,7 +261,7 @@ def test_the_last_member_dismisses_by_leaving(people):
     assert eve.call("group.create", title="again", handle=handle)["seq"] == 1
 
 
-def test_remove(people, again):
+def test_remove(people, again):  # noqa: F811
     olga, adam, mia, max_ = people("olga", "adam", "mia", "max")
     twin = again(mia)
     cid = make(olga, adam, mia, max_)
@@ -327,7 +283,7 @@ def test_remove(people, again):
     added(mia, cid)
 
 
-def test_ban(people):
+def test_ban(people):  # noqa: F811
     olga, mia, eve = people("olga", "mia", "eve")
     cid = make(olga, mia, open=True)
     assert olga.call("group.remove", cid=cid, user=mia.name, ban=True) == {"seq": 2}
@@ -352,7 +308,7 @@ def test_ban(people):
     quiet(eve)
 
 
-def test_dismiss(people, again):
+def test_dismiss(people, again):  # noqa: F811
     olga, mia, max_ = people("olga", "mia", "max")
     handle = new_name("short")
     cid = make(olga, mia, max_, handle=handle, open=True)
@@ -377,7 +333,7 @@ def test_dismiss(people, again):
 
 # --- History ---
 
-def test_history_from_the_start(people, again):
+def test_history_from_the_start(people, again):  # noqa: F811
     olga, mia = people("olga", "mia")
     cid = make(olga, open=True, history=True)
     for i in range(3):
@@ -404,7 +360,7 @@ def test_history_from_the_start(people, again):
 
 # --- In the middle of it ---
 
-def test_reconnect_in_the_middle(people, again):
+def test_reconnect_in_the_middle(people, again):  # noqa: F811
     """Away while others come and go, and he himself is removed and comes back."""
     olga, mia, max_ = people("olga", "mia", "max")
     cid = make(olga, mia)
@@ -430,7 +386,7 @@ def test_reconnect_in_the_middle(people, again):
     assert back.message()["seq"] == 8
 
 
-def test_a_slow_reader_is_removed(people, again):
+def test_a_slow_reader_is_removed(people, again):  # noqa: F811
     """His queue is full of what he has not read: what comes after his removal is not for him."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
@@ -447,7 +403,7 @@ def test_a_slow_reader_is_removed(people, again):
     quiet(mia)
 
 
-def test_requests_in_flight_of_who_is_removed(people):
+def test_requests_in_flight_of_who_is_removed(people):  # noqa: F811
     """Each send of his is before the removal, or refused."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
