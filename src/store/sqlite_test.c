@@ -647,6 +647,15 @@ account_op(enum op_kind kind, uint64_t ann)
 		op->password.old_hash = S("hash");
 		op->password.new_hash = S("fresh");
 		break;
+	case OP_CONTACT:
+		op->contact.what = CONTACT_BLOCK;
+		op->contact.name = S("bob");
+		op->contact.contacts_max = 10;
+		break;
+	case OP_CLOSE:
+		op->close.name = S("ann");
+		op->close.password_hash = S("hash");
+		break;
 	default:
 		op->profile_set.display = S("Ann");
 		op->profile_set.status = S("here");
@@ -686,6 +695,39 @@ every_kind_of_write_is_settled(void **state)
 	    world_ask(
 		w, "SELECT count(*) FROM user WHERE password_hash = 'fresh' AND status = 'here'") ==
 	    1);
+}
+
+static void
+blocks_and_endings_are_settled(void **state)
+{
+	static const enum op_kind kinds[] = {OP_CONTACT, OP_CLOSE};
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
+	struct sent sent = world_send(w, &(struct letter){.from = bob, .to_user = "ann"});
+	struct letter stamped = {
+	    .from = bob, .to = sent.cid, .acl_ver = sent.acl_ver, .min_seq = 1};
+	static const enum err then[] = {ERR_BLOCKED, ERR_NOT_FOUND};
+
+	for (size_t i = 0; i < LEN(kinds); i++) {
+		struct op *op = account_op(kinds[i], ann);
+
+		atomic_store(&test_vfs.sync_wal, 1);
+		world_write(w, op);
+		assert_int_equal(op->fault.err, ERR_UNAVAILABLE);
+		/* What was not committed does not count, in memory either. */
+		assert_int_equal(world_send(w, &stamped).fault.err, i == 0 ? ERR_OK : ERR_BLOCKED);
+		op->fault = (struct fault){0};
+		fail_after_commit(w);
+		world_write(w, op);
+		assert_int_equal(op->fault.err, ERR_OK);
+		if (kinds[i] == OP_CONTACT)
+			assert_int_equal(op->contact.mine, NEWS_BLOCKED);
+		op_destroy(&op);
+		assert_int_equal(world_send(w, &stamped).fault.err, then[i]);
+	}
+	assert_int_equal(
+	    world_ask(w, "SELECT disabled FROM user WHERE id = %llu", (unsigned long long)ann),
+	    ACCOUNT_DELETED);
 }
 
 static void
@@ -956,6 +998,7 @@ main(void)
 	    T(a_lasting_sync_error_is_an_unknown_outcome),
 	    T(what_was_committed_despite_an_error_is_acked),
 	    T(every_kind_of_write_is_settled),
+	    T(blocks_and_endings_are_settled),
 	    T(one_impossible_operation_does_not_hurt_the_others),
 	    T(a_read_error_is_unavailable),
 	    T(another_life_is_noticed),
