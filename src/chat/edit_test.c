@@ -150,6 +150,8 @@ to_delete_gives_no_right_to_send(void **state)
 	    &(struct contact_command){.what = CONTACT_BLOCK, .user = S("alice")});
 	assert_int_equal(answered(p.bob, n), ERR_OK);
 	assert_int_equal(
+	    answered(p.alice, start_delete(p.alice, cid(p.conv), 2, ERR_OK)), ERR_OK);
+	assert_int_equal(
 	    answered(p.alice, start_send(p.alice, cid(p.conv), "z", NULL)), ERR_BLOCKED);
 	world_close(&p.w);
 }
