@@ -370,10 +370,74 @@ in_and_out(void **state)
 	}
 }
 
+/* The outcome is unknown: those who listen hear of it all the same, and those who are new. */
+static void
+unknown_changes_are_heard_of(void **state)
+{
+	static struct fray f;
+	struct link *link[3];
+
+	(void)state;
+	for (uint32_t seed = 0; seed < 12; seed++) {
+		struct world *w = &f.w;
+		slice bob = S("bob"), carol = S("carol");
+		struct group_command cmd = {.what = GROUP_CREATE,
+		    .set = {.title = S("t"),
+			.handle = S("ops"),
+			.open = 1,
+			.admins_post = -1,
+			.admins_invite = -1},
+		    .users = &bob,
+		    .user_count = 1};
+		unsigned n;
+
+		f = (struct fray){0};
+		world_open(w, seed);
+		for (unsigned i = 0; i < 3; i++)
+			link[i] = link_open(w, (seed + i) % WORLD_SHARDS);
+		assert_int_equal(do_register(link[0], "alice", true), ERR_OK);
+		assert_int_equal(do_register(link[1], "bob", true), ERR_OK);
+		assert_int_equal(do_register(link[2], "carol", true), ERR_OK);
+		w->next_write = ERR_UNKNOWN_OUTCOME;
+		w->fail_reads = seed % 3;
+		n = change(&f, link[0], &cmd);
+		assert_int_equal(answered(link[0], n), ERR_UNKNOWN_OUTCOME);
+		world_pass(w, 1000);
+		settle(w);
+		world_pass(w, 1000);
+		settle(w);
+		assert_stream(link[0], 1, 1, 1);
+		assert_stream(link[1], 1, 1, 1);
+		/* By a name that this shard has not seen yet, or by its number. */
+		cmd.what = GROUP_INVITE;
+		cmd.users = &carol;
+		cmd.group =
+		    seed % 2 ? cid(1) : (struct target){.kind = TARGET_GROUP, .name = S("ops")};
+		w->next_write = ERR_UNKNOWN_OUTCOME;
+		n = change(&f, link[0], &cmd);
+		assert_int_equal(answered(link[0], n), ERR_UNKNOWN_OUTCOME);
+		cmd.what = GROUP_DISMISS;
+		w->next_write = ERR_UNKNOWN_OUTCOME;
+		n = change(&f, link[0], &cmd);
+		assert_int_equal(answered(link[0], n), ERR_UNKNOWN_OUTCOME);
+		world_pass(w, 1000);
+		settle(w);
+		assert_stream(link[0], 1, 1, 3);
+		assert_stream(link[1], 1, 1, 3);
+		assert_stream(link[2], 1, 2, 3);
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(count_told(link[i], TOLD_CONV, 1), 2);
+			assert_int_equal(link[i]->told[link[i]->count - 1].change, CONV_REMOVED);
+		}
+		world_close(w);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(unknown_changes_are_heard_of),
 	    cmocka_unit_test(in_and_out),
 	};
 

@@ -1,12 +1,12 @@
 """PROTOCOL §5, groups: how they begin and end, who comes and goes, what each of them sees."""
 
 from lib.fixtures import PASSWORD, new_name
-from lib.groups import added, make, people, quiet, removed, role_of  # noqa: F401
+from lib.groups import added, make, quiet, removed, role_of
 
 
 # --- Creating ---
 
-def test_create_alone(people):  # noqa: F811
+def test_create_alone(people):
     olga, = people("olga")
     answer = olga.call("group.create", title="Nur ich ü")
     assert answer["seq"] == 1 and answer["failed"] == {}
@@ -20,7 +20,7 @@ def test_create_alone(people):  # noqa: F811
     assert entry["data"] == {"users": [olga.name], "title": "Nur ich ü"}
 
 
-def test_create_with_members(people, again):  # noqa: F811
+def test_create_with_members(people, again):
     olga, mia, max_ = people("olga", "mia", "max")
     twin = again(mia)
     handle = new_name("ops")
@@ -37,7 +37,7 @@ def test_create_with_members(people, again):  # noqa: F811
         assert (got["to"], got["body"], got["cid"]) == ("#" + handle, "hello", answer["cid"])
 
 
-def test_create_with_members_who_can_not_be_added(people):  # noqa: F811
+def test_create_with_members_who_can_not_be_added(people):
     olga, mia, max_ = people("olga", "mia", "max")
     max_.call("profile.set", accept="contacts")
     nobody = new_name("nobody")
@@ -48,7 +48,7 @@ def test_create_with_members_who_can_not_be_added(people):  # noqa: F811
     quiet(max_)
 
 
-def test_create_refused(people):  # noqa: F811
+def test_create_refused(people):
     olga, mia = people("olga", "mia")
     handle = new_name("ops")
     olga.call("group.create", title="Ops", handle=handle)
@@ -80,7 +80,7 @@ def test_create_up_to_the_limit(confabd, user):
 
 # --- Coming ---
 
-def test_join_an_open_group(people, again):  # noqa: F811
+def test_join_an_open_group(people, again):
     olga, mia = people("olga", "mia")
     twin = again(mia)
     handle = new_name("open")
@@ -103,7 +103,7 @@ def test_join_an_open_group(people, again):  # noqa: F811
     mia.fails("already", "group.join", cid=cid)
 
 
-def test_join_refused(people):  # noqa: F811
+def test_join_refused(people):
     olga, eve = people("olga", "eve")
     closed, handle = make(olga), new_name("closed")
     make(olga, handle=handle)
@@ -116,7 +116,7 @@ def test_join_refused(people):  # noqa: F811
         client.fails(("not_found", "forbidden", "already", "invalid_params"), "group.join", cid=direct)
 
 
-def test_invite(people):  # noqa: F811
+def test_invite(people):
     olga, mia, max_, kim = people("olga", "mia", "max", "kim")
     cid = make(olga, mia)
     nobody = new_name("nobody")
@@ -133,7 +133,7 @@ def test_invite(people):  # noqa: F811
     quiet(olga, mia, max_, kim)
 
 
-def test_invitation_by_members_if_the_group_says_so(people):  # noqa: F811
+def test_invitation_by_members_if_the_group_says_so(people):
     olga, mia, max_, kim, eve = people("olga", "mia", "max", "kim", "eve")
     cid = make(olga, mia)
     mia.fails("forbidden", "group.invite", cid=cid, users=[max_.name])
@@ -148,7 +148,7 @@ def test_invitation_by_members_if_the_group_says_so(people):  # noqa: F811
     quiet(kim, eve)
 
 
-def test_invitation_of_who_is_away(people, again, dial):  # noqa: F811
+def test_invitation_of_who_is_away(people, again, dial):
     olga, mia = people("olga", "mia")
     cid = make(olga)
     mia.close()
@@ -162,7 +162,7 @@ def test_invitation_of_who_is_away(people, again, dial):  # noqa: F811
     assert [m["seq"] for m in back.messages(2)] == [3, 4]
 
 
-def test_invitation_of_who_syncs_at_the_moment(people, again):  # noqa: F811
+def test_invitation_of_who_syncs_at_the_moment(people, again):
     """However the two meet, he gets the stream from his joining on."""
     olga, mia = people("olga", "mia")
     for round_ in range(12):
@@ -179,7 +179,7 @@ def test_invitation_of_who_syncs_at_the_moment(people, again):  # noqa: F811
 
 # --- Going ---
 
-def test_leave(people, again):  # noqa: F811
+def test_leave(people, again):
     olga, mia = people("olga", "mia")
     twin = again(mia)
     cid = make(olga, mia)
@@ -204,7 +204,7 @@ def test_leave(people, again):  # noqa: F811
     olga.fails("not_found", "group.leave", cid=2 ** 53 - 1)
 
 
-def test_come_back(people, again):  # noqa: F811
+def test_come_back(people, again):
     """Left and invited again: seen from the new joining on, live and by a cursor from before."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
@@ -222,7 +222,7 @@ def test_come_back(people, again):  # noqa: F811
     assert [m["seq"] for m in mia.call("history", cid=cid, after=0)["messages"]] == [4, 5]
 
 
-def test_in_and_out_many_times(people, again):  # noqa: F811
+def test_in_and_out_many_times(people, again):
     olga, mia = people("olga", "mia")
     twin = again(mia)
     cid = make(olga, open=True)
@@ -239,7 +239,7 @@ def test_in_and_out_many_times(people, again):  # noqa: F811
     quiet(mia, twin)
 
 
-def test_the_last_owner_hands_over_first(people):  # noqa: F811
+def test_the_last_owner_hands_over_first(people):
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
     olga.fails("forbidden", "group.leave", cid=cid)
@@ -250,7 +250,7 @@ def test_the_last_owner_hands_over_first(people):  # noqa: F811
     mia.send(cid, "mine")
 
 
-def test_the_last_member_dismisses_by_leaving(people):  # noqa: F811
+def test_the_last_member_dismisses_by_leaving(people):
     olga, eve = people("olga", "eve")
     handle = new_name("solo")
     cid = make(olga, handle=handle, open=True)
@@ -261,7 +261,7 @@ def test_the_last_member_dismisses_by_leaving(people):  # noqa: F811
     assert eve.call("group.create", title="again", handle=handle)["seq"] == 1
 
 
-def test_remove(people, again):  # noqa: F811
+def test_remove(people, again):
     olga, adam, mia, max_ = people("olga", "adam", "mia", "max")
     twin = again(mia)
     cid = make(olga, adam, mia, max_)
@@ -283,7 +283,7 @@ def test_remove(people, again):  # noqa: F811
     added(mia, cid)
 
 
-def test_ban(people):  # noqa: F811
+def test_ban(people):
     olga, mia, eve = people("olga", "mia", "eve")
     cid = make(olga, mia, open=True)
     assert olga.call("group.remove", cid=cid, user=mia.name, ban=True) == {"seq": 2}
@@ -308,7 +308,7 @@ def test_ban(people):  # noqa: F811
     quiet(eve)
 
 
-def test_dismiss(people, again):  # noqa: F811
+def test_dismiss(people, again):
     olga, mia, max_ = people("olga", "mia", "max")
     handle = new_name("short")
     cid = make(olga, mia, max_, handle=handle, open=True)
@@ -333,7 +333,7 @@ def test_dismiss(people, again):  # noqa: F811
 
 # --- History ---
 
-def test_history_from_the_start(people, again):  # noqa: F811
+def test_history_from_the_start(people, again):
     olga, mia = people("olga", "mia")
     cid = make(olga, open=True, history=True)
     for i in range(3):
@@ -360,7 +360,7 @@ def test_history_from_the_start(people, again):  # noqa: F811
 
 # --- In the middle of it ---
 
-def test_reconnect_in_the_middle(people, again):  # noqa: F811
+def test_reconnect_in_the_middle(people, again):
     """Away while others come and go, and he himself is removed and comes back."""
     olga, mia, max_ = people("olga", "mia", "max")
     cid = make(olga, mia)
@@ -386,7 +386,7 @@ def test_reconnect_in_the_middle(people, again):  # noqa: F811
     assert back.message()["seq"] == 8
 
 
-def test_a_slow_reader_is_removed(people, again):  # noqa: F811
+def test_a_slow_reader_is_removed(people, again):
     """His queue is full of what he has not read: what comes after his removal is not for him."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)
@@ -403,7 +403,7 @@ def test_a_slow_reader_is_removed(people, again):  # noqa: F811
     quiet(mia)
 
 
-def test_requests_in_flight_of_who_is_removed(people):  # noqa: F811
+def test_requests_in_flight_of_who_is_removed(people):
     """Each send of his is before the removal, or refused."""
     olga, mia = people("olga", "mia")
     cid = make(olga, mia)

@@ -6,11 +6,11 @@ import pytest
 
 from lib.client import PATIENCE
 from lib.fixtures import new_name
-from lib.groups import make, people, quiet, removed, role_of  # noqa: F401
+from lib.groups import make, removed, role_of
 
 
 @pytest.fixture
-def staff(people):  # noqa: F811
+def staff(people):
     """(owner, admin, member, another member, stranger) and the cid of their group."""
     olga, adam, mia, max_, eve = clients = people("olga", "adam", "mia", "max", "eve")
     cid = make(olga, adam, mia, max_)
@@ -41,7 +41,7 @@ def test_roles(staff, again):
         assert mia.fails("invalid_params", "group.role", cid=cid, user=max_.name, role=role)["param"] == "role"
 
 
-def test_two_owners_demote_each_other_at_once(people):  # noqa: F811
+def test_two_owners_demote_each_other_at_once(people):
     """One of them remains."""
     olga, adam = people("olga", "adam")
     for _ in range(10):
@@ -148,7 +148,7 @@ def test_set(staff):
     assert olga.fails("name_taken", "group.set", cid=cid, handle="here")["param"] == "handle"
 
 
-def test_a_handle_moves(people, again):  # noqa: F811
+def test_a_handle_moves(people, again):
     """From its entry on messages say the new one; a name that somebody else has now is where it leads."""
     olga, mia = people("olga", "mia")
     first, second = new_name("one"), new_name("two")
@@ -234,7 +234,7 @@ def test_members(staff):
         assert mia.fails("invalid_params", "group.members", cid=cid, **params)["param"] == bad
 
 
-def test_list(people):  # noqa: F811
+def test_list(people):
     olga, eve = people("olga", "eve")
     word = new_name("word")
     cids = [make(olga, title=f"{word.title()} {i}", open=True) for i in range(3)]
@@ -289,7 +289,7 @@ def test_who_and_signals_follow_the_membership(staff):
     eve.fails("not_found", "who", scope=cid)
 
 
-def test_removed_again_and_again_by_two_admins(people):  # noqa: F811
+def test_removed_again_and_again_by_two_admins(people):
     """Invited and removed from two sides, while others write: each device sees whole memberships."""
     olga, adam, mia = people("olga", "adam", "mia")
     cid = make(olga, adam)

@@ -6,6 +6,7 @@ transport "tcp" or "ws": who asks for it (or for dial, user) runs over both
 connect   connect(server, "ws") -> a Client, closed and judged at the test's end
 dial      dial(server=None) -> the same over the test's transport
 user      user("alice") -> a Client of a new user, logged in and synced
+people    people("olga", "mia") -> such Clients
 """
 
 import itertools
@@ -152,6 +153,11 @@ def user(dial):
         return client
 
     return register
+
+
+@pytest.fixture
+def people(user):
+    return lambda *names, **options: [user(name, **options) for name in names]
 
 
 @pytest.fixture

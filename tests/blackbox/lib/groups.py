@@ -1,13 +1,5 @@
 """Groups, and those who are in them."""
 
-import pytest
-
-
-@pytest.fixture
-def people(user):
-    """people("olga", "mia") -> Clients of new users, synced."""
-    return lambda *names, **options: [user(name, **options) for name in names]
-
 
 def make(owner, *members, **options):
     """A group of the owner with these members, all of whom have seen its first entry; its cid."""
