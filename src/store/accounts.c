@@ -197,9 +197,13 @@ presence_read(struct sqlite *s, struct op *op)
 static int
 presence_set(struct sqlite *s, struct op *op)
 {
-	int rc = stmt_run(&s->writer, STMT_PRESENCE_SET, op->presence.state >= 0 ? "iis" : "ins",
-	    op->user, (uint64_t)op->presence.state, op->presence.text);
+	int rc;
 
+	if (op->presence.state >= 0)
+		rc = stmt_run(&s->writer, STMT_PRESENCE_SET, "iis", op->user,
+		    (uint64_t)op->presence.state, op->presence.text);
+	else
+		rc = stmt_run(&s->writer, STMT_PRESENCE_SET, "ins", op->user, op->presence.text);
 	return rc == SQL_OK ? presence_read(s, op) : rc;
 }
 
