@@ -65,6 +65,7 @@
 	X(RATE_LOGIN_USER, "confab_rate_limited_total", "scope=\"login_user\"", "")                \
 	X(RATE_RESUME, "confab_rate_limited_total", "scope=\"resume\"", "")                        \
 	X(RATE_REGISTER, "confab_rate_limited_total", "scope=\"register\"", "")                    \
+	X(RATE_ORDER, "confab_rate_limited_total", "scope=\"order\"", "")                          \
 	X(RATE_HELD, "confab_rate_held_total", "",                                                 \
 	    "Times a connection was not read for a moment because it was refused too often")       \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \

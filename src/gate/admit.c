@@ -13,8 +13,11 @@
 enum {
 	COST_OF_CONNECTION = 1,
 	BYTES_OF_COST = 4096, /* a frame costs one more for each */
-	LIMIT_REFUSED = 32,   /* refusals in a row: then nothing is read for a while */
+	LIMIT_REFUSED = 128,  /* refusals in a row: then nothing is read for a while */
 	LIMIT_HOLD_MS = 1000,
+	ORDER_MS = 1000, /* a send was refused: so are those behind it, at least so long */
+	LIMIT_ORDER_MS = 30 * 1000,
+	TICK_MS = 10,
 };
 
 static uint64_t
@@ -94,19 +97,69 @@ hold(struct session *s, uint32_t wait_ms)
 	    s->conn, reactor_now_ms(s->gate->reactor) + (ms < LIMIT_HOLD_MS ? ms : LIMIT_HOLD_MS));
 }
 
+/* --- Sends behind one that was refused --- */
+
+static uint16_t
+tick(const struct session *s)
+{
+	return (uint16_t)(reactor_now_ms(s->gate->reactor) / TICK_MS);
+}
+
+/* How long sends are still to be refused; 0: no longer. */
+static uint32_t
+order_wait(struct session *s)
+{
+	unsigned left = (uint16_t)(s->sends_from - tick(s));
+
+	if (s->sends_from == 0)
+		return 0;
+	if (left == 0 || left > LIMIT_ORDER_MS / TICK_MS) {
+		s->sends_from = 0;
+		return 0;
+	}
+	return left * TICK_MS;
+}
+
+/* What was written behind it would overtake it: the client has to hear of it first. */
+static void
+order_begin(struct session *s, struct fault *fault)
+{
+	uint32_t ms = fault->retry_after_ms > ORDER_MS ? fault->retry_after_ms : ORDER_MS;
+	unsigned ticks = (ms < LIMIT_ORDER_MS ? ms : LIMIT_ORDER_MS) / TICK_MS;
+
+	s->sends_from = (uint16_t)(tick(s) + ticks);
+	if (s->sends_from == 0)
+		s->sends_from = 1;
+	fault->retry_after_ms = ms;
+}
+
+/* --- Requests --- */
+
+static struct fault
+pay(struct session *s, uint32_t cost)
+{
+	if (s->peer == NULL)
+		return chat_spend_source(s->gate->shard, limited_source(s), cost);
+	if (s->revision != s->gate->revision)
+		peer_set_source(s->peer, limited_source(s));
+	s->revision = s->gate->revision;
+	return chat_spend(s->peer, cost);
+}
+
 struct fault
-session_spend(struct session *s, unsigned weight, size_t bytes)
+session_spend(struct session *s, unsigned weight, size_t bytes, bool in_order)
 {
 	uint32_t cost = (weight > 0 ? weight : 1) + (uint32_t)(bytes / BYTES_OF_COST);
+	uint32_t wait = order_wait(s);
 	struct fault fault;
 
-	if (s->peer == NULL) {
-		fault = chat_spend_source(s->gate->shard, limited_source(s), cost);
+	if (in_order && wait > 0) {
+		stat_add(STAT_RATE_ORDER, 1);
+		fault = (struct fault){.err = ERR_RATE_LIMITED, .retry_after_ms = wait};
 	} else {
-		if (s->revision != s->gate->revision)
-			peer_set_source(s->peer, limited_source(s));
-		s->revision = s->gate->revision;
-		fault = chat_spend(s->peer, cost);
+		fault = pay(s, cost);
+		if (in_order && fault.err != ERR_OK)
+			order_begin(s, &fault);
 	}
 	if (fault.err == ERR_OK)
 		s->refused = 0;

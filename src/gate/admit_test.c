@@ -117,13 +117,69 @@ a_send_that_is_too_fast_keeps_its_place(void **state)
 	text = take_told();
 	assert_non_null(strstr(text, "refused=rate_limited"));
 	mem_free(text);
+	world.wait_ms = 2000;
+	pass_ms(1000);
 	/* What does not say where to has none, and one that may not send at all is not told to wait. */
 	feed_text("{\"id\":2,\"method\":\"send\"}\n");
-	expect_limited("2", 70);
+	expect_limited("2", 2000);
 	world.peer->logged_in = false;
 	feed_text(SEND("3"));
-	expect_limited("3", 70);
+	expect_limited("3", 2000);
 	expect_told("");
+}
+
+/* Each send is told of with how long it has to wait. */
+static void
+expect_refused_send(bool refused)
+{
+	char *text;
+
+	feed_text(SEND("1"));
+	text = take_told();
+	assert_int_equal(strstr(text, "refused=rate_limited") != NULL, refused);
+	mem_free(text);
+	if (!refused)
+		answer_empty();
+	expect_silence();
+}
+
+static void
+what_was_sent_behind_it_does_not_overtake_it(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		dial_logged_in();
+		/* At every place of the clock that the session keeps, and where it begins anew. */
+		world.reactor.now_ms = 655360 * 3 - 1005 + (uint64_t)round * 400;
+		world.conn->last_input_ms = world.reactor.now_ms;
+		world.wait_ms = 70;
+		expect_refused_send(true);
+		world.wait_ms = 0;
+		expect_refused_send(true);
+		feed_text(PING("1"));
+		expect_result("1");
+		world.reactor.now_ms += 900;
+		expect_refused_send(true);
+		world.reactor.now_ms += 100;
+		world.auto_answer = true;
+		feed_text(SEND("7"));
+		expect_result("7");
+		mem_free(take_told());
+		world.auto_answer = false;
+		/* Forgotten at the next request, not only at the next send. */
+		world.wait_ms = 70;
+		expect_refused_send(true);
+		world.wait_ms = 0;
+		world.reactor.now_ms += 1100;
+		feed_text(PING("2"));
+		expect_result("2");
+		world.reactor.now_ms += 655360 - 600;
+		world.auto_answer = true;
+		feed_text(SEND("8"));
+		expect_result("8");
+		mem_free(take_told());
+		world.auto_answer = false;
+	}
 }
 
 static void
@@ -133,15 +189,15 @@ who_goes_on_is_not_read_for_a_while(void **state)
 
 	(void)state;
 	dial_logged_in();
-	world.wait_ms = 20;
-	for (int i = 0; i < 31; i++)
+	world.wait_ms = 5;
+	for (int i = 0; i < 127; i++)
 		feed_text(PING("1"));
 	assert_false(world.conn->paused);
 	feed_text(PING("1") PING("2"));
 	assert_true(world.conn->paused);
 	assert_int_equal(counted(STAT_RATE_HELD) - before, 1);
-	for (int i = 0; i < 32; i++)
-		expect_limited("1", 20);
+	for (int i = 0; i < 128; i++)
+		expect_limited("1", 5);
 	expect_silence();
 	pass_ms(639);
 	assert_true(world.conn->paused);
@@ -163,14 +219,14 @@ a_long_wait_is_not_sat_out(void **state)
 	(void)state;
 	dial_logged_in();
 	world.wait_ms = 3600 * 1000;
-	for (int i = 0; i < 32; i++)
+	for (int i = 0; i < 128; i++)
 		feed_text(PING("1"));
 	assert_true(world.conn->paused);
 	pass_ms(1000);
 	assert_false(world.conn->paused);
 	/* One that is carried out in between, and the count begins anew. */
-	for (int i = 0; i < 200; i++) {
-		world.wait_ms = i % 32 == 31 ? 0 : 20;
+	for (int i = 0; i < 500; i++) {
+		world.wait_ms = i % 128 == 127 ? 0 : 20;
 		feed_text(PING("1"));
 	}
 	assert_false(world.conn->paused);
@@ -342,6 +398,7 @@ main(void)
 	    TEST(requests_cost_what_they_weigh),
 	    TEST(what_is_too_fast_is_not_carried_out),
 	    TEST(a_send_that_is_too_fast_keeps_its_place),
+	    TEST(what_was_sent_behind_it_does_not_overtake_it),
 	    TEST(who_goes_on_is_not_read_for_a_while),
 	    TEST(a_long_wait_is_not_sat_out),
 	    TEST(websocket_pings_are_paid_for),

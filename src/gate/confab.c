@@ -174,7 +174,8 @@ static void
 call_method(struct session *s, const struct rpc_request *request, size_t bytes)
 {
 	const struct method *method = method_find(request->method);
-	struct fault limited = session_spend(s, method != NULL ? method->weight : 0, bytes);
+	struct fault limited = session_spend(
+	    s, method != NULL ? method->weight : 0, bytes, method != NULL && method->keeps_fault);
 	struct fault fault = {.err = ERR_UNKNOWN_METHOD};
 
 	if (method != NULL)
@@ -223,7 +224,7 @@ confab_frame(struct session *s, slice frame)
 		call_method(s, &request, frame.len);
 		return;
 	}
-	fault = session_spend(s, 0, frame.len);
+	fault = session_spend(s, 0, frame.len, false);
 	if (fault.err == ERR_OK || result == RPC_PARSE_ERROR)
 		fault = (struct fault){.err = errors[result]};
 	confab_fault(s, &request.id, &fault);
@@ -277,7 +278,7 @@ take_unit(struct session *s, const struct ws_unit *unit)
 		break;
 	case WS_PING: {
 		struct buf *out = &s->gate->out;
-		if (session_spend(s, 0, 0).err != ERR_OK)
+		if (session_spend(s, 0, 0, false).err != ERR_OK)
 			break;
 		buf_clear(out);
 		ws_put_frame(out, WS_OP_PONG, unit->payload);

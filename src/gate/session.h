@@ -44,6 +44,7 @@ struct session {
 	bool held : 1; /* nothing is read until the deadline: it was refused too often */
 	uint8_t refused; /* requests in a row, by rate limits */
 	uint8_t revision; /* of the configuration that its address was looked at under */
+	uint16_t sends_from; /* not 0: sends are refused until then, in ticks of admit.c */
 	uint16_t close_code; /* of WebSocket, for the end of a session that is leaving */
 	uint16_t close_reason; /* enum close_reason, for the same */
 	struct gate *gate; /* borrowed */
@@ -97,8 +98,11 @@ void session_send_frame(struct session *s);
 bool session_admit(struct session *s);
 /* It is over. */
 void session_dismiss(struct session *s);
-/* A request of that weight and length is to be carried out.  ERR_OK, or RATE_LIMITED. */
-struct fault session_spend(struct session *s, unsigned weight, size_t bytes);
+/*
+ * A request of that weight and length is to be carried out.  ERR_OK, or RATE_LIMITED.  in_order: when one
+ * is refused, those behind it are too, until the client can have heard of it.
+ */
+struct fault session_spend(struct session *s, unsigned weight, size_t bytes, bool in_order);
 
 /* --- confab.c --- */
 

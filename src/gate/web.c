@@ -341,7 +341,7 @@ visit(struct session *s, slice in)
 	v.head = slice_eq(request.method, S("HEAD"));
 	/* No path takes a body: what comes with one is answered and not read. */
 	v.keep_alive = request.keep_alive && request.content_length == 0;
-	limited = session_spend(s, 0, (size_t)used);
+	limited = session_spend(s, 0, (size_t)used, false);
 	if (limited.err == ERR_OK)
 		serve(&v);
 	else

@@ -155,13 +155,13 @@ def test_a_limited_request_without_id_is_dropped(limited, enter):
     server = limited(rate_session=1, rate_session_burst=10)
     alice, bob = enter(server), enter(server)
     exhaust(alice, 20)
-    before = count(server, "session")
+    def dropped():
+        return server.metrics().total("confab_rate_limited_total")
+
+    before = dropped()
     for _ in range(10):
         alice.notify("send", to=f"@{bob.name}", body="dropped")
-    dropped = wait_for(lambda: count(server, "session") - before, 10, "a count")
-    assert dropped > 0
-    bob.call("sync")
-    wait_for(lambda: count(server, "session") - before >= 5, 10, "the rest")
+    wait_for(lambda: dropped() - before >= 5, 10, "a count of those that were dropped")
 
 
 def test_limited_sends_keep_their_place_in_the_order_of_answers(limited, enter):
@@ -193,12 +193,12 @@ def test_limited_sends_keep_their_place_in_the_order_of_answers(limited, enter):
 def test_who_goes_on_all_the_same_is_not_read_for_a_while(limited, enter):
     server = limited(rate_session=1, rate_session_burst=10)
     client = enter(server)
-    done, errors = ask(client, 90)
-    assert done + len(errors) == 90
+    done, errors = ask(client, 200)
+    assert done + len(errors) == 200
     assert server.metrics().total("confab_rate_held_total") >= 1
     # What others do goes on meanwhile.
     other = enter(server)
-    client.post_all([("ping", {})] * 80)
+    client.post_all([("ping", {})] * 200)
     other.call("ping")
 
 
