@@ -21,13 +21,14 @@ from lib.fixtures import PASSWORD, new_name
 from lib.model import ANY, Model, numbers
 from lib.server import Server
 
-EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "40"))  # hypothesis makes the first ten very small
-STEPS = int(os.environ.get("CONFAB_MODEL_STEPS", "40"))
+EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "60"))  # hypothesis makes the first ten very small
+STEPS = int(os.environ.get("CONFAB_MODEL_STEPS", "70"))
 RANDOM = os.environ.get("CONFAB_MODEL_SEED") == "random"
 PHASES = [hypothesis.Phase.generate] + [hypothesis.Phase.shrink] * bool(os.environ.get("CONFAB_MODEL_SHRINK"))
 
 PEOPLE = 4
 WHO = st.integers(0, PEOPLE - 1)
+RULER = st.integers(0, 2 * PEOPLE - 1)  # anybody; or, as often, one who may do what is asked
 DEVICE = st.integers(0, 1)
 PICK = st.integers(0, 5)
 ROLES = st.sampled_from(["member", "admin", "owner"])
@@ -194,6 +195,14 @@ class Machine(RuleBasedStateMachine):
         groups = self.model.groups()
         return groups[pick % len(groups)] if groups else None
 
+    def ruled(self, pick, who):
+        """A group and somebody: of those beyond the people, one who rules it."""
+        conv = self.group(pick)
+        if conv is None or who < PEOPLE:
+            return conv, who % PEOPLE
+        rulers = sorted(conv.current(), key=lambda name: (-conv.rank(name), name))[:1 + who % 2]
+        return conv, self.people.index(rulers[-1]) if rulers else who % PEOPLE
+
     def place(self, who, pick):
         """One of the conversations; more often one of his own."""
         convs = list(self.model.conversations.values())
@@ -230,16 +239,17 @@ class Machine(RuleBasedStateMachine):
             self.first(who, device, whom)
 
     @rule(who=WHO, device=DEVICE, pick=PICK, re=st.none() | st.integers(1, 12), data=st.none() | st.just({"n": 1}),
-          by_name=st.booleans())
-    def send(self, who, device, pick, re, data, by_name):
+          by_name=st.booleans(), count=st.integers(1, 3))
+    def send(self, who, device, pick, re, data, by_name, count):
         conv = self.place(who, pick)
         if conv is None or not self.live(who):
             return
-        cmid, body = next(self.cmids), self.fresh("text")
         to = self.naming(who, conv, by_name)
-        if self.do(who, device, "send", self.model.send(self.people[who], conv, cmid, body, data, re),
-                   to=to, body=body, cmid=cmid, data=data, re=re):
-            self.sent.append((who, conv, cmid, body, data, re))
+        for _ in range(count):
+            cmid, body = next(self.cmids), self.fresh("text")
+            if self.do(who, device, "send", self.model.send(self.people[who], conv, cmid, body, data, re),
+                       to=to, body=body, cmid=cmid, data=data, re=re):
+                self.sent.append((who, conv, cmid, body, data, re))
 
     @precondition(lambda self: self.sent)
     @rule(device=DEVICE, pick=st.integers(0, 30), other=st.booleans())
@@ -253,7 +263,10 @@ class Machine(RuleBasedStateMachine):
     def some_seq(self, who, conv, back):
         """A place near the end, more often that of a message of his."""
         own = [one.seq for one in conv.entries if one.is_message and one.sender == self.people[who]]
-        return own[-1 - back % len(own)] if own and back < 8 else max(1, conv.head - back % 8)
+        said = [one.seq for one in conv.entries if one.is_message]
+        if back < 8 and (own or said):
+            return (own or said)[-1 - back % len(own or said)]
+        return max(1, conv.head - back % 8)
 
     @rule(who=WHO, device=DEVICE, pick=PICK, back=st.integers(0, 11), data=st.none() | st.just({"n": 2}),
           again=st.booleans())
@@ -316,66 +329,66 @@ class Machine(RuleBasedStateMachine):
         plan = self.model.group_create(self.people[who], title, handle, open, names, history)
         self.do(who, device, "group.create", plan, title=title, handle=handle, open=open, members=names, history=history)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, what=st.sampled_from(["join", "leave", "info", "members"]), by_name=st.booleans())
+    @rule(who=RULER, device=DEVICE, pick=PICK, what=st.sampled_from(["join", "leave", "info", "members"]), by_name=st.booleans())
     def group_simple(self, who, device, pick, what, by_name):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             plan = getattr(self.model, f"group_{what}")(self.people[who], conv)
             self.do(who, device, f"group.{what}", plan, cid=self.naming(who, conv, by_name))
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, sure=st.integers(0, 3))
+    @rule(who=RULER, device=DEVICE, pick=PICK, sure=st.integers(0, 3))
     def group_dismiss(self, who, device, pick, sure):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who) and not sure:
             self.do(who, device, "group.dismiss", self.model.group_dismiss(self.people[who], conv), cid=conv.cid)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, role=ROLES | st.just("banned"))
+    @rule(who=RULER, device=DEVICE, pick=PICK, role=ROLES | st.just("banned"))
     def group_members_by_role(self, who, device, pick, role):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             self.do(who, device, "group.members", self.model.group_members(self.people[who], conv, role), cid=conv.cid, role=role)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, users=st.lists(WHO, unique=True, min_size=1, max_size=3))
+    @rule(who=RULER, device=DEVICE, pick=PICK, users=st.lists(WHO, unique=True, min_size=1, max_size=3))
     def group_invite(self, who, device, pick, users):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             names = [self.people[one] for one in users]
             self.do(who, device, "group.invite", self.model.group_invite(self.people[who], conv, names), cid=conv.cid, users=names)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, whom=WHO, ban=st.booleans())
+    @rule(who=RULER, device=DEVICE, pick=PICK, whom=WHO, ban=st.booleans())
     def group_remove(self, who, device, pick, whom, ban):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             plan = self.model.group_remove(self.people[who], conv, self.people[whom], ban)
             self.do(who, device, "group.remove", plan, cid=conv.cid, user=self.people[whom], ban=ban)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, whom=WHO)
+    @rule(who=RULER, device=DEVICE, pick=PICK, whom=WHO)
     def group_unban(self, who, device, pick, whom):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             plan = self.model.group_unban(self.people[who], conv, self.people[whom])
             self.do(who, device, "group.unban", plan, cid=conv.cid, user=self.people[whom])
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, whom=WHO, role=ROLES)
+    @rule(who=RULER, device=DEVICE, pick=PICK, whom=WHO, role=ROLES)
     def group_role(self, who, device, pick, whom, role):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             plan = self.model.group_role(self.people[who], conv, self.people[whom], role)
             self.do(who, device, "group.role", plan, cid=conv.cid, user=self.people[whom], role=role)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, whom=WHO, seconds=st.sampled_from([0, 3600]))
+    @rule(who=RULER, device=DEVICE, pick=PICK, whom=WHO, seconds=st.sampled_from([0, 3600]))
     def group_mute(self, who, device, pick, whom, seconds):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is not None and self.live(who):
             seconds += seconds and len(conv.entries)    # never the same end twice
             plan = self.model.group_mute(self.people[who], conv, self.people[whom], seconds)
             self.do(who, device, "group.mute", plan, cid=conv.cid, user=self.people[whom], seconds=seconds)
 
-    @rule(who=WHO, device=DEVICE, pick=PICK, settings=st.fixed_dictionaries({}, optional={
+    @rule(who=RULER, device=DEVICE, pick=PICK, settings=st.fixed_dictionaries({}, optional={
         "title": st.sampled_from("pq"), "topic": st.sampled_from(["", "t", "u"]), "handle": st.sampled_from(["", "x", "y"]),
         "open": st.booleans(), "post": st.sampled_from(["all", "admins"]), "invite": st.sampled_from(["all", "admins"])}))
     def group_set(self, who, device, pick, settings):
-        conv = self.group(pick)
+        conv, who = self.ruled(pick, who)
         if conv is None or not self.live(who):
             return
         if settings.get("handle"):
@@ -386,7 +399,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- People ---
 
-    @rule(who=WHO, device=DEVICE, whom=WHO,
+    @rule(who=st.integers(0, 2), device=DEVICE, whom=st.integers(0, 2),
           what=st.sampled_from(["add", "add", "accept", "reject", "remove", "block", "unblock"]))
     def contact(self, who, device, whom, what):
         if who != whom and self.live(who):
@@ -490,7 +503,11 @@ class Machine(RuleBasedStateMachine):
 
     # --- Everything ---
 
-    @rule()
+    @rule(sure=st.integers(0, 2))
+    def compare_now(self, sure):
+        if not sure:
+            self.compare()
+
     def compare(self):
         for pair in self.devices:
             for device in pair:
