@@ -66,8 +66,10 @@ world_remove(struct world *w)
 	char path[128];
 
 	for (size_t i = 0; i < 3; i++) {
-		(void)snprintf(
-		    path, sizeof(path), "%s%s", w->path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
+		(void)snprintf(path, sizeof(path), "%s%s", w->path,
+		    i == 0   ? ""
+		    : i == 1 ? "-wal"
+			     : "-shm");
 		(void)unlink(path);
 	}
 }
@@ -289,6 +291,16 @@ world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_r
 	    "UPDATE conv SET members = (SELECT count(*) FROM member WHERE cid = conv.cid "
 	    "AND leave_seq IS NULL) WHERE cid = %llu AND kind = 2",
 	    (unsigned long long)cid);
+	world_sql(w, "DELETE FROM tally WHERE cid = %llu", (unsigned long long)cid);
+	world_sql(w,
+	    "WITH levels (level) AS (VALUES (0), (1), (2), (3), (4)), "
+	    "marks (mark, read, delivered) AS (SELECT read_seq, 1, 0 FROM member "
+	    "WHERE cid = %llu AND name IS NOT NULL AND leave_seq IS NULL UNION ALL "
+	    "SELECT delivered_seq, 0, 1 FROM member "
+	    "WHERE cid = %llu AND name IS NOT NULL AND leave_seq IS NULL) "
+	    "INSERT INTO tally SELECT %llu, level, mark >> (6 * level), sum(read), sum(delivered) "
+	    "FROM marks, levels GROUP BY 2, 3",
+	    (unsigned long long)cid, (unsigned long long)cid, (unsigned long long)cid);
 }
 
 void

@@ -60,4 +60,18 @@ def add_group(db, title, members, entries=0, handle=None, open_=False, history=F
     db.execute("INSERT INTO msg (cid, seq, sender, ts, kind, data) VALUES (?, 1, ?, ?, 'create', ?)",
                (cid, ids[names[0]], now, json.dumps({"users": names, "title": title}, separators=(",", ":"))))
     add_entries(db, cid, ids[names[0]], entries, first=2)
+    count_members(db, cid)
     return cid
+
+
+def count_members(db, cid):
+    """What the store keeps beside the rows of a group's members: names, their number, the tally of marks."""
+    db.execute("UPDATE member SET name = (SELECT name FROM user WHERE id = member.user) WHERE cid = ?", (cid,))
+    db.execute("UPDATE conv SET members = (SELECT count(*) FROM member WHERE cid = conv.cid AND leave_seq IS NULL)"
+               " WHERE cid = ?", (cid,))
+    db.execute("DELETE FROM tally WHERE cid = ?", (cid,))
+    db.execute("""WITH levels (level) AS (VALUES (0), (1), (2), (3), (4)), marks (mark, read, delivered) AS (
+        SELECT read_seq, 1, 0 FROM member WHERE cid = ?1 AND leave_seq IS NULL UNION ALL
+        SELECT delivered_seq, 0, 1 FROM member WHERE cid = ?1 AND leave_seq IS NULL)
+        INSERT INTO tally SELECT ?1, level, mark >> (6 * level), sum(read), sum(delivered) FROM marks, levels GROUP BY 2, 3""",
+               (cid,))
