@@ -137,11 +137,13 @@ direct_receipts(struct memory *m, struct op *op, const struct mem_conv *conv, ui
 {
 	uint64_t user = conv_other(&conv->row, author);
 	struct member_row row = mem_member_row(conv, user);
+	/* No mark passes a block. */
+	bool hidden = user != op->user && mem_blocked(m, op->user, user);
 	const struct op_member member = {
 	    .uid = user,
 	    .name = op_copy(op, mem_user_name(m, user)),
-	    .read = row.read,
-	    .delivered = row.delivered,
+	    .read = hidden ? 0 : row.read,
+	    .delivered = hidden ? 0 : row.delivered,
 	};
 
 	receipts_of_one(op, &member);

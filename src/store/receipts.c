@@ -130,12 +130,18 @@ direct_receipts(struct sqlite *s, struct op *op, const struct conv_row *conv, ui
 	uint64_t user = conv_other(conv, author);
 	struct sql_conn *c = &s->writer;
 	struct op_member member = {.uid = user};
-	int rc = stmt_start(c, STMT_RECEIPT, "ii", user, conv->cid);
+	struct peer_row peer = {0};
+	int rc = SQL_OK;
 
+	if (user != op->user) /* no mark passes a block */
+		rc = peer_load(c, op->user, user, &peer);
+	if (rc != SQL_OK)
+		return rc;
+	rc = stmt_start(c, STMT_RECEIPT, "ii", user, conv->cid);
 	if (rc == SQL_ROW) {
 		member.name = op_copy(op, column_slice(c, STMT_RECEIPT, 0));
-		member.read = column_u64(c, STMT_RECEIPT, 1);
-		member.delivered = column_u64(c, STMT_RECEIPT, 2);
+		member.read = peer.blocked ? 0 : column_u64(c, STMT_RECEIPT, 1);
+		member.delivered = peer.blocked ? 0 : column_u64(c, STMT_RECEIPT, 2);
 		receipts_of_one(op, &member);
 	}
 	stmt_end(c, STMT_RECEIPT);

@@ -92,7 +92,10 @@ def test_marks_do_not_pass(user, again):
     for one in (alice, bob):
         view = next(c for c in again(one, sync=False).call("sync")["conversations"] if c["cid"] == cid)
         assert view["peer_read"] == view["peer_delivered"] == 0 and view["read"] == 2
+    seen = alice.call("receipts", cid=cid, seq=1)
+    assert (seen["read"], seen["delivered"], seen["members"]) == (0, 0, 1), seen
     alice.call("contact.unblock", user=bob.name)
+    assert alice.call("receipts", cid=cid, seq=1)["read"] == 1
     view = next(c for c in again(alice, sync=False).call("sync")["conversations"] if c["cid"] == cid)
     assert view["peer_read"] == 2
 
