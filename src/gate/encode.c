@@ -153,7 +153,8 @@ put_conv(struct buf *to, const struct conv_view *view)
 		json_uint(to, "peer_read", conv->peer_read);
 		json_uint(to, "peer_delivered", conv->peer_delivered);
 	}
-	put_positive(to, "muted_until", conv->muted_until);
+	if (conv->role != ROLE_NONE)
+		put_positive(to, "muted_until", conv->muted_until);
 	if (conv->last != NULL) {
 		open_member(to, "last", "{");
 		put_entry(to, conv->cid, &conv->facts, conv->last);
