@@ -8,7 +8,7 @@
 #include "app.h"
 #include "deed.h"
 
-enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, BACKLOG_MOST = 500, HELP_COLUMN = 36 };
+enum { TIMEOUT_S = 10, TIMEOUT_MOST_S = 3600, BACKLOG_MOST = 500, HELP_COLUMN = 33 };
 
 static const char help_begin[] =
     "confab - talk to others through a confab server\n"
