@@ -26,6 +26,8 @@ def populate(data, tokens, users, groups=()):
                              (len(members), now)).lastrowid
             db.executemany("INSERT INTO member (user, cid, name) VALUES (?,?,?)",
                            ((i, cid, f"user{i:06d}") for i in members))
+            db.executemany("INSERT INTO tally (cid, level, place, read, delivered) VALUES (?,?,0,?,?)",
+                           ((cid, level, len(members), len(members)) for level in range(5)))
             cids.append(cid)
     db.close()
     return cids
