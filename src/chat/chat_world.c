@@ -77,6 +77,16 @@ tell_contacts(struct told *told, const struct answer *answer)
 		    answer->contacts.presence[i].state == PRESENCE_ONLINE ? "/online" : "");
 }
 
+/* What is shown of a user: seq is the state, to when he was seen, text his name and what he says. */
+static void
+shown_of(struct told *told, const struct online_user *user)
+{
+	told->seq = user->state;
+	told->to = user->seen;
+	(void)snprintf(told->text, sizeof(told->text), "%.*s%s%.*s", SLICE_ARG(user->name),
+	    slice_given(user->text) ? ":" : "", SLICE_ARG(user->text));
+}
+
 /* Runs of this gate are arrays of struct told. */
 static void
 world_answer(void *out, const struct call_tag *tag, const struct answer *answer, size_t *ret_used)
@@ -114,6 +124,8 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 	}
 	if (answer->kind == ANSWER_CONTACTS)
 		tell_contacts(told, answer);
+	if (answer->kind == ANSWER_PRESENCE && answer->presence.count > 0)
+		shown_of(told, &answer->presence.items[0]);
 	if (answer->kind == ANSWER_PRESENCE)
 		for (size_t i = link->online = 0; i < answer->presence.count; i++)
 			link->online += answer->presence.items[i].state != PRESENCE_OFFLINE;
@@ -176,9 +188,7 @@ world_encode(void *gate, unsigned form, const struct event *event)
 		break;
 	case EVENT_PRESENCE:
 		told.what = TOLD_PRESENCE;
-		told.seq = event->presence.state;
-		(void)snprintf(
-		    told.text, sizeof(told.text), "%.*s", SLICE_ARG(event->presence.name));
+		shown_of(&told, &event->presence);
 		break;
 	case EVENT_CONTACT:
 		told.what = TOLD_CONTACT;
