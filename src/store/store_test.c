@@ -364,6 +364,73 @@ profile(struct world *w, uint64_t user, const char *display, const char *status,
 	assert_int_equal(run_and_drop(w, op), ERR_OK);
 }
 
+/* -1: stays, NULL: stays. */
+static void
+assert_shows(struct world *w, uint64_t user, int set, const char *text, enum presence now,
+    const char *now_text)
+{
+	struct op *op = op_create(OP_PRESENCE_SET);
+
+	op->user = user;
+	op->presence.state = set;
+	op->presence.text = slice_str(text);
+	world_write(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_int_equal(op->presence.now, now);
+	assert_true(slice_eq(op->presence.now_text, slice_str(now_text)));
+	op_destroy(&op);
+	op = op_create(OP_SYNC); /* and a sync reads it */
+	op->user = user;
+	world_read(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_int_equal(op->sync.around.presence, now);
+	assert_true(slice_eq(op->sync.around.text, slice_str(now_text)));
+	op_destroy(&op);
+}
+
+static void
+presence_is_kept(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann");
+
+	assert_shows(w, ann, PRESENCE_BUSY, NULL, PRESENCE_BUSY, NULL);
+	assert_shows(w, ann, -1, "lunch", PRESENCE_BUSY, "lunch");
+	assert_shows(w, ann, PRESENCE_INVISIBLE, NULL, PRESENCE_INVISIBLE, "lunch");
+	assert_shows(w, ann, PRESENCE_ONLINE, "", PRESENCE_ONLINE, NULL);
+}
+
+static void
+what_stands_between_two_is_read(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), eve = world_user(w, "eve");
+	const uint64_t uids[] = {bob, eve, ann};
+	struct op *op = op_create(OP_PROFILES);
+
+	world_contact(w, ann, bob, CONTACT_BOTH);
+	world_contact(w, bob, ann, CONTACT_BOTH);
+	world_contact(w, ann, eve, CONTACT_BLOCKED);
+	assert_shows(w, bob, PRESENCE_INVISIBLE, NULL, PRESENCE_INVISIBLE, NULL);
+	op->user = ann;
+	op->profiles.uids = uids;
+	op->profiles.want = 3;
+	world_read(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_true(op->profiles.items[0].contact && op->profiles.items[0].invisible);
+	assert_false(op->profiles.items[0].apart || op->profiles.items[2].apart);
+	assert_true(op->profiles.items[1].apart && !op->profiles.items[1].hides);
+	op_destroy(&op);
+	op = op_create(OP_PROFILES);
+	op->user = eve;
+	op->profiles.uids = &uids[2];
+	op->profiles.want = 1;
+	world_read(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_true(op->profiles.items[0].apart && op->profiles.items[0].hides);
+	op_destroy(&op);
+}
+
 static void
 profiles_are_set_and_read(void **state)
 {
@@ -648,7 +715,8 @@ an_edited_message_is_no_conflict(void **state)
 	    w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1", .body = "a"});
 	(void)world_send(
 	    w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c2", .body = "a"});
-	(void)world_send(w, &(struct letter){.what = APPEND_EDIT, .from = ann, .to = sent.cid, .re = 1});
+	(void)world_send(
+	    w, &(struct letter){.what = APPEND_EDIT, .from = ann, .to = sent.cid, .re = 1});
 	(void)world_send(
 	    w, &(struct letter){.what = APPEND_DELETE, .from = ann, .to = sent.cid, .re = 2});
 	sent =
@@ -1044,7 +1112,8 @@ what_was_deleted_has_no_body(void **state)
 
 	cid = ten_messages(w, ann);
 	(void)world_send(w, &(struct letter){.what = APPEND_EDIT, .from = ann, .to = cid, .re = 2});
-	(void)world_send(w, &(struct letter){.what = APPEND_DELETE, .from = ann, .to = cid, .re = 3});
+	(void)world_send(
+	    w, &(struct letter){.what = APPEND_DELETE, .from = ann, .to = cid, .re = 3});
 	world_account(w, ann, ACCOUNT_DELETED);
 	op = world_page(w, bob, cid, 1, 4, 10, false);
 	assert_int_equal(op->page.count, 2);
@@ -1405,6 +1474,8 @@ run_suite(const char *name, enum world_kind kind)
 	    T(sessions_end),
 	    T(a_new_password_ends_the_other_sessions),
 	    T(profiles_are_set_and_read),
+	    T(presence_is_kept),
+	    T(what_stands_between_two_is_read),
 	    T(users_are_found_by_prefix),
 	    T(contacts_are_those_of_both_sides),
 	    T(the_first_message_creates_the_conversation),

@@ -1,0 +1,70 @@
+"""who, and who of a group is online."""
+
+from lib.server import wait_for
+
+
+def names(result):
+    return [u["user"] for u in result["users"]]
+
+
+def test_who_of_contacts(user):
+    alice, bob, carol = user("alice"), user("bob"), user("carol")
+    for other in (bob, carol):
+        alice.call("contact.add", user=other.name)
+        other.call("contact.accept", user=alice.name)
+    bob.call("presence.set", state="busy")
+    carol.call("presence.set", state="invisible")
+    got = alice.call("who", scope="contacts")
+    assert got == {"online": 1, "users": [{"user": bob.name, "display": bob.name, "state": "busy"}], "more": False}
+
+
+def test_who_of_a_group(user, again):
+    alice, bob, carol, eve = user("alice"), user("bob"), user("carol"), user("eve")
+    cid = alice.call("group.create", title="T", members=[bob.name, carol.name])["cid"]
+    everyone = sorted(c.name for c in (alice, bob, carol))
+    wait_for(lambda: names(bob.call("who", scope=cid)) == everyone, 10, "all of the group")
+    eve.fails("not_found", "who", scope=cid)
+    carol.call("presence.set", state="invisible")
+    got = bob.call("who", scope=cid)
+    assert names(got) == sorted([alice.name, bob.name]) and got["online"] == 2
+    alice.call("contact.block", user=bob.name)
+    got = bob.call("who", scope=cid)
+    assert names(got) == [bob.name] and got["online"] == 1
+    assert bob.call("group.info", cid=cid)["online"] == 1
+    online = {m["user"]: m["online"] for m in bob.call("group.members", cid=cid)["members"]}
+    assert online == {alice.name: False, bob.name: True, carol.name: False}
+    bob.call("group.leave", cid=cid)
+    assert bob.fails(("not_member", "not_found"), "who", scope=cid)
+
+
+def test_who_may_not_write_sees_who_is_there(user):
+    alice, bob = user("alice"), user("bob")
+    cid = alice.call("group.create", title="T", members=[bob.name])["cid"]
+    alice.call("group.mute", cid=cid, user=bob.name, seconds=600)
+    wait_for(lambda: names(bob.call("who", scope=cid)) == sorted([alice.name, bob.name]), 10, "both")
+
+
+def test_a_closed_directory_hides_no_members(confabd, user):
+    server = confabd(config={"directory": "closed"})
+    alice, bob = (user(n, server=server) for n in ("alice", "bob"))
+    cid = alice.call("group.create", title="T", members=[bob.name])["cid"]
+    wait_for(lambda: names(bob.call("who", scope=cid)) == sorted([alice.name, bob.name]), 10, "both")
+    assert {m["online"] for m in bob.call("group.members", cid=cid)["members"]} == {True}
+    alice.fails("forbidden", "who", scope="all")
+
+
+def test_pages_of_many(confabd, user):
+    server = confabd(config={"limit_connections": 1000})
+    users = [user(f"u{i:03}", server=server) for i in range(60)]
+    expected = sorted(c.name for c in users)
+    asks = users[7]
+    wait_for(lambda: asks.call("who", scope="all")["online"] == 60, 15, "everybody")
+    found, after = [], {}
+    while True:
+        page = asks.call("who", {"scope": "all", "limit": 7, **after})
+        assert page["online"] == 60 and len(page["users"]) <= 7
+        found += names(page)
+        if not page["more"]:
+            break
+        after = {"after": found[-1]}
+    assert found == expected
