@@ -161,7 +161,7 @@ enum fed {
 	FED_WAITS,   /* for a page */
 	FED_STARVED, /* for a page that can't even be asked for now */
 	FED_FULL,    /* the peer's queue is full */
-	FED_LEFT,    /* the last entry was the end of its user's membership */
+	FED_LEFT,    /* the last entry was the end of its user's membership: it is no more */
 };
 
 /* The log does not go back as far as that any more. */
@@ -233,8 +233,10 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	stat_add(STAT_DELIVERIES, i - start);
 	stat_add(STAT_FED, i - start);
 	if (page->entries[i - 1]->ends != 0 && page->entries[i - 1]->seq > past &&
-	    entry_ends(page->entries[i - 1], peer->user))
+	    entry_ends(page->entries[i - 1], peer->user)) {
+		sync_ended(peer, stream->sub, page->entries[i - 1]);
 		return FED_LEFT;
+	}
 	return FED_SOME;
 }
 
@@ -265,10 +267,8 @@ feed_peer(struct peer *peer)
 		if (fed == FED_SOME)
 			return true;
 		starved = starved || fed == FED_STARVED;
-		if (fed == FED_LEFT) {
-			sync_ended(peer, at, stream->cursor & ~STREAM_BEHIND);
+		if (fed == FED_LEFT)
 			continue; /* another one is at its place now */
-		}
 		if (fed == FED_ALL && topic->ended) {
 			sync_past_read(peer, at);
 			continue;

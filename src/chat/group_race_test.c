@@ -100,7 +100,7 @@ fray_change(struct fray *f, struct link *link)
 		cmd.what = GROUP_REMOVE;
 		break;
 	default:
-		cmd.what = GROUP_ROLE;
+		cmd.what = pick(w, 30) == 0 ? GROUP_DISMISS : GROUP_ROLE;
 		break;
 	}
 	(void)change(f, link, &cmd);

@@ -40,7 +40,7 @@ enum {
 	LIMIT_REVOKED = 256, /* endings of sessions that a shard remembers, against racing logins */
 	LIMIT_HELD_CONVS = 2000, /* conversations that may turn up while a peer syncs */
 	LIMIT_LEFT = 64,         /* ends of memberships that a peer remembers */
-	LIMIT_JOININGS = 16,     /* of one conversation; beyond it the oldest are not told of */
+	LIMIT_JOININGS = 64,     /* of one conversation; beyond it the oldest are not told of */
 };
 
 /* --- Calls: requests that wait for their answer (call.c) --- */
@@ -115,7 +115,7 @@ struct ask {
 	uint64_t cid;   /* 0: all of them */
 	uint64_t known; /* the client was told of all memberships up to this seq */
 	bool asking;
-	bool again; /* something happened since: that answer is too old */
+	bool again; /* something happened since: that answer may be too old */
 	uint8_t joining_count;
 	uint64_t *joinings; /* owned, rising: seqs beyond `known` */
 };

@@ -150,8 +150,8 @@ void sync_begin(struct call *call, const struct sync_command *cmd);
 void sync_op_done(struct shard *shard, struct op *op);
 void sync_again(struct shard *shard, struct op *op);
 void sync_announced(struct shard *shard, struct peers_mail *mail);
-/* A stream came to the end of its user's membership: it is no more, and he is told. */
-void sync_ended(struct peer *peer, uint32_t sub, uint64_t seq);
+/* A stream came to the end of its user's membership, that entry: it is no more, and he is told. */
+void sync_ended(struct peer *peer, uint32_t sub, const struct entry *end);
 /* What was left before the sync was read to its end. */
 void sync_past_read(struct peer *peer, uint32_t sub);
 void asks_destroy(struct peer *peer);

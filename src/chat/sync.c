@@ -301,8 +301,8 @@ ask_submit(struct peer *peer, const struct ask *ask)
 }
 
 /*
- * Asks the store for one conversation (0: for all) that the peer may have to follow.  What is read
- * before something else happened counts for nothing, so that no end is overlooked.
+ * Asks the store for one conversation (0: for all) that the peer may have to follow.  If something
+ * else happened since it was read, and nothing came of it, it is asked again.
  */
 static void
 conv_ask(struct peer *peer, uint64_t cid)
@@ -341,18 +341,20 @@ tell_removed(struct peer *peer, uint64_t cid)
 }
 
 void
-sync_ended(struct peer *peer, uint32_t sub, uint64_t seq)
+sync_ended(struct peer *peer, uint32_t sub, const struct entry *end)
 {
-	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid;
+	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid, seq = end->seq;
+	bool for_all = end->ends == ENTRY_ENDS_ALL;
 	struct ask *all = ask_find(peer, 0);
 
 	tell_removed(peer, cid);
-	topic_leave(peer, sub);
+	topic_leave(peer, sub); /* the entry may go with its topic */
 	ask_know(ask_make(peer, cid), seq);
 	if (all != NULL)
 		all->again = all->asking;
-	/* He may be a member again. */
-	conv_ask(peer, cid);
+	/* He may be a member again; of what was dismissed nobody is. */
+	if (!for_all)
+		conv_ask(peer, cid);
 }
 
 void
@@ -421,6 +423,8 @@ conv_turned_up(struct peer *peer, const struct op_conv *found)
 		conv.read = conv.delivered = joined - 1;
 		view = conv_view(&conv, NULL);
 	}
+	if (joined == 0 && ask != NULL && view.next <= ask->known)
+		return; /* as it was before what he was told of since */
 	if (joined != 0)
 		plan.backlog = UINT32_MAX; /* an end may stand among them */
 	if (ask != NULL)
@@ -446,19 +450,19 @@ conv_done(struct shard *shard, struct op *op)
 {
 	struct peer *peer = peer_find(shard, op->context);
 	struct ask *ask = peer != NULL ? ask_find(peer, op->sync.only) : NULL;
+	bool again;
 
 	if (peer == NULL || peer->state != PEER_SYNCED || peer->revoked)
 		return;
 	assert(ask != NULL && ask->asking);
-	if (ask->again) {
-		ask->again = false;
-		ask_submit(peer, ask);
-		return;
-	}
-	ask->asking = false;
+	again = ask->again;
+	ask->asking = ask->again = false;
 	for (size_t i = 0; i < op->sync.count; i++)
 		conv_turned_up(peer, &op->sync.items[i]);
-	ask_settle(peer, op->sync.only);
+	if (again && topic_followed(peer, op->sync.only) == NULL)
+		conv_ask(peer, op->sync.only);
+	else
+		ask_settle(peer, op->sync.only);
 }
 
 void

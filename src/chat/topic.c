@@ -309,7 +309,7 @@ streams_publish(
 
 		if (stream_publish(shard, topic, stream, p) && last->ends != 0 &&
 		    entry_ends(last, peer->user))
-			sync_ended(peer, stream->sub, last->seq); /* another one is at i now */
+			sync_ended(peer, stream->sub, last); /* another one is at i now */
 		else
 			i++;
 	}
