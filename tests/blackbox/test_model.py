@@ -475,8 +475,7 @@ class Machine(RuleBasedStateMachine):
     def check_view(self, name, conv, view):
         due = conv.view(name)
         assert {key: view[key] for key in due} == due, f"{name}: {view}, due {due}"
-        if conv.has(name):
-            assert (view.get("muted_until", 0) > 0) == conv.members[name].muted, view
+        assert (view.get("muted_until", 0) > 0) == (conv.members[name].muted and conv.has(name)), view
         if conv.kind == "group":
             assert view["title"] == conv.title and view.get("handle") == conv.handle, f"{view}, due {conv.title} {conv.handle}"
         else:

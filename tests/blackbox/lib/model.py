@@ -260,12 +260,15 @@ class Model:
         return Plan(apply, {"cid": conv.cid, "seq": conv.head + 1, "cmid": cmid, "dup": None})
 
     def delete(self, who, conv, seq):
+        entry = conv.entries[seq - 1]
+        if entry.deleted and conv.entries[entry.deleted - 1].sender == who:  # again: also without the right to it
+            return Plan(expect={"cid": conv.cid, "seq": entry.deleted, "dup": True})
         error = self.outside(conv, who)
         if error:
             return refused(error)
         if not conv.sees(who, seq):
             return refused("not_found")
-        entry, errors = conv.entries[seq - 1], set()
+        errors = set()
         # To take back is not to write: who is muted may; where the other is gone, or blocked, it is left open.
         may = {"blocked", "not_found"} & self.write_errors(conv, who)
         if not entry.is_message:
