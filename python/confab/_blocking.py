@@ -205,17 +205,14 @@ class BlockingMethods:
         return self._wait(self._client.contact_list(after, limit))
 
     def presence_set(self, state: str, text: Optional[str]=None) -> None:
-        """state: "online", "away", "busy" or "invisible"; `away` is this connection's."""
+        """state: "online", "away", "busy" or "invisible"; `away` is this client's, the others the user's."""
         self._wait(self._client.presence_set(state, text))
 
     def presence_get(self, users: Sequence[str]) -> List[model.Presence]:
         return self._wait(self._client.presence_get(users))
 
     def presence_watch(self, users: Sequence[str]) -> List[model.Presence]:
-        """Tells of their presence from now on, in place of those watched before; contacts always are.
-
-        It is the connection's: ask again after StateChanged("ready").
-        """
+        """Tells of their presence from now on, in place of those watched before; contacts always are."""
         return self._wait(self._client.presence_watch(users))
 
     def who(self, scope: Union[str, int]='all', after: Optional[str]=None,

@@ -120,6 +120,7 @@ class Client(Methods):
         self._marks: Dict[int, int] = {}
         self._mark_timer: Optional[asyncio.TimerHandle] = None
         self._watched: Optional[List[str]] = None
+        self._away: Optional[Json] = None            # what presence.set was told, which is the connection's
         self._in_step = self._stream_given_up = self._went_back = self._left = False
         self._tasks: "set[asyncio.Task[Any]]" = set()
         self._waiters: "List[asyncio.Future[None]]" = []
@@ -590,6 +591,8 @@ class Client(Methods):
                 raise _Overflow("the application is slower than the stream") from None
 
     def _watch_again(self, connection: Connection) -> None:
+        if self._away is not None:
+            connection.tell("presence.set", self._away)
         if self._watched is not None:
             connection.tell("presence.watch", {"users": self._watched})
 
@@ -598,6 +601,11 @@ class Client(Methods):
         result = await super().presence_watch(users)
         self._watched = list(users)
         return result
+
+    async def presence_set(self, state: str, text: Optional[str] = None) -> None:
+        """state: "online", "away", "busy" or "invisible"; `away` is this client's, the others the user's."""
+        await super().presence_set(state, text)
+        self._away = {"state": state} if state == "away" else None
 
     # --- Marks ---
 

@@ -163,17 +163,14 @@ class Methods:
         return build(model.Contacts, await self.call("contact.list", {"after": after, "limit": limit}))
 
     async def presence_set(self, state: str, text: Optional[str] = None) -> None:
-        """state: "online", "away", "busy" or "invisible"; `away` is this connection's."""
+        """state: "online", "away", "busy" or "invisible"; `away` is this client's, the others the user's."""
         await self.call("presence.set", {"state": state, "text": text})
 
     async def presence_get(self, users: Sequence[str]) -> List[model.Presence]:
         return build_list(model.Presence, await self.call("presence.get", {"users": list(users)}), "users")
 
     async def presence_watch(self, users: Sequence[str]) -> List[model.Presence]:
-        """Tells of their presence from now on, in place of those watched before; contacts always are.
-
-        It is the connection's: ask again after StateChanged("ready").
-        """
+        """Tells of their presence from now on, in place of those watched before; contacts always are."""
         return build_list(model.Presence, await self.call("presence.watch", {"users": list(users)}), "users")
 
     async def who(self, scope: Union[str, int] = "all", after: Optional[str] = None,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Presence: the library, blocking too, and the chat client, against a real server."""
 
+import asyncio
 import re
 
 import confab
@@ -9,7 +10,7 @@ from lib.fixtures import PASSWORD, new_name
 from test_python_chat import clients, event_of
 from test_python_programs import DONE, Terminal, home  # noqa: F401 - a fixture
 
-from helpers import play
+from helpers import Proxy, client, play, until
 
 
 def test_presence(server):
@@ -33,6 +34,32 @@ def test_presence(server):
             await event_of(ann, confab.Presence, lambda e: e.state == "online")
 
     play(story())
+
+
+def test_what_is_the_connections_is_told_again_on_the_next(server):
+    async def story():
+        async with clients(server, "ann") as (ann,), Proxy(server.port) as proxy, client(proxy) as bob:
+            await ann.presence_watch([bob.user])
+            await bob.presence_set("away")
+            await event_of(ann, confab.Presence, lambda e: e.state == "away")
+            await bob.presence_watch([ann.user])
+            opened = proxy.opened
+            proxy.cut()
+            await until(lambda: proxy.opened > opened and bob.state == "ready")
+            await until_state(ann, bob.user, "away")
+            await ann.presence_set("busy")
+            await event_of(bob, confab.Presence, lambda e: (e.user, e.state) == (ann.user, "busy"))
+
+    play(story())
+
+
+async def until_state(asker, name, state):
+    for _ in range(200):
+        (one,) = await asker.presence_get([name])
+        if one.state == state:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{name} is {one.state}")
 
 
 def test_presence_blocking(server):
