@@ -325,12 +325,16 @@ class Model:
             return refused("not_found")
         author = conv.entries[seq - 1].sender
         others = sorted(name for name in conv.current() if name != author)
-        marks = [conv.members[name] for name in others]
-        return Plan(expect={"read": sum(one.read >= seq for one in marks),
-                            "delivered": sum(one.delivered >= seq for one in marks), "members": len(marks),
-                            "users": [{"user": self.users[one.name].author, "read": one.read,
-                                       "delivered": one.delivered} for one in marks],
-                            "more": False})
+        marks = [(self.users[name].author, *self.marks_of(conv, name, who)) for name in others]
+        return Plan(expect={"read": sum(read >= seq for _, read, _ in marks), "members": len(marks), "more": False,
+                            "delivered": sum(delivered >= seq for _, _, delivered in marks),
+                            "users": [{"user": name, "read": read, "delivered": delivered}
+                                      for name, read, delivered in marks]})
+
+    def marks_of(self, conv, name, asker):
+        """As the asker is shown them: in a direct conversation none pass a block."""
+        hidden = conv.kind == "direct" and name != asker and self.blocked(name, asker)
+        return (0, 0) if hidden else (conv.members[name].read, conv.members[name].delivered)
 
     # --- Groups ---
 
