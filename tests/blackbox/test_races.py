@@ -1,6 +1,7 @@
 """Requests that race on several connections, many rounds; what must hold whoever wins is asserted afterwards."""
 
 import itertools
+import random
 
 import pytest
 
@@ -274,6 +275,92 @@ def test_two_admins_remove_each_other_while_they_are_raised(people):
                 assert one["kind"] == "remove" and roles[one["from"]] > roles.pop(data["user"]), f"not a lower role: {log}"
         assert sorted(r["seq"] for r, _ in results if r) == [one["seq"] for one in log[1:]]
         assert {one["user"] for one in owner.call("group.members", cid=cid)["members"]} == set(roles)
+
+
+RANK = {"member": 1, "admin": 2, "owner": 3}
+
+
+class Replay:
+    """Goes through a group's log and asserts that whoever did something was allowed to, at that place of it."""
+
+    def __init__(self):
+        self.rank, self.muted = {}, set()
+
+    def take(self, one):
+        who, data = one["from"], one.get("data") or {}
+        mine, user = self.rank.get(who, 0), data.get("user")
+        getattr(self, one["kind"])(who, mine, user, data)
+        assert 3 in self.rank.values(), f"nobody owns it after {one}"
+
+    def create(self, who, mine, user, data):
+        self.rank = {name: 3 if name == who else 1 for name in data["users"]}
+
+    def join(self, who, mine, user, data):
+        assert data["users"] == [who] or mine >= 2, "invited by one who may not"
+        assert not set(data["users"]) & set(self.rank), "is in already"
+        self.rank.update((name, 1) for name in data["users"])
+
+    def leave(self, who, mine, user, data):
+        assert mine, "was not in"
+        del self.rank[who]
+
+    def remove(self, who, mine, user, data):
+        assert mine >= 2 and mine > self.rank.pop(user), "not a lower role"
+
+    def role(self, who, mine, user, data):
+        assert mine == 3 and self.rank[user] != RANK[data["role"]]
+        self.rank[user] = RANK[data["role"]]
+
+    def mute(self, who, mine, user, data):
+        assert mine >= 2 and mine > self.rank[user], "not a lower role"
+        (self.muted.add if data["until"] else self.muted.discard)(user)
+
+    def set(self, who, mine, user, data):
+        assert mine >= 2
+
+    def text(self, who, mine, user, data):
+        assert mine and who not in self.muted, "may not speak"
+
+
+def something(chance, names, cid, body):
+    """A request that may be refused by the time it is read."""
+    user = chance.choice(names)
+    return chance.choice([
+        ("group.join", {"cid": cid}), ("group.leave", {"cid": cid}),
+        ("group.invite", {"cid": cid, "users": chance.sample(names, 2)}), ("group.remove", {"cid": cid, "user": user}),
+        ("group.role", {"cid": cid, "user": user, "role": chance.choice(["member", "admin", "owner"])}),
+        ("group.mute", {"cid": cid, "user": user, "seconds": chance.choice([0, 3600])}),
+        ("group.set", {"cid": cid, "topic": body}), ("send", {"to": cid, "body": body, "cmid": body})])
+
+
+def test_everything_at_once(people):
+    eye, *crowd = people("eye", "ann", "bob", "carl", "dora")
+    names, chance = [one.name for one in crowd], random.Random(7)
+    cid = crowd[0].call("group.create", title="races", open=True, members=[eye.name, *names[1:]])["cid"]
+    crowd[0].call("group.role", cid=cid, user=names[1], role="owner")
+    sent, changes = {one: [] for one in crowd}, []
+    for n in range(ROUNDS):
+        posted = []
+        for client in crowd:
+            asked = [something(chance, names, cid, f"{client.name} {n} {i}") for i in range(BURST)]
+            posted += zip([client] * BURST, client.post_all(asked), asked)
+        for client, number, (method, params) in posted:
+            result, error = outcome(client, number)
+            assert error in (None, "not_member", "forbidden", "already", "not_found", "invalid_params"), (method, error)
+            if method == "send":
+                sent[client].append((number, params["body"]))
+            elif result and "seq" in result:
+                changes.append((result["seq"], client.name, {"invite": "join"}.get(method[6:], method[6:])))
+    log, replay = whole_log(eye, cid), Replay()
+    for one in log:
+        replay.take(one)
+    assert sorted(changes) == [(one["seq"], one["from"], one["kind"]) for one in log[2:] if one["kind"] != "text"]
+    members = eye.call("group.members", cid=cid)["members"]
+    assert {one["user"]: RANK[one["role"]] for one in members} == replay.rank
+    for client in crowd:
+        check_sends(client, sent[client], log, cid)
+        received_all(client, cid, log, client.name)
+    received_all(eye, cid, log, eye.name)
 
 
 # --- Contacts ---
