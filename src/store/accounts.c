@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "store/fold.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 static slice
 hash_slice(const unsigned char *hash)
@@ -13,14 +13,14 @@ hash_slice(const unsigned char *hash)
 /* --- Register and log in --- */
 
 static int
-token_add(struct sqlite *s, const struct op *op, uint64_t user)
+token_add(struct sql_store *s, const struct op *op, uint64_t user)
 {
 	return stmt_run(&s->writer, STMT_TOKEN_ADD, "biissi", hash_slice(op->session.token_hash),
 	    op->session.session, user, op->session.device, op->session.ip, s->now_ms);
 }
 
 static int
-user_register(struct sqlite *s, struct op *op)
+user_register(struct sql_store *s, struct op *op)
 {
 	slice display = slice_given(op->session.display) ? op->session.display : op->session.name;
 	slice folded;
@@ -41,7 +41,7 @@ user_register(struct sqlite *s, struct op *op)
 }
 
 int
-account_hash_is(struct sqlite *s, uint64_t user, slice hash, bool *ret_is)
+account_hash_is(struct sql_store *s, uint64_t user, slice hash, bool *ret_is)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_HASH, "i", user);
@@ -65,7 +65,7 @@ is_online(const struct op *op, uint64_t session)
  * none). What was seen lately may not be written yet.
  */
 static int
-sessions_count(struct sqlite *s, struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
+sessions_count(struct sql_store *s, struct op *op, uint64_t *ret_count, uint64_t *ret_oldest)
 {
 	struct sql_conn *c = &s->writer;
 	uint64_t oldest_seen = UINT64_MAX;
@@ -89,7 +89,7 @@ sessions_count(struct sqlite *s, struct op *op, uint64_t *ret_count, uint64_t *r
 
 /* Ends a session if there are as many as he may have. */
 static int
-session_make_room(struct sqlite *s, struct op *op)
+session_make_room(struct sql_store *s, struct op *op)
 {
 	uint64_t count, oldest;
 	int rc = sessions_count(s, op, &count, &oldest);
@@ -105,7 +105,7 @@ session_make_room(struct sqlite *s, struct op *op)
 }
 
 static int
-user_login(struct sqlite *s, struct op *op)
+user_login(struct sql_store *s, struct op *op)
 {
 	bool right;
 	int rc = account_hash_is(s, op->session.uid, op->session.password_hash, &right);
@@ -130,7 +130,7 @@ user_login(struct sqlite *s, struct op *op)
 /* --- What a user does to his account --- */
 
 static int
-sessions_revoke(struct sqlite *s, struct op *op)
+sessions_revoke(struct sql_store *s, struct op *op)
 {
 	int rc;
 
@@ -144,7 +144,7 @@ sessions_revoke(struct sqlite *s, struct op *op)
 }
 
 static int
-password_change(struct sqlite *s, struct op *op)
+password_change(struct sql_store *s, struct op *op)
 {
 	bool right;
 	int rc = account_hash_is(s, op->user, op->password.old_hash, &right);
@@ -161,7 +161,7 @@ password_change(struct sqlite *s, struct op *op)
 }
 
 static int
-profile_set(struct sqlite *s, struct op *op)
+profile_set(struct sql_store *s, struct op *op)
 {
 	slice folded = SLICE_NONE;
 	int rc;
@@ -179,7 +179,7 @@ profile_set(struct sqlite *s, struct op *op)
 
 /* What the user shows by now. */
 static int
-presence_read(struct sqlite *s, struct op *op)
+presence_read(struct sql_store *s, struct op *op)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_PRESENCE, "i", op->user);
@@ -195,7 +195,7 @@ presence_read(struct sqlite *s, struct op *op)
 }
 
 static int
-presence_set(struct sqlite *s, struct op *op)
+presence_set(struct sql_store *s, struct op *op)
 {
 	int rc;
 
@@ -208,7 +208,7 @@ presence_set(struct sqlite *s, struct op *op)
 }
 
 int
-sqlite_account(struct sqlite *s, struct op *op)
+sql_account(struct sql_store *s, struct op *op)
 {
 	op->fault = (struct fault){0};
 	switch ((enum op_kind)op->kind) {
@@ -223,9 +223,9 @@ sqlite_account(struct sqlite *s, struct op *op)
 	case OP_PROFILE_SET:
 		return profile_set(s, op);
 	case OP_CONTACT:
-		return sqlite_contact(s, op);
+		return sql_contact(s, op);
 	case OP_CLOSE:
-		return sqlite_close_account(s, op);
+		return sql_close_account(s, op);
 	case OP_PRESENCE_SET:
 		return presence_set(s, op);
 	default:
@@ -236,7 +236,7 @@ sqlite_account(struct sqlite *s, struct op *op)
 /* --- Is the effect there? --- */
 
 static int
-revoke_there(struct sqlite *s, const struct op *op, bool *ret_there)
+revoke_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	uint64_t left = 0;
 	int rc;
@@ -258,7 +258,7 @@ is_set(slice wanted, slice stored)
 }
 
 static int
-profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
+profile_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_USER_PROFILE, "i", op->user);
@@ -273,7 +273,7 @@ profile_there(struct sqlite *s, const struct op *op, bool *ret_there)
 }
 
 static int
-presence_there(struct sqlite *s, const struct op *op, bool *ret_there)
+presence_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	struct sql_conn *c = &s->writer;
 	slice wanted = op->presence.text;
@@ -290,7 +290,7 @@ presence_there(struct sqlite *s, const struct op *op, bool *ret_there)
 }
 
 int
-sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
+sql_account_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	uint64_t user = 0;
 	int rc;
@@ -307,9 +307,9 @@ sqlite_account_there(struct sqlite *s, const struct op *op, bool *ret_there)
 	case OP_REVOKE:
 		return revoke_there(s, op, ret_there);
 	case OP_CONTACT:
-		return sqlite_contact_there(s, op, ret_there);
+		return sql_contact_there(s, op, ret_there);
 	case OP_CLOSE:
-		return sqlite_close_there(s, op, ret_there);
+		return sql_close_there(s, op, ret_there);
 	case OP_PRESENCE_SET:
 		return presence_there(s, op, ret_there);
 	default:

@@ -9,7 +9,7 @@
  */
 #include "base/panic.h"
 #include "base/stat.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 /* --- The target --- */
 
@@ -26,7 +26,7 @@ guess_if_right(struct cached_conv *guess, const struct op *op, const struct op_t
 }
 
 static int
-resolve_person(struct sqlite *s, const struct op *op, struct op_target *target,
+resolve_person(struct sql_store *s, const struct op *op, struct op_target *target,
     struct cached_conv **ret_conv, struct fault *ret_fault)
 {
 	int rc = SQL_OK;
@@ -56,7 +56,7 @@ resolve_person(struct sqlite *s, const struct op *op, struct op_target *target,
 }
 
 static int
-resolve_handle(struct sqlite *s, struct op_target *target, struct cached_conv **ret_conv)
+resolve_handle(struct sql_store *s, struct op_target *target, struct cached_conv **ret_conv)
 {
 	uint64_t cid = target->cid;
 	int rc = SQL_OK;
@@ -74,7 +74,7 @@ resolve_handle(struct sqlite *s, struct op_target *target, struct cached_conv **
 }
 
 int
-sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
+sql_resolve(struct sql_store *s, const struct op *op, struct op_target *target,
     struct cached_conv **ret_conv, struct fault *ret_fault)
 {
 	int rc;
@@ -101,7 +101,7 @@ sqlite_resolve(struct sqlite *s, const struct op *op, struct op_target *target,
 
 /* Settles the operation if its cmid stands in the log already; *ret_found says whether. */
 static int
-find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool *ret_found)
+find_sent(struct sql_store *s, struct op *op, const struct cached_conv *conv, bool *ret_found)
 {
 	struct sql_conn *c = &s->writer;
 	int rc;
@@ -139,7 +139,7 @@ find_sent(struct sqlite *s, struct op *op, const struct cached_conv *conv, bool 
  */
 static int
 append_rights(
-    struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)
+    struct sql_store *s, struct op *op, const struct cached_conv *conv, struct fault *ret_fault)
 {
 	const struct conv_row *row = conv != NULL ? &conv->row : NULL;
 	uint64_t re = op->append.entry->re;
@@ -171,7 +171,7 @@ append_rights(
 
 /* Nobody has more conversations than the limit says. */
 static int
-check_room(struct sqlite *s, const struct op *op, struct fault *ret_fault)
+check_room(struct sql_store *s, const struct op *op, struct fault *ret_fault)
 {
 	uint64_t max = op->append.conversations_max, count = 0;
 	int rc = stmt_number(&s->writer, &count, STMT_MEMBER_COUNT, "i", op->user);
@@ -182,7 +182,7 @@ check_room(struct sqlite *s, const struct op *op, struct fault *ret_fault)
 }
 
 static int
-direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
+direct_create(struct sql_store *s, struct op *op, struct cached_conv **ret_conv)
 {
 	uint64_t peer = op->append.target.peer, cid;
 	uint64_t lo = op->user < peer ? op->user : peer, hi = op->user < peer ? peer : op->user;
@@ -204,7 +204,7 @@ direct_create(struct sqlite *s, struct op *op, struct cached_conv **ret_conv)
 }
 
 static int
-insert_at_head(struct sqlite *s, struct op *op, struct cached_conv *conv)
+insert_at_head(struct sql_store *s, struct op *op, struct cached_conv *conv)
 {
 	const struct entry *e = op->append.entry;
 	uint64_t seq = conv->row.head + 1;
@@ -221,7 +221,7 @@ insert_at_head(struct sqlite *s, struct op *op, struct cached_conv *conv)
 }
 
 static int
-insert(struct sqlite *s, struct op *op, struct cached_conv *conv)
+insert(struct sql_store *s, struct op *op, struct cached_conv *conv)
 {
 	bool found;
 	int rc = insert_at_head(s, op, conv);
@@ -237,7 +237,7 @@ insert(struct sqlite *s, struct op *op, struct cached_conv *conv)
 
 /* What would be refused may have been stored before. */
 static int
-refuse(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct fault fault)
+refuse(struct sql_store *s, struct op *op, const struct cached_conv *conv, struct fault fault)
 {
 	bool found;
 	int rc = find_sent(s, op, conv, &found);
@@ -248,7 +248,7 @@ refuse(struct sqlite *s, struct op *op, const struct cached_conv *conv, struct f
 }
 
 static int
-append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
+append_to(struct sql_store *s, struct op *op, struct cached_conv **conv)
 {
 	struct fault fault = op->fault;
 	int rc = SQL_OK;
@@ -269,7 +269,7 @@ append_to(struct sqlite *s, struct op *op, struct cached_conv **conv)
 /* --- Deletions --- */
 
 static int
-delete_rights(struct sqlite *s, struct op *op, const struct conv_row *conv,
+delete_rights(struct sql_store *s, struct op *op, const struct conv_row *conv,
     const struct msg_row *msg, struct fault *ret_fault)
 {
 	struct member_row member;
@@ -285,7 +285,7 @@ delete_rights(struct sqlite *s, struct op *op, const struct conv_row *conv,
 
 /* What he deleted himself is answered the same for good; then come his rights. */
 static int
-delete_from(struct sqlite *s, struct op *op, struct cached_conv *conv)
+delete_from(struct sql_store *s, struct op *op, struct cached_conv *conv)
 {
 	struct fault fault = op->fault;
 	struct msg_row msg;
@@ -313,7 +313,7 @@ delete_from(struct sqlite *s, struct op *op, struct cached_conv *conv)
 /* --- All of them --- */
 
 static int
-append_any(struct sqlite *s, struct op *op, struct cached_conv **conv)
+append_any(struct sql_store *s, struct op *op, struct cached_conv **conv)
 {
 	if (op->append.what != APPEND_MESSAGE && *conv == NULL) {
 		if (op->fault.err == ERR_OK)
@@ -333,7 +333,7 @@ may_repeat(const struct op *op)
 }
 
 int
-sqlite_append(struct sqlite *s, struct op *op)
+sql_append(struct sql_store *s, struct op *op)
 {
 	struct cached_conv *conv;
 	struct fault fault;
@@ -342,7 +342,7 @@ sqlite_append(struct sqlite *s, struct op *op)
 	op->append.created = op->append.dup = false;
 	if (op->fault.err != ERR_OK && !may_repeat(op))
 		return SQL_OK;
-	if ((rc = sqlite_resolve(s, op, &op->append.target, &conv, &fault)) != SQL_OK)
+	if ((rc = sql_resolve(s, op, &op->append.target, &conv, &fault)) != SQL_OK)
 		return rc;
 	if (fault.err != ERR_OK) {
 		if (op->fault.err == ERR_OK)
@@ -357,7 +357,7 @@ sqlite_append(struct sqlite *s, struct op *op)
 }
 
 int
-sqlite_append_there(struct sqlite *s, const struct op *op, bool *ret_there)
+sql_append_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	const struct entry *e = op->append.entry;
 	struct sql_conn *c = &s->writer;

@@ -30,7 +30,7 @@ on_commit(void *cookie, sqlite3 *db, const char *name, int pages)
 void
 checkpoint_attach(struct sqlite *s)
 {
-	(void)sqlite3_wal_hook(s->writer.db, on_commit, s);
+	(void)sqlite3_wal_hook(s->sql.writer.db, on_commit, s);
 	s->checkpoint.pages = 0;
 	s->checkpoint.trigger = CHECKPOINT_PAGES;
 	checkpoint_erase(s); /* there may have been something to do when the last life ended */
@@ -184,9 +184,9 @@ empty(struct sqlite *s)
 	struct checkpoint *cp = &s->checkpoint;
 	int rc;
 
-	(void)sqlite3_busy_timeout(s->writer.db, ERASE_WAIT_MS);
-	rc = sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	(void)sqlite3_busy_timeout(s->writer.db, SQL_BUSY_MS);
+	(void)sqlite3_busy_timeout(s->sql.writer.db, ERASE_WAIT_MS);
+	rc = sqlite3_wal_checkpoint_v2(s->sql.writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	(void)sqlite3_busy_timeout(s->sql.writer.db, SQL_BUSY_MS);
 	stat_add(rc == SQLITE_OK ? STAT_STORE_ERASED : STAT_STORE_ERASE_HELD, 1);
 	if (rc == SQLITE_OK) {
 		cp->pages = 0;
@@ -204,7 +204,7 @@ finish(struct sqlite *s)
 {
 	struct checkpoint *cp = &s->checkpoint;
 	bool wait = cp->pages >= CHECKPOINT_WAIT_PAGES;
-	int rc = sqlite3_wal_checkpoint_v2(s->writer.db, NULL,
+	int rc = sqlite3_wal_checkpoint_v2(s->sql.writer.db, NULL,
 	    wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
 	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
@@ -219,7 +219,7 @@ checkpoint_turn(struct sqlite *s)
 {
 	struct checkpoint *cp = &s->checkpoint;
 
-	if (s->writer.db == NULL)
+	if (s->sql.writer.db == NULL)
 		return;
 	if (cp->pages < CHECKPOINT_PAGES && !erase_is_due(cp)) {
 		cp->trigger = CHECKPOINT_PAGES; /* it started anew */

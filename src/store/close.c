@@ -6,11 +6,11 @@
  */
 #include "base/mem.h"
 #include "base/panic.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 /* Those in whose lists he is, but those who block him: they are told. */
 static int
-contacts_find(struct sqlite *s, struct op *op)
+contacts_find(struct sql_store *s, struct op *op)
 {
 	struct sql_conn *c = &s->writer;
 	uint64_t count = 0;
@@ -29,7 +29,7 @@ contacts_find(struct sqlite *s, struct op *op)
 }
 
 static int
-contacts_end(struct sqlite *s, struct op *op)
+contacts_end(struct sql_store *s, struct op *op)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = contacts_find(s, op);
@@ -45,7 +45,7 @@ contacts_end(struct sqlite *s, struct op *op)
 
 /* Whoever sends there is looked at again; the names are read again. */
 static int
-directs_end(struct sqlite *s, const struct op *op)
+directs_end(struct sql_store *s, const struct op *op)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_run(c, STMT_CLOSE_DIRECTS_ACL, "i", op->user);
@@ -60,7 +60,7 @@ directs_end(struct sqlite *s, const struct op *op)
 }
 
 int
-sqlite_close_account(struct sqlite *s, struct op *op)
+sql_close_account(struct sql_store *s, struct op *op)
 {
 	bool right;
 	int rc = account_hash_is(s, op->user, op->close.password_hash, &right);
@@ -72,7 +72,7 @@ sqlite_close_account(struct sqlite *s, struct op *op)
 		op_fail(op, ERR_BAD_CREDENTIALS, NULL);
 		return SQL_OK;
 	}
-	rc = sqlite_groups_leave(s, op, op->close.name);
+	rc = sql_groups_leave(s, op, op->close.name);
 	if (rc == SQL_OK) /* a ban that nobody can end any more */
 		rc = stmt_run(&s->writer, STMT_CLOSE_BANS, "i", op->user);
 	if (rc == SQL_OK)
@@ -87,7 +87,7 @@ sqlite_close_account(struct sqlite *s, struct op *op)
 }
 
 int
-sqlite_close_there(struct sqlite *s, const struct op *op, bool *ret_there)
+sql_close_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	uint64_t active = 0;
 	int rc = stmt_number(&s->writer, &active, STMT_USER_THERE, "i", op->user);

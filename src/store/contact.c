@@ -2,13 +2,13 @@
 /* Contacts: two rows a pair, one in the list of each. */
 #include "base/panic.h"
 #include "store/contact_rules.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 /* --- A change --- */
 
 /* Who asks is still there, and whom he means is another. */
 static int
-find_peer(struct sqlite *s, struct op *op)
+find_peer(struct sql_store *s, struct op *op)
 {
 	uint64_t there = 0;
 	int rc = stmt_number(&s->writer, &there, STMT_USER_THERE, "i", op->user);
@@ -28,7 +28,7 @@ find_peer(struct sqlite *s, struct op *op)
 }
 
 static int
-pair_load(struct sqlite *s, uint64_t user, uint64_t peer, struct contact_pair *ret)
+pair_load(struct sql_store *s, uint64_t user, uint64_t peer, struct contact_pair *ret)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_CONTACT_PAIR, "ii", user, peer);
@@ -43,8 +43,8 @@ pair_load(struct sqlite *s, uint64_t user, uint64_t peer, struct contact_pair *r
 }
 
 static int
-row_set(struct sqlite *s, const uint64_t pair[2], enum contact_state was, enum contact_state state,
-    slice note)
+row_set(struct sql_store *s, const uint64_t pair[2], enum contact_state was,
+    enum contact_state state, slice note)
 {
 	if (state == was)
 		return SQL_OK;
@@ -56,7 +56,7 @@ row_set(struct sqlite *s, const uint64_t pair[2], enum contact_state was, enum c
 
 /* Whether a list that gets a row has room for it. */
 static int
-check_room(struct sqlite *s, struct op *op, uint64_t user, enum contact_state was,
+check_room(struct sql_store *s, struct op *op, uint64_t user, enum contact_state was,
     enum contact_state state)
 {
 	uint64_t count = 0;
@@ -73,7 +73,7 @@ check_room(struct sqlite *s, struct op *op, uint64_t user, enum contact_state wa
 
 /* What is on its way between the two is looked at again. */
 static int
-rights_changed(struct sqlite *s, const struct op *op)
+rights_changed(struct sql_store *s, const struct op *op)
 {
 	struct cached_conv *conv;
 	int rc = convs_direct(s, op->user, op->contact.peer, &conv);
@@ -85,7 +85,7 @@ rights_changed(struct sqlite *s, const struct op *op)
 }
 
 static int
-outcome_write(struct sqlite *s, struct op *op, const struct contact_pair *was,
+outcome_write(struct sql_store *s, struct op *op, const struct contact_pair *was,
     const struct contact_outcome *outcome)
 {
 	const uint64_t mine[2] = {op->user, op->contact.peer};
@@ -105,7 +105,7 @@ outcome_write(struct sqlite *s, struct op *op, const struct contact_pair *was,
 }
 
 int
-sqlite_contact(struct sqlite *s, struct op *op)
+sql_contact(struct sql_store *s, struct op *op)
 {
 	struct contact_outcome outcome;
 	struct contact_pair now;
@@ -127,7 +127,7 @@ sqlite_contact(struct sqlite *s, struct op *op)
 }
 
 int
-sqlite_contact_there(struct sqlite *s, const struct op *op, bool *ret_there)
+sql_contact_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	struct contact_pair now;
 	int rc = pair_load(s, op->user, op->contact.peer, &now);
@@ -139,7 +139,7 @@ sqlite_contact_there(struct sqlite *s, const struct op *op, bool *ret_there)
 /* --- Reading --- */
 
 int
-sqlite_contact_list(struct sql_conn *conn, struct op *op)
+sql_contact_list(struct sql_conn *conn, struct op *op)
 {
 	struct op_contacts_page *page = &op->contact_list;
 	uint64_t limit = page->limit < LIMIT_CONTACTS ? page->limit : LIMIT_CONTACTS;

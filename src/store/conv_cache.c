@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mem.h"
 #include "base/panic.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 void
 convs_init(struct conv_cache *cache)
@@ -95,7 +95,7 @@ conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 }
 
 int
-convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret)
+convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 {
 	struct conv_row row;
 	int rc;
@@ -113,7 +113,7 @@ convs_get(struct sqlite *s, uint64_t cid, struct cached_conv **ret)
 }
 
 int
-convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret)
+convs_direct(struct sql_store *s, uint64_t a, uint64_t b, struct cached_conv **ret)
 {
 	uint64_t pair[2] = {a < b ? a : b, a < b ? b : a}, cid = 0;
 	const struct cached_conv *cached =
@@ -131,7 +131,7 @@ convs_direct(struct sqlite *s, uint64_t a, uint64_t b, struct cached_conv **ret)
 }
 
 void
-convs_forget(struct sqlite *s, uint64_t cid)
+convs_forget(struct sql_store *s, uint64_t cid)
 {
 	struct cached_conv *conv = map_get(&s->convs.by_cid, cid);
 
@@ -140,7 +140,7 @@ convs_forget(struct sqlite *s, uint64_t cid)
 }
 
 int
-convs_reload(struct sqlite *s, struct cached_conv *conv)
+convs_reload(struct sql_store *s, struct cached_conv *conv)
 {
 	struct conv_row row;
 	int rc = conv_load(&s->writer, conv->row.cid, &row);

@@ -6,10 +6,10 @@
  * them behind that nothing erases.
  */
 #include "base/panic.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 int
-msg_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct msg_row *ret)
+msg_load(struct sql_store *s, uint64_t cid, uint64_t seq, struct msg_row *ret)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_MSG_NAMED, "ii", cid, seq);
@@ -39,7 +39,8 @@ struct doomed {
 
 /* The rows of a message and its edits: read to the end before the first is written over. */
 static int
-doomed_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct doomed *doomed, size_t *ret_count)
+doomed_load(
+    struct sql_store *s, uint64_t cid, uint64_t seq, struct doomed *doomed, size_t *ret_count)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = stmt_start(c, STMT_MSG_AND_EDITS, "ii", cid, seq);
@@ -59,7 +60,7 @@ doomed_load(struct sqlite *s, uint64_t cid, uint64_t seq, struct doomed *doomed,
 }
 
 int
-msg_erase(struct sqlite *s, uint64_t cid, uint64_t seq)
+msg_erase(struct sql_store *s, uint64_t cid, uint64_t seq)
 {
 	struct doomed doomed[LIMIT_EDITS + 1];
 	size_t count;
@@ -71,6 +72,6 @@ msg_erase(struct sqlite *s, uint64_t cid, uint64_t seq)
 		if (rc == SQL_OK && doomed[i].data)
 			rc = sql_overwrite(&s->writer, "data", doomed[i].id);
 	}
-	checkpoint_erase(s);
+	s->engine->erased(s);
 	return rc;
 }

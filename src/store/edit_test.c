@@ -584,7 +584,7 @@ the_hard_way(struct world *w, const struct letter *letter)
 {
 	atomic_store(&test_vfs.sync_wal, 1);
 	assert_int_equal(world_send(w, letter).fault.err, ERR_UNAVAILABLE);
-	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	(void)sqlite3_wal_hook(inside(w)->sql.writer.db, commit_reports_error, NULL);
 	return world_send(w, letter);
 }
 
@@ -622,7 +622,7 @@ a_batch_that_erases_its_own_words_is_settled(void **state)
 	    letter_op(&(struct letter){.what = APPEND_DELETE, .from = p.ann, .to = p.cid, .re = 3}),
 	};
 
-	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	(void)sqlite3_wal_hook(inside(w)->sql.writer.db, commit_reports_error, NULL);
 	w->driver->type->write(w->driver, ops, LEN(ops));
 	for (size_t i = 0; i < LEN(ops); i++) {
 		assert_true(ops[i]->fault.err == ERR_OK && ops[i]->append.seq == 3 + i);

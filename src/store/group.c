@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of group_change.h in SQLite, inside the writer's transaction. */
+/* The tables of group_change.h in SQL, inside the writer's transaction. */
 #include "base/panic.h"
 #include "store/fold.h"
 #include "store/group_change.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
-struct sqlite_work {
+struct sql_work {
 	struct group_work base;
-	struct sqlite *s;
+	struct sql_store *s;
 	struct cached_conv *conv; /* NULL before CREATE */
 };
 
-static struct sqlite_work *
+static struct sql_work *
 work_of(struct group_work *w)
 {
-	return container_of(w, struct sqlite_work, base);
+	return container_of(w, struct sql_work, base);
 }
 
 static struct sql_conn *
@@ -127,7 +127,7 @@ table_heir(struct group_work *w, struct op_person *ret)
 static int
 table_create(struct group_work *w, const struct conv_row *row, const struct group_settings *set)
 {
-	struct sqlite_work *work = work_of(w);
+	struct sql_work *work = work_of(w);
 	slice folded;
 	int rc;
 
@@ -137,8 +137,7 @@ table_create(struct group_work *w, const struct conv_row *row, const struct grou
 	    (uint64_t)row->admins_post, (uint64_t)row->admins_invite, row->members, w->now_ms);
 	text_fold_free(&folded);
 	if (rc == SQL_OK)
-		rc = convs_get(
-		    work->s, sql_last_id(&work->s->writer), &work->conv);
+		rc = convs_get(work->s, sql_last_id(&work->s->writer), &work->conv);
 	if (rc == SQL_OK)
 		w->conv = &work->conv->row;
 	return rc;
@@ -257,16 +256,16 @@ static const struct group_tables tables = {
 
 /* --- The operations --- */
 
-static struct sqlite_work
-work_start(struct sqlite *s, struct op *op, slice from)
+static struct sql_work
+work_start(struct sql_store *s, struct op *op, slice from)
 {
-	return (struct sqlite_work){
+	return (struct sql_work){
 	    .s = s, .base = {.tables = &tables, .op = op, .from = from, .now_ms = s->now_ms}};
 }
 
 /* Read anew: what its rows say must go together with its head. */
 static int
-work_take(struct sqlite_work *work, struct cached_conv *conv)
+work_take(struct sql_work *work, struct cached_conv *conv)
 {
 	work->conv = conv;
 	work->base.conv = &conv->row;
@@ -274,9 +273,9 @@ work_take(struct sqlite_work *work, struct cached_conv *conv)
 }
 
 int
-sqlite_group(struct sqlite *s, struct op *op)
+sql_group(struct sql_store *s, struct op *op)
 {
-	struct sqlite_work work = work_start(s, op, op->in.group.from);
+	struct sql_work work = work_start(s, op, op->in.group.from);
 	struct cached_conv *conv;
 	int rc;
 
@@ -284,7 +283,7 @@ sqlite_group(struct sqlite *s, struct op *op)
 	group_outputs_reset(op);
 	if (op->in.group.what == GROUP_CREATE)
 		return group_change(&work.base);
-	rc = sqlite_resolve(s, op, &op->in.target, &conv, &op->fault);
+	rc = sql_resolve(s, op, &op->in.target, &conv, &op->fault);
 	if (rc != SQL_OK)
 		return rc;
 	if (conv == NULL || conv->row.kind != CONV_GROUP)
@@ -298,7 +297,7 @@ sqlite_group(struct sqlite *s, struct op *op)
 
 /* The cids are read before anything changes. */
 static int
-groups_of(struct sqlite *s, struct op *op, uint64_t **ret_cids, size_t *ret_count)
+groups_of(struct sql_store *s, struct op *op, uint64_t **ret_cids, size_t *ret_count)
 {
 	struct sql_conn *c = &s->writer;
 	uint64_t total = 0;
@@ -316,9 +315,9 @@ groups_of(struct sqlite *s, struct op *op, uint64_t **ret_cids, size_t *ret_coun
 }
 
 int
-sqlite_groups_leave(struct sqlite *s, struct op *op, slice from)
+sql_groups_leave(struct sql_store *s, struct op *op, slice from)
 {
-	struct sqlite_work work = work_start(s, op, from);
+	struct sql_work work = work_start(s, op, from);
 	uint64_t *cids;
 	size_t count, capacity = 0;
 	int rc = groups_of(s, op, &cids, &count);
@@ -338,7 +337,7 @@ sqlite_groups_leave(struct sqlite *s, struct op *op, slice from)
 /* --- Is the effect there? --- */
 
 static int
-ban_gone(struct sqlite *s, const struct op *op, bool *ret_there)
+ban_gone(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	struct member_row row;
 	uint64_t uid = 0;
@@ -351,7 +350,7 @@ ban_gone(struct sqlite *s, const struct op *op, bool *ret_there)
 }
 
 int
-sqlite_group_there(struct sqlite *s, const struct op *op, bool *ret_there)
+sql_group_there(struct sql_store *s, const struct op *op, bool *ret_there)
 {
 	const struct entry *e = op->in.group.entry;
 	uint64_t found = 0;

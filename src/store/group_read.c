@@ -3,7 +3,7 @@
 #include "base/panic.h"
 #include "store/fold.h"
 #include "store/group_change.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 static slice
 keep(struct op *op, struct sql_conn *conn, enum stmt stmt, int column)
@@ -107,7 +107,7 @@ read_one(struct sql_conn *conn, struct op *op)
 {
 	struct conv_row row;
 	struct member_row me;
-	int rc = sqlite_read_target(conn, op, &op->in.target, &row);
+	int rc = sql_read_target(conn, op, &op->in.target, &row);
 
 	if (rc == SQL_OK && row.kind != CONV_GROUP)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -159,7 +159,7 @@ read_groups(struct sql_conn *conn, struct op *op)
 }
 
 int
-sqlite_group_read(struct sql_conn *conn, struct op *op)
+sql_group_read(struct sql_conn *conn, struct op *op)
 {
 	return op->kind == OP_GROUPS ? read_groups(conn, op) : read_one(conn, op);
 }

@@ -53,7 +53,7 @@ done_the_hard_way(struct world *w, const struct change *c)
 	world_write(w, op);
 	assert_int_equal(op->fault.err, ERR_UNAVAILABLE);
 	assert_true(op->in.group.entry == NULL && op->in.group.added_count == 0);
-	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	(void)sqlite3_wal_hook(inside(w)->sql.writer.db, commit_reports_error, NULL);
 	world_write(w, op);
 	return outcome_of(op);
 }

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/panic.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 void
 marks_init(struct marks *marks)
@@ -65,7 +65,7 @@ marks_fini(struct marks *marks)
 }
 
 void
-marks_forget_recent(struct sqlite *s)
+marks_forget_recent(struct sql_store *s)
 {
 	(void)pthread_mutex_lock(&s->marks.lock);
 	while (!list_empty(&s->marks.recent))
@@ -108,7 +108,7 @@ row_make_pending(struct marks *marks, struct mark_row *row)
 
 /* The row of a member, from memory if his rights are as they were when it was read. */
 static int
-row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
+row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
     struct mark_row **ret_row, enum err *ret_err)
 {
 	uint64_t key[2] = {op->user, conv->cid};
@@ -143,11 +143,11 @@ row_find(struct sqlite *s, const struct op *op, const struct conv_row *conv,
 }
 
 int
-sqlite_mark(struct sqlite *s, struct op *op)
+sql_mark(struct sql_store *s, struct op *op)
 {
 	struct cached_conv *conv;
 	struct mark_row *row;
-	int rc = sqlite_resolve(s, op, &op->mark.target, &conv, &op->fault);
+	int rc = sql_resolve(s, op, &op->mark.target, &conv, &op->fault);
 
 	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
@@ -168,7 +168,7 @@ sqlite_mark(struct sqlite *s, struct op *op)
 }
 
 void
-sqlite_touch(struct sqlite *s, const struct op *op)
+sql_touch(struct sql_store *s, const struct op *op)
 {
 	struct marks *marks = &s->marks;
 	uint64_t key[2] = {op->touch.session, op->touch.user};
@@ -201,7 +201,7 @@ old_enough(uint64_t dirty_ms, bool all)
 
 /* A member's marks as they are on disk are part of his group's tally. */
 static int
-row_tally(struct sqlite *s, const struct mark_row *row)
+row_tally(struct sql_store *s, const struct mark_row *row)
 {
 	uint64_t user = row->key[0], cid = row->key[1];
 	struct cached_conv *conv;
@@ -221,7 +221,7 @@ row_tally(struct sqlite *s, const struct mark_row *row)
 }
 
 static int
-row_write(struct sqlite *s, const struct mark_row *row)
+row_write(struct sql_store *s, const struct mark_row *row)
 {
 	int rc = row_tally(s, row);
 
@@ -232,7 +232,7 @@ row_write(struct sqlite *s, const struct mark_row *row)
 }
 
 static int
-rows_write(struct sqlite *s, bool all)
+rows_write(struct sql_store *s, bool all)
 {
 	struct marks *marks = &s->marks;
 	int rc = SQL_OK;
@@ -251,7 +251,7 @@ rows_write(struct sqlite *s, bool all)
 }
 
 static int
-touches_write(struct sqlite *s, bool all)
+touches_write(struct sql_store *s, bool all)
 {
 	struct marks *marks = &s->marks;
 	int rc = SQL_OK;
@@ -273,7 +273,7 @@ touches_write(struct sqlite *s, bool all)
 }
 
 int
-marks_write(struct sqlite *s, bool all)
+marks_write(struct sql_store *s, bool all)
 {
 	int rc;
 
@@ -284,7 +284,7 @@ marks_write(struct sqlite *s, bool all)
 }
 
 void
-marks_written(struct sqlite *s)
+marks_written(struct sql_store *s)
 {
 	struct marks *marks = &s->marks;
 
@@ -306,7 +306,7 @@ marks_written(struct sqlite *s)
 }
 
 uint64_t
-marks_due_ms(const struct sqlite *s)
+marks_due_ms(const struct sql_store *s)
 {
 	const struct marks *marks = &s->marks;
 	uint64_t due = UINT64_MAX;
@@ -328,7 +328,7 @@ marks_due_ms(const struct sqlite *s)
 /* --- Readers --- */
 
 void
-marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered)
+marks_overlay(struct sql_store *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered)
 {
 	uint64_t key[2] = {user, cid};
 	const struct mark_row *row;
@@ -343,7 +343,7 @@ marks_overlay(struct sqlite *s, uint64_t user, uint64_t cid, uint64_t *read, uin
 }
 
 void
-touches_overlay(struct sqlite *s, struct op *op, uint64_t user, struct op_session *session)
+touches_overlay(struct sql_store *s, struct op *op, uint64_t user, struct op_session *session)
 {
 	uint64_t key[2] = {session->session, user};
 	const struct touch_row *touch;

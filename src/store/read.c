@@ -6,7 +6,7 @@
 #include "base/panic.h"
 #include "base/stat.h"
 #include "store/fold.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 static slice
 keep(struct op *op, struct sql_conn *conn, enum stmt stmt, int column)
@@ -69,7 +69,7 @@ read_resume(struct sql_conn *conn, struct op *op)
 }
 
 static int
-read_sessions(struct sqlite *s, struct sql_conn *conn, struct op *op)
+read_sessions(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	size_t capacity = 0, count = 0;
 	int rc = stmt_start(conn, STMT_TOKENS, "ii", op->user, (uint64_t)LIMIT_SESSIONS);
@@ -240,7 +240,7 @@ resolve_person(struct sql_conn *conn, struct op *op, struct op_target *target)
 }
 
 int
-sqlite_read_target(
+sql_read_target(
     struct sql_conn *conn, struct op *op, struct op_target *target, struct conv_row *row)
 {
 	int rc = SQL_OK;
@@ -262,11 +262,11 @@ sqlite_read_target(
 }
 
 static int
-read_check(struct sqlite *s, struct sql_conn *conn, struct op *op)
+read_check(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	struct conv_row row;
 	struct member_row member;
-	int rc = sqlite_read_target(conn, op, &op->check.target, &row);
+	int rc = sql_read_target(conn, op, &op->check.target, &row);
 
 	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
@@ -281,7 +281,7 @@ check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
 {
 	struct conv_row row;
 	struct member_row member = {0};
-	int rc = sqlite_read_target(conn, op, target, &row);
+	int rc = sql_read_target(conn, op, target, &row);
 
 	if (rc == SQL_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -405,7 +405,7 @@ read_page(struct sql_conn *conn, struct op *op)
 	struct conv_row row;
 	struct member_row member = {0};
 	uint64_t from, to;
-	int rc = sqlite_read_target(conn, op, &op->page.target, &row);
+	int rc = sql_read_target(conn, op, &op->page.target, &row);
 
 	if (rc == SQL_OK && op->fault.err == ERR_OK && row.cid == 0)
 		op_fail(op, ERR_NOT_FOUND, NULL);
@@ -508,7 +508,7 @@ sync_seqs(struct sql_conn *conn, enum stmt stmt, struct op_conv *view)
 
 static void
 sync_peer(
-    struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+    struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
 	bool is_lo = view->facts.lo == op->user;
 	uint64_t peer = is_lo ? view->facts.hi : view->facts.lo;
@@ -525,7 +525,7 @@ sync_peer(
 
 static void
 sync_row(
-    struct sqlite *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+    struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
 {
 	*view = (struct op_conv){
 	    .cid = column_u64(conn, stmt, SYNC_CID),
@@ -596,7 +596,7 @@ sync_around(struct sql_conn *conn, struct op *op)
 }
 
 static int
-read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
+read_sync(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
 	size_t capacity = 0;
@@ -612,7 +612,7 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 		op->sync.count++;
 	}
 	stmt_end(conn, stmt);
-	sqlite_driver.epoch(&s->base, epoch);
+	sql_epoch(s, epoch);
 	op->sync.epoch = op_copy(op, slice_str(epoch));
 	return rc == SQL_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;
 }
@@ -620,7 +620,7 @@ read_sync(struct sqlite *s, struct sql_conn *conn, struct op *op)
 /* --- All of them --- */
 
 static int
-run(struct sqlite *s, struct sql_conn *conn, struct op *op)
+run(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	switch ((enum op_kind)op->kind) {
 	case OP_AUTH:
@@ -642,13 +642,13 @@ run(struct sqlite *s, struct sql_conn *conn, struct op *op)
 	case OP_CONTACTS:
 		return read_around(conn, op);
 	case OP_CONTACT_LIST:
-		return sqlite_contact_list(conn, op);
+		return sql_contact_list(conn, op);
 	case OP_LIVE:
 		return read_live(conn, op);
 	case OP_GROUP_INFO:
 	case OP_MEMBERS:
 	case OP_GROUPS:
-		return sqlite_group_read(conn, op);
+		return sql_group_read(conn, op);
 	default:
 		panic("store: %s is not a read", op_name(op->kind));
 	}
@@ -663,7 +663,7 @@ needs_transaction(enum op_kind kind)
 }
 
 void
-sqlite_read_op(struct sqlite *s, struct sql_conn *conn, struct op *op)
+sql_read_op(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	bool transaction = needs_transaction((enum op_kind)op->kind);
 	int rc = SQL_OK;

@@ -5,32 +5,32 @@
  * conversation are looked at.
  */
 #include "base/panic.h"
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 /* --- Keeping the tally --- */
 
 static void
-move_both(struct sqlite *s, uint64_t cid, const uint64_t from[2], const uint64_t to[2])
+move_both(struct sql_store *s, uint64_t cid, const uint64_t from[2], const uint64_t to[2])
 {
 	tally_move(&s->tally, cid, TALLY_READ, from[0], to[0]);
 	tally_move(&s->tally, cid, TALLY_DELIVERED, from[1], to[1]);
 }
 
 void
-tally_join(struct sqlite *s, uint64_t cid, uint64_t read, uint64_t delivered)
+tally_join(struct sql_store *s, uint64_t cid, uint64_t read, uint64_t delivered)
 {
 	move_both(s, cid, (uint64_t[]){TALLY_OUT, TALLY_OUT}, (uint64_t[]){read, delivered});
 }
 
 void
-tally_leave(struct sqlite *s, uint64_t cid, uint64_t read, uint64_t delivered)
+tally_leave(struct sql_store *s, uint64_t cid, uint64_t read, uint64_t delivered)
 {
 	move_both(s, cid, (uint64_t[]){read, delivered}, (uint64_t[]){TALLY_OUT, TALLY_OUT});
 }
 
 /* A node that may count nobody any more goes. */
 static int
-change_write(struct sqlite *s, const struct tally_change *change)
+change_write(struct sql_store *s, const struct tally_change *change)
 {
 	const uint64_t *key = change->key;
 	int64_t read = change->by[TALLY_READ], delivered = change->by[TALLY_DELIVERED];
@@ -46,7 +46,7 @@ change_write(struct sqlite *s, const struct tally_change *change)
 }
 
 int
-tally_write(struct sqlite *s)
+tally_write(struct sql_store *s)
 {
 	const struct tally_change *change;
 	int rc = SQL_OK;
@@ -62,7 +62,7 @@ tally_write(struct sqlite *s)
 /* How many of a group's members have come to seq; all of them with 0. */
 static int
 tally_count(
-    struct sqlite *s, uint64_t cid, uint64_t seq, uint64_t *ret_read, uint64_t *ret_delivered)
+    struct sql_store *s, uint64_t cid, uint64_t seq, uint64_t *ret_read, uint64_t *ret_delivered)
 {
 	struct sql_conn *c = &s->writer;
 	int rc = SQL_OK;
@@ -86,7 +86,7 @@ tally_count(
 }
 
 static int
-group_count(struct sqlite *s, uint64_t cid, uint64_t author, struct op_receipts *of)
+group_count(struct sql_store *s, uint64_t cid, uint64_t author, struct op_receipts *of)
 {
 	struct member_row member;
 	uint64_t unused;
@@ -102,7 +102,7 @@ group_count(struct sqlite *s, uint64_t cid, uint64_t author, struct op_receipts 
 }
 
 static int
-group_page(struct sqlite *s, struct op *op, uint64_t author)
+group_page(struct sql_store *s, struct op *op, uint64_t author)
 {
 	struct op_members *page = &op->in.receipts.page;
 	struct sql_conn *c = &s->writer;
@@ -125,7 +125,7 @@ group_page(struct sqlite *s, struct op *op, uint64_t author)
 
 /* The other one of a direct conversation than the author. */
 static int
-direct_receipts(struct sqlite *s, struct op *op, const struct conv_row *conv, uint64_t author)
+direct_receipts(struct sql_store *s, struct op *op, const struct conv_row *conv, uint64_t author)
 {
 	uint64_t user = conv_other(conv, author);
 	struct sql_conn *c = &s->writer;
@@ -149,7 +149,7 @@ direct_receipts(struct sqlite *s, struct op *op, const struct conv_row *conv, ui
 }
 
 static int
-receipts_in(struct sqlite *s, struct op *op, const struct conv_row *conv)
+receipts_in(struct sql_store *s, struct op *op, const struct conv_row *conv)
 {
 	struct op_receipts *of = &op->in.receipts;
 	struct member_row member;
@@ -172,10 +172,10 @@ receipts_in(struct sqlite *s, struct op *op, const struct conv_row *conv)
 }
 
 int
-sqlite_receipts(struct sqlite *s, struct op *op)
+sql_receipts(struct sql_store *s, struct op *op)
 {
 	struct cached_conv *conv;
-	int rc = sqlite_resolve(s, op, &op->in.target, &conv, &op->fault);
+	int rc = sql_resolve(s, op, &op->in.target, &conv, &op->fault);
 
 	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;

@@ -8,8 +8,6 @@
  * database and synced there, which takes what is committed out of doubt, and then begun anew with a
  * commit, which makes what is not committed invalid.
  */
-#include <errno.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -21,58 +19,20 @@
 
 enum { BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 1000 };
 
-void
-sqlite_set_why(struct sqlite *s, const char *why)
-{
-	(void)pthread_mutex_lock(&s->state_lock);
-	s->why = why;
-	(void)pthread_mutex_unlock(&s->state_lock);
-}
-
 /* --- Opening --- */
-
-struct meta {
-	char epoch[EPOCH_BYTES];
-	uint64_t admin_revision, schema_version;
-};
-
-static int
-meta_load(struct sql_conn *conn, struct meta *ret)
-{
-	int rc = stmt_start(conn, STMT_META, "");
-	slice epoch;
-
-	*ret = (struct meta){0};
-	if (rc == SQLITE_ROW) {
-		epoch = column_slice(conn, STMT_META, 0);
-		if (epoch.len < sizeof(ret->epoch) && epoch.len > 0)
-			memcpy(ret->epoch, epoch.ptr, epoch.len);
-		ret->admin_revision = column_u64(conn, STMT_META, 1);
-		ret->schema_version = column_u64(conn, STMT_META, 2);
-	}
-	stmt_end(conn, STMT_META);
-	return rc == SQLITE_ROW ? SQLITE_OK : rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
-}
 
 /* Makes the store's state that of the file; tells of another life. */
 static int
 meta_take_over(struct sqlite *s)
 {
 	struct meta meta;
-	bool other_life;
-	int rc = meta_load(&s->writer, &meta);
+	int rc = meta_load(&s->sql.writer, &meta);
 
 	if (rc == SQLITE_OK)
-		rc = stmt_number(&s->writer, &s->data_version, STMT_DATA_VERSION, "");
+		rc = stmt_number(&s->sql.writer, &s->data_version, STMT_DATA_VERSION, "");
 	if (rc != SQLITE_OK)
-		return rc;
-	(void)pthread_mutex_lock(&s->state_lock);
-	other_life = s->epoch[0] != '\0' && strcmp(s->epoch, meta.epoch) != 0;
-	memcpy(s->epoch, meta.epoch, sizeof(s->epoch));
-	s->admin_revision = meta.admin_revision;
-	(void)pthread_mutex_unlock(&s->state_lock);
-	if (other_life && s->options.epoch_changed != NULL)
-		s->options.epoch_changed(s->options.cookie, slice_str(meta.epoch));
+		return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
+	meta_adopt(&s->sql, &meta);
 	return SQLITE_OK;
 }
 
@@ -80,12 +40,12 @@ int
 writer_look(struct sqlite *s)
 {
 	uint64_t version = 0;
-	int rc = stmt_number(&s->writer, &version, STMT_DATA_VERSION, "");
+	int rc = stmt_number(&s->sql.writer, &version, STMT_DATA_VERSION, "");
 
 	if (rc != SQLITE_OK || version == s->data_version)
 		return rc;
-	convs_clear(&s->convs);
-	marks_forget_recent(s);
+	convs_clear(&s->sql.convs);
+	marks_forget_recent(&s->sql);
 	return meta_take_over(s);
 }
 
@@ -98,12 +58,12 @@ static int
 commit_small(struct sqlite *s)
 {
 	char epoch[EPOCH_BYTES];
-	int rc = stmt_run(&s->writer, STMT_CIDS_SKIP, "");
+	int rc = stmt_run(&s->sql.writer, STMT_CIDS_SKIP, "");
 
 	if (rc != SQLITE_OK)
 		return rc;
 	epoch_make(epoch);
-	return stmt_run(&s->writer, STMT_META_OPENED, "s", slice_str(epoch));
+	return stmt_run(&s->sql.writer, STMT_META_OPENED, "s", slice_str(epoch));
 }
 
 /*
@@ -113,8 +73,8 @@ commit_small(struct sqlite *s)
 static int
 harden(struct sqlite *s, bool must_restart)
 {
-	int rc =
-	    sqlite3_wal_checkpoint_v2(s->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc = sqlite3_wal_checkpoint_v2(
+	    s->sql.writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
 	if (rc == SQLITE_BUSY && !must_restart)
 		rc = SQLITE_OK;
@@ -122,12 +82,12 @@ harden(struct sqlite *s, bool must_restart)
 		return rc;
 	if ((rc = commit_small(s)) != SQLITE_OK)
 		return rc;
-	sqlite_set_why(s, NULL);
+	sql_set_why(&s->sql, NULL);
 	return meta_take_over(s);
 }
 
-static void
-writer_close(struct sqlite *s)
+void
+writer_close(struct sql_store *s)
 {
 	sql_close(&s->writer);
 	convs_clear(&s->convs);
@@ -136,15 +96,15 @@ writer_close(struct sqlite *s)
 static bool
 writer_connect(struct sqlite *s, bool create, char *ret_error, size_t error_size)
 {
-	writer_close(s);
-	if (!schema_open(&s->writer, s->path, create, ret_error, error_size))
+	writer_close(&s->sql);
+	if (!schema_open(&s->sql.writer, s->path, create, ret_error, error_size))
 		return false;
-	(void)sql_exec(&s->writer, "PRAGMA cache_size = -16384");
-	s->writer.counts = true;
+	(void)sql_exec(&s->sql.writer, "PRAGMA cache_size = -16384");
+	s->sql.writer.counts = true;
 	checkpoint_attach(s);
-	(void)pthread_mutex_lock(&s->state_lock);
+	(void)pthread_mutex_lock(&s->sql.state_lock);
 	s->generation++; /* the readers open theirs anew, too */
-	(void)pthread_mutex_unlock(&s->state_lock);
+	(void)pthread_mutex_unlock(&s->sql.state_lock);
 	return true;
 }
 
@@ -158,27 +118,31 @@ writer_open(struct sqlite *s, bool create, char *ret_error, size_t error_size)
 	if ((rc = harden(s, false)) == SQLITE_OK)
 		return SQLITE_OK;
 	(void)snprintf(ret_error, error_size, "%s can't be written: %s", s->path,
-	    sqlite3_errmsg(s->writer.db));
-	writer_close(s);
+	    sqlite3_errmsg(s->sql.writer.db));
+	writer_close(&s->sql);
 	return rc;
 }
 
-void
-writer_failed(struct sqlite *s, int code)
+enum sql_class
+writer_failed(struct sql_store *s, int code)
 {
+	if (sqlite3_get_autocommit(s->writer.db) == 0)
+		(void)stmt_run(&s->writer, STMT_ROLLBACK, "");
 	if (sql_error_reopen(code) || sqlite3_get_autocommit(s->writer.db) == 0)
 		writer_close(s);
 	else
 		convs_clear(&s->convs);
+	return sql_error_class(code, PHASE_BEFORE_COMMIT);
 }
 
 bool
-writer_ready(struct sqlite *s)
+writer_ready(struct sql_store *store)
 {
+	struct sqlite *s = sqlite_of(store);
 	uint64_t now = clock_mono_ms();
 	char why[512];
 
-	if (s->writer.db != NULL)
+	if (s->sql.writer.db != NULL)
 		return true;
 	if (now < s->next_open_ms)
 		return false;
@@ -187,7 +151,7 @@ writer_ready(struct sqlite *s)
 		s->open_backoff_ms = 0;
 		return true;
 	}
-	writer_close(s);
+	writer_close(&s->sql);
 	s->open_backoff_ms = s->open_backoff_ms == 0 ? BACKOFF_FIRST_MS : s->open_backoff_ms * 2;
 	if (s->open_backoff_ms > BACKOFF_MAX_MS)
 		s->open_backoff_ms = BACKOFF_MAX_MS;
@@ -197,153 +161,29 @@ writer_ready(struct sqlite *s)
 
 /* --- What became of a batch --- */
 
-enum outcome { OUTCOME_NONE, OUTCOME_LOST, OUTCOME_STORED };
-
-/* An operation whose effect nothing else can have made. */
-static bool
-is_witness(const struct op *op)
+int
+writer_settle(struct sql_store *store, struct op **ops, size_t count, int code)
 {
-	if (op->fault.err != ERR_OK)
-		return false;
-	switch ((enum op_kind)op->kind) {
-	case OP_APPEND:
-		return !op->append.dup;
-	case OP_GROUP:
-		return op->in.group.entry != NULL;
-	case OP_REGISTER:
-	case OP_LOGIN:
-	case OP_PASSWORD:
-	case OP_CLOSE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static int
-effect_there(struct sqlite *s, const struct op *op, bool *ret_there)
-{
-	if (op->kind == OP_APPEND)
-		return sqlite_append_there(s, op, ret_there);
-	if (op->kind == OP_GROUP)
-		return sqlite_group_there(s, op, ret_there);
-	return sqlite_account_there(s, op, ret_there);
-}
-
-/* The batch is one transaction: one witness speaks for all.  OUTCOME_NONE: there is none. */
-static int
-ask_witness(struct sqlite *s, struct op *const *ops, size_t count, enum outcome *ret)
-{
-	bool there = false;
-	int rc;
-
-	*ret = OUTCOME_NONE;
-	for (size_t i = 0; i < count; i++) {
-		if (!is_witness(ops[i]))
-			continue;
-		rc = effect_there(s, ops[i], &there);
-		*ret = there ? OUTCOME_STORED : OUTCOME_LOST;
-		return rc;
-	}
-	return SQLITE_OK;
-}
-
-static void
-all_lost(struct op **ops, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		op_unavailable(ops[i]);
-}
-
-/*
- * Without a witness each is asked for itself; what was refused was so in any case, or can be asked
- * again.
- */
-static int
-each_for_itself(struct sqlite *s, struct op **ops, size_t count)
-{
-	int rc = SQLITE_OK;
-
-	for (size_t i = 0; rc == SQLITE_OK && i < count; i++) {
-		bool there = false;
-
-		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
-			continue; /* an append that is no witness repeats a stored one */
-		rc = effect_there(s, ops[i], &there);
-		if (rc == SQLITE_OK && !there)
-			op_unavailable(ops[i]);
-	}
-	return rc;
-}
-
-static int
-settle_by(struct sqlite *s, struct op **ops, size_t count, enum outcome outcome)
-{
-	switch (outcome) {
-	case OUTCOME_STORED:
-		return SQLITE_OK; /* what the transaction found stands */
-	case OUTCOME_LOST:
-		all_lost(ops, count);
-		return SQLITE_OK;
-	default:
-		return each_for_itself(s, ops, count);
-	}
-}
-
-/* One attempt; 0 when every operation has its outcome. */
-static int
-settle_once(struct sqlite *s, struct op **ops, size_t count, int code)
-{
+	struct sqlite *s = sqlite_of(store);
 	enum outcome outcome;
 	char why[512];
 	int rc;
 
 	if (!writer_connect(s, false, why, sizeof(why)))
 		return SQLITE_CANTOPEN;
-	if ((rc = ask_witness(s, ops, count, &outcome)) != SQLITE_OK)
+	if ((rc = outcome_ask(store, ops, count, &outcome)) != SQLITE_OK)
 		return rc;
 	/*
 	 * The record was never whole: nothing can bring it back, and a full disk would not let us
 	 * harden.
 	 */
 	if (outcome == OUTCOME_LOST && sql_error_not_whole(code)) {
-		all_lost(ops, count);
+		(void)outcome_apply(store, ops, count, outcome);
 		return meta_take_over(s);
 	}
 	if ((rc = harden(s, true)) != SQLITE_OK)
 		return rc;
-	if ((rc = ask_witness(s, ops, count, &outcome)) != SQLITE_OK)
+	if ((rc = outcome_ask(store, ops, count, &outcome)) != SQLITE_OK)
 		return rc;
-	return settle_by(s, ops, count, outcome);
-}
-
-static void
-pause_ms(uint64_t ms)
-{
-	struct timespec left = {
-	    .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
-		;
-}
-
-void
-sqlite_settle(struct sqlite *s, struct op **ops, size_t count, int code)
-{
-	uint64_t deadline = clock_mono_ms() + s->settle_ms, backoff_ms = BACKOFF_FIRST_MS;
-
-	stat_add(STAT_STORE_UNKNOWN, 1);
-	sqlite_set_why(s, "the last commit failed");
-	while (settle_once(s, ops, count, code) != SQLITE_OK) {
-		writer_close(s);
-		if (clock_mono_ms() + backoff_ms > deadline) {
-			for (size_t i = 0; i < count; i++)
-				op_fail(ops[i], ERR_UNKNOWN_OUTCOME, NULL);
-			log_error("store", "outcome_unknown", "operations=%zu", count);
-			return;
-		}
-		pause_ms(backoff_ms);
-		backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
-	}
-	log_info("store", "outcome_settled", "operations=%zu", count);
+	return outcome_apply(store, ops, count, outcome);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/sqlite_db.h"
+#include "store/sql_db.h"
 
 static void
 member_columns(struct sql_conn *conn, struct member_row *ret)

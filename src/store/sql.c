@@ -217,6 +217,18 @@ sql_changes(struct sql_conn *conn)
 	return (uint64_t)sqlite3_changes(conn->db);
 }
 
+uint64_t
+sql_total_changes(struct sql_conn *conn)
+{
+	return (uint64_t)sqlite3_total_changes(conn->db);
+}
+
+bool
+sql_is_open(const struct sql_conn *conn)
+{
+	return conn->db != NULL;
+}
+
 bool
 sql_is_duplicate(const struct sql_conn *conn, int code)
 {

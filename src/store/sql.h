@@ -230,6 +230,9 @@ int stmt_number(struct sql_conn *conn, uint64_t *ret, enum stmt stmt, const char
 /* Of the last INSERT; how many rows the last statement changed. */
 uint64_t sql_last_id(struct sql_conn *conn);
 uint64_t sql_changes(struct sql_conn *conn);
+/* By all statements so far. */
+uint64_t sql_total_changes(struct sql_conn *conn);
+bool sql_is_open(const struct sql_conn *conn);
 /* Does this error say that there is such a row already? */
 bool sql_is_duplicate(const struct sql_conn *conn, int code);
 /* The last error in words. */

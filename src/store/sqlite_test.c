@@ -254,7 +254,7 @@ a_stale_head_is_read_again(void **state)
 	(void)world_user(w, "bob");
 	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
-	assert_int_equal(convs_get(inside(w), sent.cid, &conv), SQLITE_OK);
+	assert_int_equal(convs_get(&inside(w)->sql, sent.cid, &conv), SQLITE_OK);
 	conv->row.head = 0;
 	sent = world_send(w, &(struct letter){.from = ann, .to = sent.cid, .cmid = "c1"});
 	assert_true(sent.fault.err == ERR_OK && sent.seq == 3);
@@ -269,15 +269,15 @@ the_cache_of_conversations_is_bounded(void **state)
 
 	for (size_t i = 0; i < LEN(names); i++)
 		(void)world_user(w, names[i]);
-	inside(w)->convs.limit = 2;
+	inside(w)->sql.convs.limit = 2;
 	for (uint64_t round = 1; round <= 3; round++) {
 		for (size_t i = 0; i < LEN(names); i++) {
 			struct sent sent =
 			    world_send(w, &(struct letter){.from = ann, .to_user = names[i]});
 
 			assert_true(sent.fault.err == ERR_OK && sent.seq == round);
-			assert_true(inside(w)->convs.by_cid.count <= 2);
-			assert_true(inside(w)->convs.by_pair.count <= 2);
+			assert_true(inside(w)->sql.convs.by_cid.count <= 2);
+			assert_true(inside(w)->sql.convs.by_pair.count <= 2);
 		}
 	}
 }
@@ -334,7 +334,7 @@ stored_mark(struct world *w, uint64_t user, uint64_t cid)
 static void
 age_marks(struct world *w, uint64_t ms)
 {
-	struct marks *marks = &inside(w)->marks;
+	struct marks *marks = &inside(w)->sql.marks;
 
 	for (struct list *at = marks->pending.next; at != &marks->pending; at = at->next)
 		container_of(at, struct mark_row, link)->dirty_ms -= ms;
@@ -377,7 +377,7 @@ marks_are_written_once_and_late(void **state)
 	age_marks(w, MARKS_ALONE_MS - MARKS_RIDE_MS);
 	(void)w->driver->type->tick(w->driver);
 	assert_true(stored_mark(w, bob, cid) == 4);
-	assert_true(inside(w)->marks.pending_count == 0);
+	assert_true(inside(w)->sql.marks.pending_count == 0);
 }
 
 static void
@@ -418,7 +418,7 @@ touches_are_written_late(void **state)
 	(void)w->driver->type->tick(w->driver);
 	assert_true(world_ask(w, "SELECT seen FROM token WHERE ip = '10.0.0.2'") == w->now_ms + 3);
 	assert_true(world_ask(w, "SELECT seen FROM user") == w->now_ms + 4);
-	assert_true(inside(w)->marks.touches.count == 0);
+	assert_true(inside(w)->sql.marks.touches.count == 0);
 }
 
 /* --- Errors --- */
@@ -558,7 +558,7 @@ a_lasting_sync_error_is_an_unknown_outcome(void **state)
 
 	(void)world_user(w, "bob");
 	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
-	inside(w)->settle_ms = 200;
+	inside(w)->sql.settle_ms = 200;
 	atomic_store(&test_vfs.sync_any, 1000000);
 	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c1"});
 	assert_int_equal(sent.fault.err, ERR_UNKNOWN_OUTCOME);
@@ -590,7 +590,7 @@ commit_reports_error(void *cookie, sqlite3 *db, const char *name, int pages)
 static void
 fail_after_commit(struct world *w)
 {
-	(void)sqlite3_wal_hook(inside(w)->writer.db, commit_reports_error, NULL);
+	(void)sqlite3_wal_hook(inside(w)->sql.writer.db, commit_reports_error, NULL);
 }
 
 static void
@@ -785,9 +785,9 @@ another_life_is_noticed(void **state)
 	struct world *w = *state;
 	char told[EPOCH_BYTES] = "";
 
-	inside(w)->options.epoch_changed = another_life_is_told;
-	inside(w)->options.now_ms = NULL;
-	inside(w)->options.cookie = told;
+	inside(w)->sql.options.epoch_changed = another_life_is_told;
+	inside(w)->sql.options.now_ms = NULL;
+	inside(w)->sql.options.cookie = told;
 	world_sql(w, "UPDATE meta SET epoch = 'another'");
 	(void)world_user(w, "ann");
 	assert_string_equal(told, "another");

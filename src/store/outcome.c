@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What became of a batch whose COMMIT failed: the database is opened anew and asked, until it
+ * answers or it has taken too long.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "base/stat.h"
+#include "store/sql_db.h"
+
+enum { BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 1000 };
+
+/* --- Lives --- */
+
+int
+meta_load(struct sql_conn *conn, struct meta *ret)
+{
+	int rc = stmt_start(conn, STMT_META, "");
+	slice epoch;
+
+	*ret = (struct meta){0};
+	if (rc == SQL_ROW) {
+		epoch = column_slice(conn, STMT_META, 0);
+		if (epoch.len < sizeof(ret->epoch) && epoch.len > 0)
+			memcpy(ret->epoch, epoch.ptr, epoch.len);
+		ret->admin_revision = column_u64(conn, STMT_META, 1);
+		ret->schema_version = column_u64(conn, STMT_META, 2);
+	}
+	stmt_end(conn, STMT_META);
+	return rc == SQL_ROW ? SQL_OK : rc;
+}
+
+void
+meta_adopt(struct sql_store *s, const struct meta *meta)
+{
+	bool other_life;
+
+	(void)pthread_mutex_lock(&s->state_lock);
+	other_life = s->epoch[0] != '\0' && strcmp(s->epoch, meta->epoch) != 0;
+	memcpy(s->epoch, meta->epoch, sizeof(s->epoch));
+	s->admin_revision = meta->admin_revision;
+	(void)pthread_mutex_unlock(&s->state_lock);
+	if (other_life && s->options.epoch_changed != NULL)
+		s->options.epoch_changed(s->options.cookie, slice_str(meta->epoch));
+}
+
+/* --- What became of a batch --- */
+
+/* An operation whose effect nothing else can have made. */
+static bool
+is_witness(const struct op *op)
+{
+	if (op->fault.err != ERR_OK)
+		return false;
+	switch ((enum op_kind)op->kind) {
+	case OP_APPEND:
+		return !op->append.dup;
+	case OP_GROUP:
+		return op->in.group.entry != NULL;
+	case OP_REGISTER:
+	case OP_LOGIN:
+	case OP_PASSWORD:
+	case OP_CLOSE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int
+effect_there(struct sql_store *s, const struct op *op, bool *ret_there)
+{
+	if (op->kind == OP_APPEND)
+		return sql_append_there(s, op, ret_there);
+	if (op->kind == OP_GROUP)
+		return sql_group_there(s, op, ret_there);
+	return sql_account_there(s, op, ret_there);
+}
+
+int
+outcome_ask(struct sql_store *s, struct op *const *ops, size_t count, enum outcome *ret)
+{
+	bool there = false;
+	int rc;
+
+	*ret = OUTCOME_NONE;
+	for (size_t i = 0; i < count; i++) {
+		if (!is_witness(ops[i]))
+			continue;
+		rc = effect_there(s, ops[i], &there);
+		*ret = there ? OUTCOME_STORED : OUTCOME_LOST;
+		return rc;
+	}
+	return SQL_OK;
+}
+
+static void
+all_lost(struct op **ops, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		op_unavailable(ops[i]);
+}
+
+/*
+ * Without a witness each is asked for itself; what was refused was so in any case, or can be asked
+ * again.
+ */
+static int
+each_for_itself(struct sql_store *s, struct op **ops, size_t count)
+{
+	int rc = SQL_OK;
+
+	for (size_t i = 0; rc == SQL_OK && i < count; i++) {
+		bool there = false;
+
+		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
+			continue; /* an append that is no witness repeats a stored one */
+		rc = effect_there(s, ops[i], &there);
+		if (rc == SQL_OK && !there)
+			op_unavailable(ops[i]);
+	}
+	return rc;
+}
+
+int
+outcome_apply(struct sql_store *s, struct op **ops, size_t count, enum outcome outcome)
+{
+	switch (outcome) {
+	case OUTCOME_STORED:
+		return SQL_OK; /* what the transaction found stands */
+	case OUTCOME_LOST:
+		all_lost(ops, count);
+		return SQL_OK;
+	default:
+		return each_for_itself(s, ops, count);
+	}
+}
+
+static void
+pause_ms(uint64_t ms)
+{
+	struct timespec left = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		;
+}
+
+void
+sql_settle(struct sql_store *s, struct op **ops, size_t count, int code)
+{
+	uint64_t deadline = clock_mono_ms() + s->settle_ms, backoff_ms = BACKOFF_FIRST_MS;
+
+	stat_add(STAT_STORE_UNKNOWN, 1);
+	sql_set_why(s, "the last commit failed");
+	while (s->engine->settle(s, ops, count, code) != SQL_OK) {
+		s->engine->close(s);
+		if (clock_mono_ms() + backoff_ms > deadline) {
+			for (size_t i = 0; i < count; i++)
+				op_fail(ops[i], ERR_UNKNOWN_OUTCOME, NULL);
+			log_error("store", "outcome_unknown", "operations=%zu", count);
+			return;
+		}
+		pause_ms(backoff_ms);
+		backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
+	}
+	log_info("store", "outcome_settled", "operations=%zu", count);
+}
