@@ -450,9 +450,13 @@ class Machine(RuleBasedStateMachine):
         if not self.live(who):
             return
         old = self.devices[who][device]
-        named = {cid: max(0, next - 1 - back) for cid, next in old.next.items()} if cursors else {}
         old.client.close()
-        sync = {"backlog": backlog} if backlog is not None else {}
+        self.come_back(who, device, back if cursors else None, {"backlog": backlog} if backlog is not None else {})
+
+    def come_back(self, who, device, back, sync):
+        """A new connection for one that was closed, with cursors so far back, or without."""
+        old = self.devices[who][device]
+        named = {cid: max(0, next - 1 - back) for cid, next in old.next.items()} if back is not None else {}
         if named:
             sync.update(epoch=old.client.epoch, cursors={str(cid): seq for cid, seq in named.items()})
         fresh = self.devices[who][device] = Device(self, self.people[who], old.client.token, sync or True)
@@ -552,6 +556,21 @@ class Machine(RuleBasedStateMachine):
             assert (found[cid]["title"], found[cid]["members"]) == (conv.title, len(conv.current())), found[cid]
 
 
+class Restarting(Machine):
+    """What the server knows without looking must be what its store says."""
+
+    @rule(sure=st.integers(0, 3))
+    def restart(self, sure):
+        if sure:
+            return
+        devices = [(who, device) for who in range(PEOPLE) for device in (0, 1) if self.live(who)]
+        for who, device in devices:
+            self.devices[who][device].client.close()
+        self.server.restart()
+        for who, device in devices:
+            self.come_back(who, device, 0, {})
+
+
 ASKED = ("group.create", "group.join", "group.leave", "group.invite", "group.remove", "group.unban", "group.role",
          "group.mute", "group.set", "group.info", "group.members", "group.list", "group.dismiss", "contact.add",
          "contact.accept", "contact.reject", "contact.remove", "contact.block", "contact.unblock", "contact.list",
@@ -575,11 +594,18 @@ def known_methods(server, transport):
             if frame.get("error", {}).get("data", {}).get("name") != "unknown_method"}
 
 
-def test_random_requests_of_several_users(store, transport):
-    class Here(Machine):
-        server, methods = store, known_methods(store, transport)
+def run(base, where, how, examples):
+    class Here(base):
+        server, transport, methods = where, how, known_methods(where, how)
 
-    Here.transport = transport
     run_state_machine_as_test(Here, settings=hypothesis.settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=not RANDOM, database=None,
+        max_examples=examples, stateful_step_count=STEPS, deadline=None, derandomize=not RANDOM, database=None,
         phases=PHASES, report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck), print_blob=False))
+
+
+def test_random_requests_of_several_users(store, transport):
+    run(Machine, store, transport, EXAMPLES)
+
+
+def test_random_requests_with_restarts(confabd):
+    run(Restarting, confabd(), "tcp", max(20, EXAMPLES // 2))
