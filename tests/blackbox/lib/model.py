@@ -261,9 +261,9 @@ class Model:
 
     def delete(self, who, conv, seq):
         entry = conv.entries[seq - 1]
-        if entry.deleted and conv.entries[entry.deleted - 1].sender == who:  # again: also without the right to it
-            return Plan(expect={"cid": conv.cid, "seq": entry.deleted, "dup": True},
-                        errors=() if conv.sees(who, seq) else {"not_found"})
+        mine = entry.deleted and conv.entries[entry.deleted - 1].sender == who
+        if entry.is_message and mine:  # again: also by one who could not any more
+            return Plan(expect={"cid": conv.cid, "seq": entry.deleted, "dup": True})
         error = self.outside(conv, who)
         if error:
             return refused(error)
