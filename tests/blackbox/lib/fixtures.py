@@ -15,7 +15,7 @@ import os
 import pytest
 
 from .client import Client
-from .server import CONFABD_RELEASE, Server
+from .server import CONFABD_RELEASE, STORE, Server
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -29,6 +29,7 @@ def new_name(base="user"):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes longer than some seconds, most of it waiting")
+    config.addinivalue_line("markers", "disk: needs the store on disk; left out with CONFAB_TEST_STORE=memory")
     config.addinivalue_line("markers", "tsan: also run against a server built with ThreadSanitizer")
 
 
@@ -45,12 +46,37 @@ TSAN = {
     "test_who_guesses_from_many_addresses_does_not_lock_the_owner_out",
 }
 
+# What looks at the store's file or starts a server anew: left out where the store is in memory.
+DISK = {
+    "test_1_what_was_answered_survives_a_kill", "test_200_stopped_readers",
+    "test_2_a_repeated_send_gives_the_same_answer_for_ever", "test_a_list_that_does_not_fit_stops_early",
+    "test_a_login_too_many_ends_the_session_unused_the_longest", "test_a_long_log_is_paged_and_fed",
+    "test_a_token_expires_30_days_after_its_last_use", "test_after_5000_entries_backlog_counts_as_0",
+    "test_away_holds_over_a_lost_connection", "test_contacts_outlive_a_restart",
+    "test_deleted_stays_deleted_after_kill_9", "test_group_commit", "test_it_outlives_a_restart",
+    "test_kill_9_at_a_random_moment_under_load_twenty_times", "test_listeners_lose_nothing_over_a_kill",
+    "test_marks_outlive_the_process", "test_metrics", "test_more_than_200_conversations",
+    "test_offline_delivery_after_days", "test_secrets_are_not_stored_or_logged", "test_tail_outlives_the_server",
+    "test_the_same_cmid_on_three_connections_at_once_gives_one_message",
+    "test_the_terminal_says_that_it_reconnects", "test_they_outlive_the_process", "test_tokens_outlive_the_process",
+    "test_what_was_set_is_kept",
+}
+DISK_MODULES = {"test_groups_read.py", "test_kill9.py"}
 
-def pytest_collection_modifyitems(items):
+
+def needs_disk(item):
+    return (item.get_closest_marker("disk") or getattr(item, "originalname", item.name) in DISK
+            or item.path.name in DISK_MODULES or "store" in item.fixturenames)
+
+
+def pytest_collection_modifyitems(config, items):
     """Slow ones spread evenly among the others, as xdist deals the list out in pieces."""
     for item in items:
         if getattr(item, "originalname", item.name) in TSAN:
             item.add_marker("tsan")
+    if STORE == "memory":
+        config.hook.pytest_deselected(items=[item for item in items if needs_disk(item)])
+        items[:] = [item for item in items if not needs_disk(item)]
     slow = [item for item in items if item.get_closest_marker("slow")]
     rest = [item for item in items if not item.get_closest_marker("slow")]
     places = {id(item): (i + 0.5) / len(group) for group in (slow, rest) for i, item in enumerate(group)}
