@@ -137,6 +137,8 @@ class Stream:
             conversation = build(Conversation, params)
             if change == "added" and conversation.min_seq > self._seen.get(cid, 0) + 1:
                 self._seen.pop(cid, None)  # joined again: what lies between was never his
+            if _is_new(conversation, change):
+                self._seen.setdefault(cid, conversation.min_seq - 1)
             self.put(ConversationChanged(cid, change, conversation))
             self._begin(conversation)
         else:
@@ -247,10 +249,11 @@ class Stream:
             for cid in event.gone:
                 self._forget(cid)
             for conversation in event.conversations:
-                self._baseline(conversation)
+                self._baseline(conversation, conversation.next)
         elif isinstance(event, ConversationChanged):
             if event.conversation is not None:
-                self._baseline(event.conversation)
+                new = _is_new(event.conversation, event.change)
+                self._baseline(event.conversation, event.conversation.min_seq if new else event.conversation.next)
             elif event.change == "removed":
                 self._forget(event.cid)
 
@@ -260,12 +263,17 @@ class Stream:
         if self._kept_epoch == self.epoch:
             self._dealt(cid, seq)
 
-    def _baseline(self, conversation: Conversation) -> None:
+    def _baseline(self, conversation: Conversation, first: int) -> None:
         """Without a cursor the stream would begin at the read mark, which another device may have moved by then."""
         if conversation.cid not in self._kept:
             self._kept.add(conversation.cid)
-            self._keeper.cursor(conversation.cid, conversation.next - 1)
+            self._keeper.cursor(conversation.cid, first - 1)
 
     def _forget(self, cid: int) -> None:
         self._kept.discard(cid)
         self._keeper.cursor(cid, None)
+
+
+def _is_new(conversation: Conversation, change: str) -> bool:
+    """A direct conversation that began just now: all of it is due here, also what another device has read by now."""
+    return change == "added" and conversation.kind == "direct"

@@ -281,6 +281,16 @@ def test_gone_and_removed():
     assert kept.cursors == {3: 7}
 
 
+def test_what_another_device_has_read_already_is_due_all_the_same():
+    def work(stream):
+        stream.synced(synced())
+        stream.notification("conversation", {"change": "added", **conversation(1, 3, 2, kind="direct", peer="b", read=2)})
+        stream.notification("message", entry(1, 3))
+
+    events, kept = streamed({}, work)
+    assert confab.Gap(1, 1, 2) in events and seqs(events) == [3] and kept.cursors == {1: 3}
+
+
 def test_a_hole_costs_the_connection_once():
     def work(stream):
         stream.synced(synced(conversation(1, 1, 9)))
