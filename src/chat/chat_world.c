@@ -322,6 +322,10 @@ store_write(struct world *w, struct op **ops, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		if (err != ERR_OK && (err == ERR_UNAVAILABLE || ops[i]->fault.err == ERR_OK))
 			ops[i]->fault = (struct fault){.err = err};
+		/* Of a group that is perhaps there nobody knows which it is. */
+		if (ops[i]->kind == OP_GROUP && ops[i]->in.group.what == GROUP_CREATE &&
+		    ops[i]->fault.err == ERR_UNKNOWN_OUTCOME)
+			ops[i]->in.target.cid = 0;
 		world_post(w, ops[i]->shard, &ops[i]->mail);
 	}
 }

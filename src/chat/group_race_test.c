@@ -433,10 +433,63 @@ unknown_changes_are_heard_of(void **state)
 	}
 }
 
+/* A membership ends while the store is asked about all conversations. */
+static void
+an_end_among_questions(void **state)
+{
+	static struct fray f;
+	struct world *w = &f.w;
+	slice bob = S("bob");
+	struct group_command cmd = {.what = GROUP_CREATE,
+	    .set = {.title = S("t"), .open = 1, .admins_post = -1, .admins_invite = -1},
+	    .users = &bob,
+	    .user_count = 1};
+	struct link *alice, *link;
+	unsigned n;
+
+	(void)state;
+	f = (struct fray){0};
+	world_open(w, 1);
+	alice = link_open(w, 0);
+	link = link_open(w, 1);
+	assert_int_equal(do_register(alice, "alice", true), ERR_OK);
+	assert_int_equal(do_register(link, "bob", false), ERR_OK);
+	n = change(&f, alice, &cmd);
+	assert_int_equal(answered(alice, n), ERR_OK);
+	assert_int_equal(answered(link, start_sync(link, 0, 0, 500)), ERR_OK);
+	/* He reads slowly: what is waiting for him has been read from the log. */
+	link->full = true;
+	cmd.what = GROUP_REMOVE;
+	cmd.group = cid(1);
+	n = change(&f, alice, &cmd);
+	assert_int_equal(answered(alice, n), ERR_OK);
+	/* Of unknown outcome, so that all that he has is looked at. */
+	cmd = (struct group_command){.what = GROUP_CREATE, .set = cmd.set};
+	w->next_write = ERR_UNKNOWN_OUTCOME;
+	n = change(&f, link, &cmd);
+	while (w->next_write != ERR_OK)
+		if (!store_step(w))
+			for (unsigned i = 0; i < WORLD_SHARDS; i++)
+				(void)shard_step(w, i);
+	w->store_stopped = true;
+	settle(w);
+	link->full = false;
+	peer_drained(link->peer);
+	settle(w);
+	assert_int_equal(count_told(link, TOLD_CONV, 1), 1);
+	w->store_stopped = false;
+	settle(w);
+	assert_int_equal(answered(link, n), ERR_UNKNOWN_OUTCOME);
+	assert_stream(link, 1, 1, 2);
+	assert_stream(link, 2, 1, 1);
+	world_close(w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_end_among_questions),
 	    cmocka_unit_test(unknown_changes_are_heard_of),
 	    cmocka_unit_test(in_and_out),
 	};

@@ -345,12 +345,12 @@ sync_ended(struct peer *peer, uint32_t sub, const struct entry *end)
 {
 	uint64_t cid = peer->shard->topics[peer->subs[sub].topic]->cid, seq = end->seq;
 	bool for_all = end->ends == ENTRY_ENDS_ALL;
-	struct ask *all = ask_find(peer, 0);
+	struct ask *all;
 
 	tell_removed(peer, cid);
 	topic_leave(peer, sub); /* the entry may go with its topic */
 	ask_know(ask_make(peer, cid), seq);
-	if (all != NULL)
+	if ((all = ask_find(peer, 0)) != NULL) /* the making may have moved it */
 		all->again = all->asking;
 	/* He may be a member again; of what was dismissed nobody is. */
 	if (!for_all)
