@@ -56,7 +56,7 @@ DISK = {
     "test_deleted_stays_deleted_after_kill_9", "test_group_commit", "test_it_outlives_a_restart",
     "test_kill_9_at_a_random_moment_under_load_twenty_times", "test_listeners_lose_nothing_over_a_kill",
     "test_marks_outlive_the_process", "test_metrics", "test_more_than_200_conversations",
-    "test_offline_delivery_after_days", "test_secrets_are_not_stored_or_logged", "test_tail_outlives_the_server",
+    "test_offline_delivery_after_days", "test_random_requests_with_restarts", "test_secrets_are_not_stored_or_logged", "test_tail_outlives_the_server",
     "test_the_same_cmid_on_three_connections_at_once_gives_one_message",
     "test_the_terminal_says_that_it_reconnects", "test_they_outlive_the_process", "test_tokens_outlive_the_process",
     "test_what_was_set_is_kept",
