@@ -44,21 +44,31 @@ group_checked(struct call *call, const struct group_command *cmd)
 	return !call_shed(call, PRESSURE_SEND);
 }
 
+static bool
+is_among(const struct op_person *users, size_t count, slice name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (slice_eq(users[i].name, name))
+			return true;
+	return false;
+}
+
 static void
 group_fill(struct op *op, const struct group_command *cmd)
 {
 	struct op_group *group = &op->in.group;
 	struct op_person *users = op_alloc(op, (cmd->user_count + 1) * sizeof(*users));
 
+	/* Who is named twice is one. */
 	for (size_t i = 0; i < cmd->user_count; i++)
-		users[i].name = op_copy(op, cmd->users[i]);
+		if (!is_among(users, group->user_count, cmd->users[i]))
+			users[group->user_count++].name = op_copy(op, cmd->users[i]);
 	group->what = cmd->what;
 	group->set = cmd->set;
 	group->set.title = op_copy(op, cmd->set.title);
 	group->set.topic = op_copy(op, cmd->set.topic);
 	group->set.handle = op_copy(op, cmd->set.handle);
 	group->users = users;
-	group->user_count = cmd->user_count;
 	group->role = cmd->role;
 	group->ban = cmd->ban;
 }

@@ -41,7 +41,8 @@ def test_create_with_members_who_can_not_be_added(people):
     olga, mia, max_ = people("olga", "mia", "max")
     max_.call("profile.set", accept="contacts")
     nobody = new_name("nobody")
-    answer = olga.call("group.create", title="Ops", members=[nobody, mia.name, max_.name, olga.name])
+    answer = olga.call("group.create", title="Ops", members=[nobody, mia.name, max_.name, olga.name, nobody, olga.name,
+                                                                max_.name.upper()])
     assert answer["failed"] == {nobody: "not_found", max_.name: "forbidden", olga.name: "already"}
     added(mia, answer["cid"])
     assert olga.message()["data"]["users"] == [olga.name, mia.name]
