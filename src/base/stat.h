@@ -36,6 +36,12 @@
 	    "Droppable things dropped")                                                            \
 	X(DROP_MARK, "confab_dropped_total", "reason=\"mark_slow_reader\"", "")                    \
 	X(DROP_PRESENCE, "confab_dropped_total", "reason=\"presence_slow_reader\"", "")            \
+	X(DROP_AFAR, "confab_dropped_total", "reason=\"presence_elsewhere_full\"", "")             \
+	X(RINGS, "confab_rings_total", "direction=\"out\"", "News for and of other nodes")         \
+	X(RINGS_HEARD, "confab_rings_total", "direction=\"in\"", "")                               \
+	X(RINGS_BAD, "confab_rings_bad_total", "", "News of other nodes that were not understood") \
+	X(HEADS_POLLED, "confab_heads_polled_total", "",                                           \
+	    "Conversations whose heads were read because news may have been missed")               \
 	X(STORE_BATCHES, "confab_store_batches_total", "", "Transactions of the writer")           \
 	X(STORE_ROWS, "confab_store_batch_operations_total", "",                                   \
 	    "Operations in those transactions")                                                    \
@@ -69,6 +75,27 @@
 	X(RATE_HELD, "confab_rate_held_total", "",                                                 \
 	    "Times a connection was not read for a moment because it was refused too often")       \
 	X(HTTP_REQUESTS, "confab_http_requests_total", "", "HTTP requests, upgrades included")     \
+	X(BUS_OUT, "confab_bus_rings_sent_total", "", "News for other nodes")                      \
+	X(BUS_PUBLISHES, "confab_bus_publishes_total", "",                                         \
+	    "Messages to Redis that they went in, beacons included")                               \
+	X(BUS_IN, "confab_bus_rings_heard_total", "from=\"others\"", "News heard from nodes")      \
+	X(BUS_OWN, "confab_bus_rings_heard_total", "from=\"itself\"", "")                          \
+	X(BUS_DROP_FULL, "confab_bus_dropped_total", "reason=\"queue_full\"",                      \
+	    "News for other nodes that were dropped; these are told that some are missing")        \
+	X(BUS_DROP_SIZE, "confab_bus_dropped_total", "reason=\"too_big\"", "")                     \
+	X(BUS_DROP_DOWN, "confab_bus_dropped_total", "reason=\"disconnected\"", "")                \
+	X(BUS_DROP_BROKEN, "confab_bus_dropped_total", "reason=\"connection_broke\"", "")          \
+	X(BUS_DROP_REFUSED, "confab_bus_dropped_total", "reason=\"refused\"", "")                  \
+	X(BUS_REJECT_DAMAGED, "confab_bus_rejected_total", "reason=\"damaged\"",                   \
+	    "What came from Redis and was not heard")                                              \
+	X(BUS_REJECT_FORGED, "confab_bus_rejected_total", "reason=\"forged\"", "")                 \
+	X(BUS_REJECT_EPOCH, "confab_bus_rejected_total", "reason=\"epoch\"", "")                   \
+	X(BUS_REJECT_VERSION, "confab_bus_rejected_total", "reason=\"version\"", "")               \
+	X(BUS_REJECT_PEERS, "confab_bus_rejected_total", "reason=\"too_many_nodes\"", "")          \
+	X(BUS_CONNECTS, "confab_bus_connects_total", "", "Connections to Redis that were made")    \
+	X(BUS_DISCONNECTS, "confab_bus_disconnects_total", "",                                     \
+	    "Connections to Redis that ended, or were tried in vain")                              \
+	X(BUS_LOST, "confab_bus_lost_total", "", "Times that news may have been missed")           \
 	X(SHED, "confab_shed_total", "", "Requests refused because memory was short")              \
 	X(CALL_TIMEOUTS, "confab_call_timeouts_total", "", "Requests answered because time ran out")
 
@@ -86,6 +113,11 @@
 	X(STORE_QUEUE, "confab_store_queue_operations", "queue=\"write\"", "Operations that wait") \
 	X(READ_QUEUE, "confab_store_queue_operations", "queue=\"read\"", "")                       \
 	X(HASH_QUEUE, "confab_hash_queue_jobs", "", "Passwords that wait to be hashed")            \
+	X(BUS_CONNECTED, "confab_bus_connected", "", "Whether Redis is there")                     \
+	X(BUS_LOOPED, "confab_bus_looped", "", "Whether what this node publishes comes back")      \
+	X(BUS_PEERS, "confab_bus_peers", "", "Other nodes that are heard")                         \
+	X(BUS_CHANNELS, "confab_bus_channels", "", "Conversations and users listened for")         \
+	X(AFAR, "confab_users_elsewhere", "", "Users known to be connected to other nodes")        \
 	X(CALLS, "confab_calls_in_flight", "", "Requests that were not answered yet")
 
 /* Histograms of nanoseconds with power-of-two buckets from 1 µs to 17 s. */
@@ -95,6 +127,8 @@
 	X(QUEUED, "confab_store_wait_seconds", "",                                                 \
 	    "Time that an operation waited for its transaction")                                   \
 	X(ACK, "confab_send_seconds", "", "From a send's reading to its answer")                   \
+	X(BUS_LOOP, "confab_bus_loop_seconds", "",                                                 \
+	    "From a beacon's publishing to its coming back from Redis")                            \
 	X(HASHING, "confab_hash_seconds", "", "Time of hashing one password")
 
 #define STAT_ENUM_COUNTER(name, metric, label, help) STAT_##name,

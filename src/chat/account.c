@@ -3,7 +3,7 @@
  * The end of an account:  AUTH → verify → CLOSE, and then everyone is told: the conversations of
  * what was logged there, his contacts, and all of his connections, which end.
  */
-#include "chat/mail.h"
+#include "chat/cluster.h"
 #include "chat/names.h"
 #include "chat/rates.h"
 
@@ -159,13 +159,17 @@ sessions_end(struct shard *shard, const struct op *op)
 	struct user_mail *mail = user_mail_create(shard, MAIL_REVOKE, op->user);
 
 	mail->at_ns = shard->mono_ns;
-	shard_post(shard, shard_of(shard, op->user), &mail->mail);
+	cluster_tell(shard, RING_USER, op->user, &mail->mail);
 }
 
 /* What every shard keeps of the log has his name in it. */
 static void
 name_forget(struct shard *shard, const struct op *op)
 {
+	struct user_mail *mail = user_mail_create(shard, MAIL_GONE, op->user);
+
+	cluster_ring(shard, RING_ALL, 0, &mail->mail);
+	user_mail_destroy(mail);
 	for (unsigned to = 0; to < shard->config.count; to++)
 		shard_post(shard, to, &user_mail_create(shard, MAIL_GONE, op->user)->mail);
 }
@@ -224,7 +228,7 @@ close_tell(struct shard *shard, const struct op *op)
 	} else if (op->fault.err == ERR_UNKNOWN_OUTCOME) {
 		/* The store knows whether the sessions are still there. */
 		mail = user_mail_create(shard, MAIL_VERIFY, op->user);
-		shard_post(shard, shard_of(shard, op->user), &mail->mail);
+		cluster_tell(shard, RING_USER, op->user, &mail->mail);
 	}
 }
 

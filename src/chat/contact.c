@@ -3,7 +3,7 @@
  * Contacts: requests, friends, blocks.  A change is one operation of the store; what it means to
  * each of the two goes to his home, and from there to all of his connections, the asking one too.
  */
-#include "chat/presence.h"
+#include "chat/cluster.h"
 
 /* --- Changes --- */
 
@@ -62,7 +62,7 @@ contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told)
 	mail->noted = slice_given(told->note);
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(told->user));
 	(void)snprintf(mail->note, sizeof(mail->note), "%.*s", SLICE_ARG(told->note));
-	shard_post(shard, shard_of(shard, to), &mail->to.mail);
+	cluster_tell(shard, RING_USER, to, &mail->to.mail);
 }
 
 /* Whether or not he who asked is still there. */

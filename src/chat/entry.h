@@ -16,6 +16,7 @@
 
 struct entry {
 	_Atomic uint32_t refs;
+	bool heard; /* of another node, by which it was committed */
 	uint64_t cid, seq, ts;
 	uint64_t sender; /* user id */
 	uint64_t re;     /* 0: none */

@@ -23,10 +23,15 @@ void conv_mail_destroy(struct conv_mail *mail);
 void home_place_look(struct shard *shard, uint64_t user, const struct op_target *target);
 /* His home tells his peers that a conversation is perhaps new to them; seq: of his joining, 0 if not known. */
 void home_announce_to(struct shard *shard, uint64_t user, uint64_t cid, uint64_t seq);
+void signal_mail_destroy(struct signal_mail *mail);
 void home_subscribe(struct shard *shard, struct conv_mail *mail);
 void home_unsubscribe(struct shard *shard, struct conv_mail *mail);
 void home_signal(struct shard *shard, struct signal_mail *mail);
 void home_publish(struct shard *shard);
+/* The heads of conversations were asked for, because rings of them may have been missed. */
+void home_polled(struct shard *shard, const struct op *op);
+/* Calls back for each conversation whose rings this node wants to hear. */
+void home_convs_heard(struct shard *shard, void (*each)(struct shard *shard, uint64_t cid));
 void home_looked(struct shard *shard, struct op *op);
 void home_look_again(struct shard *shard, struct op *op);
 void home_convs_tick(struct shard *shard);
@@ -48,6 +53,7 @@ void user_contact(struct shard *shard, struct contact_mail *mail);
 void home_users_destroy(struct shard *shard);
 /* home_presence.c */
 void user_presence(struct shard *shard, struct op *op);
+void user_presence_news(struct shard *shard, struct user_mail *mail);
 void user_watch(struct shard *shard, struct watch_mail *mail);
 void user_unwatch(struct shard *shard, struct watch_mail *mail);
 void user_query(struct shard *shard, struct query_mail *mail);

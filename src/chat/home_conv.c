@@ -8,7 +8,9 @@
  * A home conversation is made by the first append or listener and forgotten a minute after the last
  * use; it holds nothing that the store doesn't.
  */
-#include "chat/mail.h"
+#include "chat/cluster.h"
+
+enum { ENTRY_RING_BYTES = 160 }; /* in a ring, beside body and data */
 
 struct author {
 	uint64_t user, acl_ver, min_seq;
@@ -27,6 +29,8 @@ struct home_conv {
 	bool announced;          /* a direct conversation's two users were told of it */
 	bool look, looking;      /* the store is to be asked for the head, is being asked */
 	bool tell_facts;         /* to those who listen: they may have others */
+	bool tell_head;          /* to other nodes: perhaps nobody did */
+	bool wanted;             /* rings of it are */
 	struct conv_facts facts; /* kind 0: not known yet */
 	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
@@ -89,6 +93,8 @@ home_unused(const struct home_conv *home)
 static void
 home_forget(struct shard *shard, struct home_conv *home)
 {
+	if (home->wanted)
+		cluster_interest(shard, RING_CONV, home->cid, false);
 	(void)map_remove(&shard->home_convs, home->cid);
 	home_conv_destroy(home);
 }
@@ -215,7 +221,7 @@ home_announce_to(struct shard *shard, uint64_t user, uint64_t cid, uint64_t seq)
 
 	mail->cid = cid;
 	mail->seq = seq;
-	shard_post(shard, shard_of(shard, user), &mail->mail);
+	cluster_tell(shard, RING_USER, user, &mail->mail);
 }
 
 /* A direct conversation that may be new to its two users: their homes ask their peers. */
@@ -229,6 +235,14 @@ home_announce(struct shard *shard, struct home_conv *home)
 	home_announce_to(shard, home->facts.hi, home->cid, 0);
 }
 
+/* Of groups; whoever listens has them. */
+static bool
+facts_same(const struct conv_facts *a, const struct conv_facts *b)
+{
+	return a->kind == CONV_GROUP && b->kind == CONV_GROUP &&
+	       slice_given(a->handle) == slice_given(b->handle) && slice_eq(a->handle, b->handle);
+}
+
 /* A group's facts change; those of an earlier moment may be heard of later. */
 static void
 home_learn(
@@ -236,6 +250,11 @@ home_learn(
 {
 	char *old = home->text;
 
+	if (facts_same(&home->facts, facts)) {
+		if (facts_seq > home->facts_seq)
+			home->facts_seq = facts_seq;
+		return;
+	}
 	if (facts->kind == CONV_GROUP ? facts_seq >= home->facts_seq
 				      : facts->kind != 0 && home->facts.kind == 0) {
 		home->facts = facts_copy(facts, &home->text);
@@ -246,21 +265,47 @@ home_learn(
 	home_announce(shard, home);
 }
 
+/*
+ * Entries come late or twice where they were stored without this home, or told by other nodes: they
+ * are kept in order.
+ */
 static void
-home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct conv_facts *facts)
+home_publish_soon(struct shard *shard, struct home_conv *home, struct entry *entry)
 {
-	struct home_conv *home = home_conv(shard, cid);
-	size_t at;
+	size_t at = home->count;
 
-	home_learn(shard, home, facts, entry->seq);
+	while (at > 0 && home->entries[at - 1]->seq > entry->seq)
+		at--;
+	if (at > 0 && home->entries[at - 1]->seq == entry->seq)
+		return;
 	if (home->count == home->capacity) {
 		home->capacity = home->capacity > 0 ? home->capacity * 2 : 4;
 		home->entries = mem_resize(home->entries, home->capacity, sizeof(*home->entries));
 	}
-	/* What was stored without this home may be heard of late: the entries are kept in order. */
-	for (at = home->count++; at > 0 && home->entries[at - 1]->seq > entry->seq; at--)
-		home->entries[at] = home->entries[at - 1];
+	memmove(home->entries + at + 1, home->entries + at,
+	    (home->count - at) * sizeof(struct entry *));
 	home->entries[at] = entry_ref(entry);
+	home->count++;
+	home_dirty(shard, home);
+}
+
+static void
+home_commit(struct shard *shard, uint64_t cid, struct entry *entry, const struct conv_facts *facts)
+{
+	struct home_conv *home = home_conv(shard, cid);
+
+	home_learn(shard, home, facts, entry->seq);
+	home_publish_soon(shard, home, entry);
+}
+
+/* The log is that far, and those who listen may not know. */
+static void
+home_reach(struct shard *shard, struct home_conv *home, uint64_t head)
+{
+	if (head <= home->head && !home->tell_facts)
+		return;
+	if (head > home->head)
+		home->head = head;
 	home_dirty(shard, home);
 }
 
@@ -277,12 +322,54 @@ home_heard(struct shard *shard, uint64_t cid, uint64_t seq, const struct conv_fa
 		return;
 	home = home_conv(shard, cid);
 	home_learn(shard, home, facts, seq);
-	if (seq <= home->head && !home->tell_facts)
+	/* Nor may anybody on other nodes. */
+	home->tell_head = home->tell_head || seq > home->head;
+	home_reach(shard, home, seq);
+}
+
+/*
+ * Another node says what was committed by way of it.  What follows on what is known goes on to those
+ * who listen; whoever misses something in between is behind, and is fed from the store.
+ */
+static void
+home_rung(struct shard *shard, const struct conv_mail *mail)
+{
+	struct home_conv *home = map_get(&shard->home_convs, mail->cid);
+
+	if (home == NULL)
 		return;
-	if (seq < home->head)
-		seq = home->head;
-	home->head = seq;
-	home_dirty(shard, home);
+	home_learn(shard, home, &mail->facts, mail->facts_seq);
+	for (size_t i = 0; home->listeners != 0 && i < mail->count; i++)
+		if (mail->entries[i]->seq > home->head)
+			home_publish_soon(shard, home, mail->entries[i]);
+	if (mail->count == 0 || home->listeners == 0)
+		home_reach(shard, home, mail->head);
+}
+
+void
+home_polled(struct shard *shard, const struct op *op)
+{
+	for (size_t i = 0; i < op->heads.count; i++) {
+		const struct op_head *item = &op->heads.items[i];
+		struct home_conv *home = map_get(&shard->home_convs, item->cid);
+		struct conv_facts facts = {.kind = CONV_GROUP, .handle = item->handle};
+
+		if (home == NULL)
+			continue;
+		if (item->group)
+			home_learn(shard, home, &facts, item->seq);
+		home_reach(shard, home, item->seq);
+	}
+}
+
+void
+home_convs_heard(struct shard *shard, void (*each)(struct shard *shard, uint64_t cid))
+{
+	const struct home_conv *home;
+
+	for (size_t at = 0; (home = map_next(&shard->home_convs, &at)) != NULL;)
+		if (home->wanted)
+			each(shard, home->cid);
 }
 
 struct conv_mail *
@@ -394,7 +481,9 @@ home_joined(struct shard *shard, const struct conv_mail *mail)
 void
 home_committed(struct shard *shard, struct conv_mail *mail)
 {
-	if (mail->look)
+	if (mail->heard)
+		home_rung(shard, mail);
+	else if (mail->look)
 		home_look(shard, home_conv(shard, mail->cid));
 	else if (mail->count > 0)
 		home_commit(shard, mail->cid, mail->entries[0], &mail->facts);
@@ -480,6 +569,35 @@ home_publish_here(struct shard *shard, struct home_conv *home)
 	topic_publish(shard, home->cid, home->entries, home->count, home->head);
 }
 
+/* To the other nodes, what was committed by way of this one; only how far it is if that is much. */
+static void
+home_ring(struct shard *shard, const struct home_conv *home)
+{
+	struct conv_mail *mail = mem_alloc(sizeof(*mail) + home->count * sizeof(struct entry *));
+	bool ours = home->tell_head;
+	size_t bytes = 0;
+
+	*mail = (struct conv_mail){.mail.kind = MAIL_COMMITTED, .cid = home->cid, .head = home->head};
+	if (home->tell_facts) {
+		mail->facts = home->facts;
+		mail->facts_seq = home->facts_seq;
+	}
+	for (size_t i = 0; i < home->count; i++) {
+		struct entry *entry = home->entries[i];
+
+		if (entry->heard)
+			continue;
+		ours = true;
+		bytes += entry->body.len + entry->data.len + ENTRY_RING_BYTES;
+		mail->entries[mail->count++] = entry; /* borrowed */
+	}
+	if (bytes > LIMIT_RING_BYTES || mail->count > LIMIT_RING_ENTRIES)
+		mail->count = 0;
+	if (ours)
+		cluster_ring(shard, RING_CONV, home->cid, &mail->mail);
+	mem_free(mail);
+}
+
 static void
 home_published(struct shard *shard, struct home_conv *home)
 {
@@ -488,7 +606,7 @@ home_published(struct shard *shard, struct home_conv *home)
 	mem_free(home->joined);
 	home->joined = NULL;
 	home->joined_count = 0;
-	home->tell_facts = false;
+	home->tell_facts = home->tell_head = false;
 	for (size_t i = 0; i < home->count; i++)
 		entry_unref(home->entries[i]);
 	home->count = 0;
@@ -511,6 +629,8 @@ home_conv_publish(struct shard *shard, struct home_conv *home)
 			shard_post(shard, to, &publish_mail(home)->mail);
 	if ((home->listeners >> self & 1) != 0)
 		home_publish_here(shard, home);
+	if (shard->cluster != NULL)
+		home_ring(shard, home);
 	home_published(shard, home);
 }
 
@@ -530,6 +650,10 @@ home_subscribe(struct shard *shard, struct conv_mail *mail)
 
 	/* What is committed and not yet published goes to this listener too. */
 	home->listeners |= (uint64_t)1 << mail->from;
+	if (!home->wanted) {
+		home->wanted = true;
+		cluster_interest(shard, RING_CONV, home->cid, true);
+	}
 	mail->mail.kind = MAIL_SUBSCRIBED;
 	mail->head = home->head;
 	if (home->facts.kind == CONV_GROUP) {
@@ -550,7 +674,7 @@ home_unsubscribe(struct shard *shard, struct conv_mail *mail)
 
 /* --- Signals --- */
 
-static void
+void
 signal_mail_destroy(struct signal_mail *mail)
 {
 	mem_free(mail->from);

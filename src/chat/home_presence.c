@@ -7,10 +7,10 @@
  */
 #include <stdlib.h>
 
-#include "chat/home_user.h"
+#include "chat/cluster.h"
 
 enum presence
-home_shows(const struct home_user *home)
+home_shows_here(const struct home_user *home)
 {
 	uint32_t away = 0;
 
@@ -21,6 +21,12 @@ home_shows(const struct home_user *home)
 	for (uint32_t i = 0; i < home->count; i++)
 		away += home->attached[i].synced && home->attached[i].away;
 	return away == home->synced ? PRESENCE_AWAY : PRESENCE_ONLINE;
+}
+
+enum presence
+home_shows(const struct shard *shard, const struct home_user *home)
+{
+	return afar_shows(shard, home->user, home_shows_here(home));
 }
 
 void
@@ -97,10 +103,11 @@ leaving_end(struct shard *shard, struct leaving *leaving)
 void
 home_show(struct shard *shard, struct home_user *home)
 {
-	enum presence now = home_shows(home);
+	enum presence now = home_shows(shard, home);
+	bool here = home->synced > 0 || afar_is_there(shard, home->user);
 	struct leaving *leaving = map_get(&shard->leavings_by_user, home->user);
 
-	if (home->synced == 0 && home->told != PRESENCE_OFFLINE) {
+	if (!here && home->told != PRESENCE_OFFLINE) {
 		if (leaving == NULL && watching_shards(shard, home->user) != 0)
 			leaving_begin(shard, home);
 		else if (leaving == NULL)
@@ -116,7 +123,7 @@ home_show(struct shard *shard, struct home_user *home)
 void
 home_user_release(struct shard *shard, struct home_user *home)
 {
-	if (home->count > 0 || map_get(&shard->leavings_by_user, home->user) != NULL)
+	if (home->count > 0 || afar_has(shard, home->user) || map_get(&shard->leavings_by_user, home->user) != NULL)
 		return;
 	(void)map_remove(&shard->home_users, home->user);
 	home_user_destroy(home);
@@ -167,6 +174,37 @@ home_leavings_destroy(struct shard *shard)
 
 /* --- presence.set: on its way back from the store --- */
 
+/* Which of two is the last the store alone knows, so others are told to read it. */
+static void
+presence_ring(struct shard *shard, uint64_t user)
+{
+	struct user_mail *mail;
+
+	if (shard->cluster == NULL)
+		return;
+	mail = user_mail_create(shard, MAIL_PRESENCE_NEWS, user);
+	cluster_ring(shard, RING_USER, user, &mail->mail);
+	user_mail_destroy(mail);
+}
+
+/* To set nothing is to read, and comes back in the order in which the store did it. */
+void
+user_presence_news(struct shard *shard, struct user_mail *mail)
+{
+	const struct home_user *home = map_get(&shard->home_users, mail->user);
+	struct op *op;
+
+	if (home != NULL && home->count > 0) {
+		op = op_create(OP_PRESENCE_SET);
+		op->user = mail->user;
+		op->origin = op->shard = (uint16_t)shard->config.index;
+		op->presence.state = -1;
+		op->mail.kind = MAIL_PRESENCE_SET;
+		shard->config.ports.submit(shard->config.ports.cookie, op);
+	}
+	user_mail_destroy(mail);
+}
+
 void
 user_presence(struct shard *shard, struct op *op)
 {
@@ -176,13 +214,18 @@ user_presence(struct shard *shard, struct op *op)
 	if (home != NULL && op->fault.err == ERR_UNKNOWN_OUTCOME)
 		home->known = false; /* the next connection that syncs has read it */
 	if (home != NULL && op->fault.err == ERR_OK) {
-		if (presence_op_stores(op))
+		if (op->call == 0 || presence_op_stores(op))
 			home_presence(home, op->presence.now, op->presence.now_text);
 		attached = home_attached(home, op->origin, op->presence.peer, 0);
 		if (attached != NULL)
 			attached->away = op->presence.away;
+		afar_news(shard, home->user);
 		home_show(shard, home);
 	}
+	if (op->call == 0 && op->fault.err != ERR_OK && shard->cluster != NULL)
+		cluster_check(shard, op->user);
+	else if (op->call != 0 && presence_op_stores(op))
+		presence_ring(shard, op->user);
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = op->origin;
 	shard_post(shard, op->origin, &op->mail);
@@ -254,7 +297,7 @@ record_free(struct online_record *record)
  * sorts and cuts.  Every match counts as online.
  */
 static void
-query_found(struct query_mail *mail, const struct home_user *home)
+query_found(struct shard *shard, struct query_mail *mail, const struct home_user *home)
 {
 	size_t keep = mail->everyone ? mail->user_count : (size_t)mail->limit + 1;
 	struct online_record *item;
@@ -270,7 +313,7 @@ query_found(struct query_mail *mail, const struct home_user *home)
 			record_free(&mail->items[--mail->count]);
 	}
 	item = &mail->items[mail->count++];
-	*item = (struct online_record){.user = home->user, .state = home_shows(home)};
+	*item = (struct online_record){.user = home->user, .state = home_shows(shard, home)};
 	(void)snprintf(item->name, sizeof(item->name), "%s", home->name);
 	item->display = mem_dup(home_display(home));
 	item->text = home->text != NULL ? mem_dup(slice_str(home->text)) : NULL;
@@ -309,9 +352,9 @@ query_all(struct shard *shard, struct query_mail *mail)
 	const struct home_user *home;
 
 	for (size_t at = 0; (home = map_next(&shard->home_users, &at)) != NULL;)
-		if (home_shows(home) != PRESENCE_OFFLINE &&
+		if (home_shows(shard, home) != PRESENCE_OFFLINE &&
 		    !uids_have(mail->users, mail->user_count, home->user))
-			query_found(mail, home);
+			query_found(shard, mail, home);
 }
 
 static void
@@ -323,8 +366,8 @@ query_users(struct shard *shard, struct query_mail *mail)
 		if (mail->everyone)
 			leaving_tell_of(shard, mail->users[i]);
 		home = map_get(&shard->home_users, mail->users[i]);
-		if (home != NULL && home_shows(home) != PRESENCE_OFFLINE)
-			query_found(mail, home);
+		if (home != NULL && home_shows(shard, home) != PRESENCE_OFFLINE)
+			query_found(shard, mail, home);
 	}
 }
 

@@ -3,7 +3,7 @@
  * The home of users: knows a user's connections on every shard, and so who is online, whom an ended
  * session concerns, and where news for a user go.
  */
-#include "chat/home_user.h"
+#include "chat/cluster.h"
 
 struct user_mail *
 user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user)
@@ -25,18 +25,38 @@ user_mail_destroy(struct user_mail *mail)
 	mem_free(mail);
 }
 
-static struct home_user *
-home_user_create(const struct user_mail *mail)
+static void
+home_display_set(struct home_user *home, slice display)
 {
-	size_t len = strlen(mail->name) + 1;
-	struct home_user *home = mem_zalloc(sizeof(*home) + len);
+	mem_free(home->display);
+	home->display = slice_eq(slice_str(home->name), display) ? NULL : mem_dup(display);
+}
 
-	home->user = mail->user;
+static struct home_user *
+home_user_create(struct shard *shard, uint64_t user, slice name, slice display)
+{
+	struct home_user *home = mem_zalloc(sizeof(*home) + name.len + 1);
+
+	home->user = user;
 	home->told = PRESENCE_OFFLINE;
-	memcpy(home->name, mail->name, len);
-	if (strcmp(mail->name, mail->display) != 0)
-		home->display = mem_dup(slice_str(mail->display));
+	memcpy(home->name, name.ptr, name.len);
+	home_display_set(home, display);
+	map_put(&shard->home_users, user, home);
 	return home;
+}
+
+void
+home_user_afar(struct shard *shard, const struct afar_user *user)
+{
+	struct home_user *home = map_get(&shard->home_users, user->user);
+
+	if (home == NULL)
+		home = home_user_create(shard, user->user, user->name, user->display);
+	if (home->count > 0)
+		return;
+	home_display_set(home, user->display);
+	home_presence(home, PRESENCE_ONLINE, user->text);
+	home->known = false;
 }
 
 slice
@@ -67,19 +87,24 @@ home_users_destroy(struct shard *shard)
 
 /*
  * Whether the session ended while its connection was on its way here.  Where all but one ended,
- * those that were asked for later are not meant.
+ * those that were asked for later are not meant; if that happened on another node, the store knows
+ * which was later: *ret_doubt.
  */
 static bool
-was_revoked(const struct shard *shard, const struct user_mail *mail)
+was_revoked(const struct shard *shard, const struct user_mail *mail, bool *ret_doubt)
 {
+	*ret_doubt = false;
 	for (size_t i = 0; i < LIMIT_REVOKED; i++) {
 		const struct revoked *r = &shard->revoked[i];
 
 		if (r->user != mail->user)
 			continue;
-		if (r->session != 0 ? r->session == mail->session
-				    : r->except != mail->session && mail->at_ns < r->at_ns)
+		if (r->session != 0 ? r->session != mail->session
+				    : r->except == mail->session || mail->at_ns >= r->at_ns)
+			continue;
+		if (r->session != 0 || !r->heard)
 			return true;
+		*ret_doubt = true;
 	}
 	return false;
 }
@@ -89,21 +114,27 @@ user_attach(struct shard *shard, struct user_mail *mail)
 {
 	struct home_user *home = map_get(&shard->home_users, mail->user);
 	uint32_t max = shard->config.limits.connections;
+	bool doubt;
 
 	mail->mail.kind = MAIL_ATTACHED;
-	if (was_revoked(shard, mail)) {
+	if (was_revoked(shard, mail, &doubt)) {
 		mail->fault.err = ERR_TOKEN_INVALID;
 	} else if (home != NULL && home->count >= max) {
 		mail->fault = (struct fault){.err = ERR_LIMIT, .max = max};
 	} else {
-		if (home == NULL) {
-			home = home_user_create(mail);
-			map_put(&shard->home_users, mail->user, home);
-		}
+		if (home == NULL)
+			home = home_user_create(shard, mail->user, slice_str(mail->name),
+			    slice_str(mail->display));
+		if (home->count == 0)
+			cluster_interest(shard, RING_USER, mail->user, true);
 		home->attached =
 		    mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
 		home->attached[home->count++] = (struct attached){
 		    .peer = mail->peer, .session = mail->session, .shard = (uint16_t)mail->from};
+		afar_news(shard, mail->user);
+		if (doubt)
+			shard_post(shard, shard->config.index,
+			    &user_mail_create(shard, MAIL_VERIFY, mail->user)->mail);
 	}
 	shard_post(shard, mail->from, &mail->mail);
 }
@@ -140,6 +171,11 @@ user_detach(struct shard *shard, struct user_mail *mail)
 		home->synced -= gone->synced;
 		user_touch(shard, home->user, gone->session);
 		*gone = home->attached[--home->count];
+		afar_news(shard, home->user);
+		if (home->count == 0) {
+			home->known = false;
+			cluster_interest(shard, RING_USER, home->user, false);
+		}
 		home_show(shard, home);
 		home_user_release(shard, home);
 	}
@@ -152,11 +188,12 @@ user_synced(struct shard *shard, struct user_mail *mail)
 	struct home_user *home = map_get(&shard->home_users, mail->user);
 	struct attached *attached = home_attached(home, mail->from, mail->peer, mail->session);
 
-	if (attached != NULL && !attached->synced) {
+	if (attached != NULL && (!attached->synced || !home->known)) {
+		home->synced += !attached->synced;
 		attached->synced = true;
-		home->synced++;
 		if (!home->known)
 			home_presence(home, mail->presence, slice_str(mail->text));
+		afar_news(shard, home->user);
 		home_show(shard, home);
 	}
 	user_mail_destroy(mail);
@@ -171,6 +208,8 @@ user_rename(struct shard *shard, struct user_mail *mail)
 		mem_free(home->display);
 		home->display = mail->display;
 		mail->display = NULL;
+		if (home->count > 0)
+			afar_news(shard, home->user);
 	}
 	user_mail_destroy(mail);
 }
@@ -265,12 +304,18 @@ is_ended(const struct attached *attached, const void *cookie)
 void
 user_revoke(struct shard *shard, struct user_mail *mail)
 {
+	bool asks = mail->heard && mail->session == 0;
 	const struct peers_mail kill = {.to = {.mail.kind = MAIL_KILL, .user = mail->user}};
 
 	shard->revoked[shard->revoked_at++ % LIMIT_REVOKED] = (struct revoked){.user = mail->user,
 	    .session = mail->session,
 	    .except = mail->except,
+	    .heard = mail->heard,
 	    .at_ns = mail->at_ns};
+	if (asks) { /* a session that was made since is not meant */
+		user_verify(shard, mail);
+		return;
+	}
 	peers_tell(
 	    shard, map_get(&shard->home_users, mail->user), &kill.to, sizeof(kill), is_ended, mail);
 	user_mail_destroy(mail);
@@ -283,7 +328,7 @@ user_verify(struct shard *shard, struct user_mail *mail)
 	struct op *op;
 	uint64_t *sessions;
 
-	if (home != NULL) {
+	if (home != NULL && home->count > 0) {
 		op = op_create(OP_LIVE);
 		sessions = op_alloc(op, home->count * sizeof(*sessions));
 		for (uint32_t i = 0; i < home->count; i++)
@@ -302,11 +347,13 @@ void
 user_with_online(struct shard *shard, struct op *op)
 {
 	const struct home_user *home = map_get(&shard->home_users, op->user);
-	uint32_t count = home != NULL ? home->count : 0;
+	uint32_t here = home != NULL ? home->count : 0;
+	size_t count = here + afar_sessions(shard, op->user, NULL);
 	uint64_t *online = op_alloc(op, (count + 1) * sizeof(*online));
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < here; i++)
 		online[i] = home->attached[i].session;
+	(void)afar_sessions(shard, op->user, online + here);
 	if (op->kind == OP_SESSIONS) {
 		op->sessions.online = online;
 		op->sessions.online_count = count;
@@ -316,7 +363,7 @@ user_with_online(struct shard *shard, struct op *op)
 	}
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = op->origin;
-	if (op->kind == OP_LOGIN && count >= shard->config.limits.connections) {
+	if (op->kind == OP_LOGIN && here >= shard->config.limits.connections) {
 		/* Now, before a session is made that could not be used and for which another would
 		 * go. */
 		op->fault =

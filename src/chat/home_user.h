@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The home of a user: his connections on all shards (home_user.c), and what he shows with them to
- * those who watch (home_presence.c).  Made with his first connection; gone with the last, or when
- * that has been told.
+ * those who watch (home_presence.c).  Made with his first connection, to any node; gone with the
+ * last, or when that has been told.
  */
 #ifndef CHAT_HOME_USER_H
 #define CHAT_HOME_USER_H
 
 #include "chat/presence.h"
+
+struct afar_user;
 
 struct attached {
 	uint64_t peer, session;
@@ -39,8 +41,11 @@ struct attached *home_attached(
     struct home_user *home, unsigned shard, uint64_t peer, uint64_t session);
 slice home_display(const struct home_user *home);
 void home_user_destroy(struct home_user *home);
-/* What he shows at this moment. */
-enum presence home_shows(const struct home_user *home);
+/* What he shows at this moment, with all of his connections, or with those to this node. */
+enum presence home_shows(const struct shard *shard, const struct home_user *home);
+enum presence home_shows_here(const struct home_user *home);
+/* He has connections elsewhere. */
+void home_user_afar(struct shard *shard, const struct afar_user *user);
 /* After anything that may change what he shows: tells, or not yet. */
 void home_show(struct shard *shard, struct home_user *home);
 /* Takes over what the store says that he set; text: ptr NULL: none. */

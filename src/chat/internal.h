@@ -171,9 +171,11 @@ bool peer_event(struct peer *peer, const struct event *event, bool must);
 
 struct home_conv;
 struct home_user;
+struct cluster;
 
 struct revoked {
 	uint64_t user, session, except;
+	bool heard;     /* it ended by way of another node */
 	uint64_t at_ns; /* when the shard that ended it had done so */
 };
 
@@ -211,6 +213,7 @@ struct shard {
 	uint64_t check_ms;  /* not 0: the sessions are looked at again then */
 	struct map gathers; /* who.c */
 	uint64_t next_gather;
+	struct cluster *cluster; /* owned; NULL: there is one node */
 };
 
 unsigned shard_of(const struct shard *shard, uint64_t id);

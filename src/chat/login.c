@@ -8,7 +8,7 @@
  * attach tells the user's home of the connection; only when that has agreed is the login answered,
  * so that an ending session finds every connection that was ever told it is logged in.
  */
-#include "chat/mail.h"
+#include "chat/cluster.h"
 #include "chat/names.h"
 
 /* What a login carries from step to step; the call's context. */
@@ -505,7 +505,7 @@ revoke_tell(
 	mail->except = except;
 	mail->at_ns = shard->mono_ns;
 	mail->peer = asker != NULL ? asker->id : 0;
-	shard_post(shard, shard_of(shard, user), &mail->mail);
+	cluster_tell(shard, RING_USER, user, &mail->mail);
 }
 
 /* Whether or not the connection that asked is still there. */
@@ -517,7 +517,7 @@ ended_tell(struct shard *shard, const struct call *call, const struct op *op)
 	if (op->fault.err == ERR_UNKNOWN_OUTCOME) {
 		struct user_mail *mail = user_mail_create(shard, MAIL_VERIFY, op->user);
 
-		shard_post(shard, shard_of(shard, op->user), &mail->mail);
+		cluster_tell(shard, RING_USER, op->user, &mail->mail);
 	} else if (op->fault.err == ERR_OK) {
 		if (op->kind == OP_REVOKE)
 			revoke_tell(shard, op->user, asker, op->revoke.session, op->revoke.except);

@@ -50,18 +50,29 @@
 	X(UNWATCH, watch_mail, user_unwatch)                                                       \
 	X(SHOWN, shown_mail, presence_shown) /* a user shows something else */                     \
 	X(QUERY, query_mail, user_query)     /* who is online */                                   \
-	X(RESULT, query_mail, who_result)    /* the answer */
+	X(RESULT, query_mail, who_result)    /* the answer */                                      \
+	X(RING, ring_mail, cluster_heard)    /* another node has rung */                           \
+	X(RING_OPENED, ring_mail, cluster_opened)                                                  \
+	X(RING_LOST, ring_mail, cluster_lost)                                                      \
+	X(RING_NODE, ring_mail, cluster_node)                                                      \
+	X(PRESENCE_NEWS, user_mail, user_presence_news) /* he set what he shows, elsewhere */      \
+	X(AFAR, afar_mail, afar_heard)                  /* users of another node */                \
+	X(TELL, tell_mail, afar_asked)                  /* another node asks for those of this */
 
 #define MAIL_AS_ENUM(name, type, take) MAIL_##name,
 enum mail_kind { MAILS(MAIL_AS_ENUM) };
 
 struct gather;
+struct ring_mail;
+struct afar_mail;
+struct tell_mail;
 
 struct conv_mail {
 	struct mail mail;
 	uint64_t cid, head;
 	unsigned from;           /* shard */
 	bool look;               /* COMMITTED: or perhaps not; the store is to be asked */
+	bool heard;              /* COMMITTED: through another node */
 	struct conv_facts facts; /* slices into text; kind 0: not given */
 	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
@@ -77,6 +88,7 @@ struct user_mail {
 	uint64_t seq;   /* ANNOUNCE: of his joining; 0: not known */
 	uint64_t at_ns; /* ATTACH: when the request came; REVOKE: when it was done */
 	unsigned from;
+	bool heard; /* of another node */
 	struct fault fault;
 	char *name, *display; /* owned, may be NULL */
 	char *text;           /* SYNCED: what he shows; owned, may be NULL */

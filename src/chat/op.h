@@ -39,6 +39,7 @@
 	X(FIND, "find", 0)                                                                         \
 	X(CONTACTS, "contacts", 0) /* ids of a user's contacts */                                  \
 	X(LIVE, "live", 0)         /* which of these sessions still exist? */                      \
+	X(HEADS, "heads", 0)       /* how far these conversations are */                           \
 	X(GROUP_INFO, "group_info", 0)                                                             \
 	X(MEMBERS, "members", 0)                                                                   \
 	X(GROUPS, "groups", 0)                                                                     \
@@ -273,6 +274,7 @@ struct op {
 		struct op_contacts_page contact_list;
 		struct op_presence presence;
 		struct op_close close;
+		struct op_heads heads;
 	};
 };
 

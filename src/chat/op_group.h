@@ -105,6 +105,19 @@ struct op_groups {
 	bool more;
 };
 
+/* OP_HEADS: how far conversations are; the server asks, no rights are read. */
+struct op_heads {
+	const uint64_t *cids; /* in: at most LIMIT_HEADS */
+	size_t want;
+	struct op_head {
+		uint64_t cid, seq;
+		bool group;
+		slice handle; /* of a group; ptr NULL if it has none */
+	} *items; /* out: those that exist */
+	size_t count;
+};
+enum { LIMIT_HEADS = 1000 };
+
 /* How many members have come as far as seq, its author not counted, and a page of their marks. */
 struct op_receipts {
 	uint64_t seq;                      /* in */

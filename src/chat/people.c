@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* People: profiles, search, signals. */
+#include "chat/cluster.h"
 #include "chat/names.h"
-#include "chat/presence.h"
 
 /* --- Profiles --- */
 
@@ -71,7 +71,7 @@ rename_tell(struct shard *shard, const struct op *op)
 		return;
 	mail = user_mail_create(shard, MAIL_RENAME, op->user);
 	mail->display = mem_dup(op->profile_set.display);
-	shard_post(shard, shard_of(shard, op->user), &mail->mail);
+	cluster_tell(shard, RING_USER, op->user, &mail->mail);
 }
 
 void
@@ -159,7 +159,7 @@ signal_checked(struct call *call, const struct op *op)
 	mail->kind = text->kind;
 	mail->data = text->data;
 	text->kind = text->data = NULL;
-	shard_post(shard, shard_of(shard, mail->cid), &mail->mail);
+	cluster_tell(shard, RING_CONV, mail->cid, &mail->mail);
 	call_done(call);
 }
 

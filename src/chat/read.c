@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading on: history and marks. */
-#include "chat/mail.h"
+#include "chat/cluster.h"
 
 void
 chat_history(struct peer *peer, const struct call_tag *tag, const struct history_command *cmd)
@@ -72,7 +72,7 @@ mark_tell(struct shard *shard, uint64_t to, const struct op *op)
 	mail->except = op->mark.asker;
 	mail->except_shard = op->origin;
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(op->mark.name));
-	shard_post(shard, shard_of(shard, to), &mail->to.mail);
+	cluster_tell(shard, RING_USER, to, &mail->to.mail);
 }
 
 /* The others hear of it also if the connection that marked is gone. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The shard itself: its mail, its turn, its clock. */
-#include "chat/mail.h"
+#include "chat/cluster.h"
 
 struct shard *
 shard_create(const struct chat_config *config)
@@ -16,6 +16,8 @@ shard_create(const struct chat_config *config)
 	list_init(&shard->leavings);
 	shard->local_last = &shard->local_first;
 	shard->next_call = shard->next_gather = 1;
+	if (config->ports.ring != NULL)
+		cluster_create(shard);
 	return shard;
 }
 
@@ -60,6 +62,7 @@ shard_destroy(struct shard **shard_ptr)
 	mail_drop(shard);
 	home_convs_destroy(shard);
 	home_users_destroy(shard);
+	cluster_destroy(shard);
 	gathers_destroy(shard);
 	while ((failed = failed_pop(&shard->failed)) != NULL)
 		op_destroy(&failed);
@@ -100,10 +103,16 @@ shard_set_pressure(struct shard *shard, enum pressure pressure)
 }
 
 unsigned
-shard_of(const struct shard *shard, uint64_t id)
+shard_home(uint64_t id, unsigned count)
 {
 	/* The low half places the id in a map: of one shard's ids it must not have a pattern. */
-	return (unsigned)((hash_u64(id) >> 32) % shard->config.count);
+	return (unsigned)((hash_u64(id) >> 32) % count);
+}
+
+unsigned
+shard_of(const struct shard *shard, uint64_t id)
+{
+	return shard_home(id, shard->config.count);
 }
 
 void
@@ -224,6 +233,9 @@ op_done(struct shard *shard, struct op *op)
 	case OP_TOUCH:
 		op_destroy(&op);
 		return;
+	case OP_HEADS:
+		cluster_polled(shard, op);
+		return;
 	case OP_MAX:
 		break;
 	}
@@ -293,6 +305,8 @@ shard_turn(struct shard *shard)
 	home_publish(shard);
 	more = feed_turn(shard);
 	shard_local_mail(shard);
+	if (shard->cluster != NULL)
+		cluster_turn(shard);
 	return more || !list_empty(&shard->dirty_convs);
 }
 
@@ -348,6 +362,8 @@ shard_tick(struct shard *shard)
 	home_convs_tick(shard);
 	home_leavings_tick(shard);
 	feed_tick(shard);
+	if (shard->cluster != NULL)
+		cluster_tick(shard);
 }
 
 static void

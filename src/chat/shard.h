@@ -62,6 +62,7 @@ struct chat_config {
 	struct chat_limits limits;
 	struct rate_table *buckets, *known; /* borrowed, of all shards; NULL: nobody is limited */
 	char epoch[40];
+	char node[64]; /* this node's name, where there are others */
 };
 
 /* How short memory is, and what is refused with BUSY from then on; resumes last, so that who was
@@ -101,5 +102,16 @@ void shard_check_sessions(struct shard *shard);
 /* Requests not yet answered, peers, home conversations and so on, for the drain and the metrics. */
 size_t shard_calls(const struct shard *shard);
 size_t shard_peers(const struct shard *shard);
+
+/* --- What a bus hears, as mail for shards --- */
+
+/* The shard that is home of a conversation or user, of so many. */
+unsigned shard_home(uint64_t id, unsigned count);
+/* To the home of id; RING_ALL: a mail to each shard. */
+struct mail *ring_heard(enum ring_scope scope, uint64_t id, slice node, slice bytes);
+struct mail *ring_opened(enum ring_scope scope, uint64_t id);
+/* To each shard. */
+struct mail *ring_lost(void);
+struct mail *ring_node(slice node, bool up);
 
 #endif

@@ -459,6 +459,8 @@ conv_done(struct shard *shard, struct op *op)
 	ask->asking = ask->again = false;
 	for (size_t i = 0; i < op->sync.count; i++)
 		conv_turned_up(peer, &op->sync.items[i]);
+	if (op->sync.only == 0)
+		peer_online(peer, &op->sync.around); /* what he set was read too */
 	if (again && topic_followed(peer, op->sync.only) == NULL)
 		conv_ask(peer, op->sync.only);
 	else

@@ -81,6 +81,24 @@ read_live(struct memory *m, struct op *op)
 	}
 }
 
+static void
+read_heads(struct memory *m, struct op *op)
+{
+	op->heads.items = op_alloc(op, op->heads.want * sizeof(*op->heads.items));
+	for (size_t i = 0; i < op->heads.want; i++) {
+		const struct mem_conv *conv = map_get(&m->convs, op->heads.cids[i]);
+		struct conv_facts facts;
+
+		if (conv == NULL)
+			continue;
+		conv_facts_fill(op, &conv->row, &facts);
+		op->heads.items[op->heads.count++] = (struct op_head){.cid = conv->row.cid,
+		    .seq = conv->row.head,
+		    .group = facts.kind == CONV_GROUP,
+		    .handle = facts.handle};
+	}
+}
+
 static bool
 mem_apart(struct memory *m, uint64_t a, uint64_t b)
 {
@@ -468,6 +486,9 @@ mem_read(struct memory *m, struct op *op)
 		break;
 	case OP_LIVE:
 		read_live(m, op);
+		break;
+	case OP_HEADS:
+		read_heads(m, op);
 		break;
 	case OP_GROUP_INFO:
 	case OP_MEMBERS:
