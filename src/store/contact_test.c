@@ -460,14 +460,21 @@ in_the_file_is_no_word_about_him(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann");
+	struct op *late = op_create(OP_PRESENCE_SET); /* on its way when the account ends */
 
+	late->user = ann;
+	late->presence.state = PRESENCE_BUSY;
+	late->presence.text = S("writing my memoirs");
+	close_account(w, ann, "ann");
+	world_write(w, late);
+	assert_int_equal(late->fault.err, ERR_NOT_FOUND);
+	op_destroy(&late);
 	if (w->kind == WORLD_MEMORY)
 		return;
-	close_account(w, ann, "ann");
 	assert_int_equal(world_ask(w,
 			     "SELECT count(*) FROM user WHERE id = %llu AND disabled = 2 AND "
 			     "password_hash = '' AND display = '' AND folded = '' AND status = '' "
-			     "AND presence_text IS NULL AND name = 'ann'",
+			     "AND presence = 0 AND presence_text IS NULL AND name = 'ann'",
 			     (unsigned long long)ann),
 	    1);
 	assert_int_equal(
@@ -506,5 +513,6 @@ main(void)
 	failed += run_suite("memory", WORLD_MEMORY);
 	failed += run_suite("sqlite", WORLD_SQLITE);
 	failed += run_suite("flaky", WORLD_FLAKY);
+	failed += run_suite("mysql", WORLD_MYSQL);
 	return failed;
 }

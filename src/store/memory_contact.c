@@ -262,6 +262,8 @@ mem_close_account(struct memory *m, struct op *op, uint64_t now_ms)
 	mem_own_set(&user->display, S(""));
 	mem_own_set(&user->folded, S(""));
 	mem_own_set(&user->status, S(""));
+	mem_own_set(&user->presence_text, SLICE_NONE);
+	user->presence = PRESENCE_ONLINE;
 	user->contacts_only = false;
 	directs_end(m, user);
 }
