@@ -59,3 +59,24 @@ secret_hash(slice secret, unsigned char ret_hash[SECRET_HASH_BYTES])
 	(void)crypto_generichash(
 	    ret_hash, SECRET_HASH_BYTES, (const unsigned char *)secret.ptr, secret.len, NULL, 0);
 }
+
+void
+secret_mac(
+    slice bytes, const unsigned char key[SECRET_KEY_BYTES], unsigned char ret_mac[SECRET_MAC_BYTES])
+{
+	sodium_ready();
+	(void)crypto_generichash(ret_mac, SECRET_MAC_BYTES, (const unsigned char *)bytes.ptr,
+	    bytes.len, key, SECRET_KEY_BYTES);
+}
+
+bool
+secret_equal(const void *a, const void *b, size_t len)
+{
+	return sodium_memcmp(a, b, len) == 0;
+}
+
+void
+secret_wipe(void *bytes, size_t len)
+{
+	sodium_memzero(bytes, len);
+}

@@ -5,9 +5,10 @@
  * somebody on the node cares for, and one for all nodes.  Whatever it can't promise it says: lost()
  * tells that rings may be missing, opened() that from now on a channel is heard.
  *
- * A bus owns its threads.  bus_ring() and bus_interest() are called by any thread and never wait;
- * what does not fit a bounded queue is dropped, counted, and made good by lost().  The functions of
- * struct bus_options are called by the bus's thread.
+ * A bus owns its thread.  bus_ring() and bus_interest() are called by any thread and never wait for
+ * a network; a ring that does not fit a bounded queue is dropped, counted, and made good by the
+ * others' lost().  The functions of struct bus_options are called by the bus's thread, and may call
+ * bus_ring() and bus_interest().
  */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
@@ -26,7 +27,7 @@ struct bus_health {
 };
 
 struct bus_options {
-	const char *url;       /* local:, redis://[user:password@]host:port[/db][?…] */
+	const char *url;       /* local:, redis://[user:password@]host:port[?…] (bus/url.h) */
 	const char *node;      /* this node's name; unique in the cluster */
 	uint64_t boot;         /* random, new at every start */
 	char epoch[40];        /* rings of another epoch are not heard */
@@ -34,22 +35,30 @@ struct bus_options {
 	void *cookie;
 	/* A ring of another node; bytes are borrowed until it returns. */
 	void (*heard)(void *cookie, enum ring_scope scope, uint64_t id, slice node, slice bytes);
-	/* The channel is heard from now on: what was rung before may have been missed. */
+	/*
+	 * The channel is heard from now on: what was rung before may have been missed.  Follows
+	 * every bus_interest(wanted); one may stand for several.
+	 */
 	void (*opened)(void *cookie, enum ring_scope scope, uint64_t id);
 	/* Rings of any channel may have been missed. */
 	void (*lost)(void *cookie);
-	/* Another node is there (again, with another boot), or is silent for longer than its lease. */
+	/* Another node is there (again, with another boot), or took its leave, or is silent for longer
+	 * than its lease. */
 	void (*node_up)(void *cookie, slice node, uint64_t boot);
 	void (*node_down)(void *cookie, slice node);
 };
 
 /* NULL with a message for people in ret_error; a server that is not there yet is no error. */
 struct bus *bus_open(const struct bus_options *options, char *ret_error, size_t error_size);
+/* Whether the address can be one.  0, or -1 with a message for people. */
+int bus_check(const char *url, char *ret_error, size_t error_size)
+    __attribute__((warn_unused_result));
 /* Says good-bye to the others, and waits for its threads. */
 void bus_close(struct bus **bus);
 /* To the other nodes that have interest in the channel; RING_ALL: to all. */
 void bus_ring(struct bus *bus, enum ring_scope scope, uint64_t id, slice bytes);
-/* Counted: as often wanted as not wanted is no interest. */
+/* Counted: as often wanted as not wanted is no interest.  It is heard for a while longer all the same.
+ * RING_ALL is always heard. */
 void bus_interest(struct bus *bus, enum ring_scope scope, uint64_t id, bool wanted);
 void bus_set_epoch(struct bus *bus, slice epoch);
 struct bus_health bus_health(struct bus *bus);

@@ -35,8 +35,10 @@ ROOMS = {
 # Headers of the system and of libraries that only some rooms may see.
 ONLY = {
     "sqlite3.h": {"store", "bench"},
+    "mysql.h": {"store", "base"},
     "utf8proc.h": {"store", "chat", "base"},
     "sodium.h": {"base", "server"},
+    "hiredis/": {"bus"},
     "openssl/": {"net", "wire", "client", "bench"},
     "sys/epoll.h": {"net", "bench"},
     "pthread.h": {"base", "store", "bus", "server", "bench", "net"},
