@@ -82,7 +82,9 @@ put_presence_user(struct encoding *e, size_t i)
 void
 put_presence(struct encoding *e)
 {
-	(void)put_list(e, "users", e->answer->presence.count, put_presence_user);
+	if (put_list(e, "users", e->answer->presence.count, put_presence_user) <
+	    e->answer->presence.count)
+		json_bool(e->to, "more", true);
 }
 
 /* --- Contacts --- */

@@ -617,6 +617,32 @@ history_keeps_the_proper_end(void **state)
 }
 
 static void
+of_whom_it_does_not_hold_it_says_that_there_are_more(void **state)
+{
+	enum { COUNT = 1000 };
+	static struct online_user users[COUNT];
+	static char text[512];
+	json_t *result;
+	size_t count;
+
+	(void)state;
+	memset(text, 't', sizeof(text));
+	for (size_t i = 0; i < COUNT; i++)
+		users[i] = (struct online_user){.name = S("somebody"),
+		    .state = PRESENCE_ONLINE,
+		    .text = slice_of(text, sizeof(text))};
+	ask("presence.watch");
+	(void)answer_pending(
+	    0, &(struct answer){.kind = ANSWER_PRESENCE, .presence = {users, COUNT}});
+	assert_true(buf_len(&world.conn->out) <= FRAME_MAX);
+	result = take_result();
+	count = json_array_size(json_object_get(result, "users"));
+	assert_true(count > 400 && count < COUNT);
+	assert_true(json_is_true(json_object_get(result, "more")));
+	json_decref(result);
+}
+
+static void
 one_entry_always_fits(void **state)
 {
 	static char body[16384], data[16384];
@@ -780,6 +806,7 @@ main(void)
 	    TEST(runs_of_entries),
 	    TEST(history_pages),
 	    TEST(history_keeps_the_proper_end),
+	    TEST(of_whom_it_does_not_hold_it_says_that_there_are_more),
 	    TEST(one_entry_always_fits),
 	    TEST(events),
 	    TEST(every_fault_as_the_table_says),

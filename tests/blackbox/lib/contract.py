@@ -124,7 +124,7 @@ RESULTS = {
                                    "note?": str, "presence": STATE, "seen?": int}], "more": bool},
     "account.delete": {},
     "presence.set": {},
-    "presence.watch": {"users": [{"user": str, "state": STATE, "text?": str, "seen?": int}]},
+    "presence.watch": {"users": [{"user": str, "state": STATE, "text?": str, "seen?": int}], "more?": True},
     "presence.get": {"users": [{"user": str, "state": STATE, "text?": str, "seen?": int}]},
     "group.create": {"cid": int, "seq": 1, "failed": Map(OneOf(*ERRORS))},
     "group.join": {"cid": int, "seq": int},
