@@ -389,10 +389,12 @@ peer_void_epoch(struct peer *peer, uint32_t reconnect_ms)
 }
 
 void
-shard_goaway_all(struct shard *shard, enum goaway reason, uint32_t reconnect_ms)
+shard_goaway_wave(struct shard *shard, unsigned wave, unsigned waves, uint32_t reconnect_ms)
 {
-	assert(reason == GOAWAY_SHUTDOWN);
-	shard_each_peer(shard, peer_shutdown, reconnect_ms);
+	assert(wave < waves);
+	for (uint32_t i = wave; i < shard->peer_capacity; i += waves)
+		if (shard->peers[i] != NULL)
+			peer_shutdown(shard->peers[i], reconnect_ms);
 }
 
 void

@@ -93,8 +93,8 @@ void shard_tick(struct shard *shard);
 void shard_set_limits(struct shard *shard, const struct chat_limits *limits);
 /* From now on, until it is told otherwise. */
 void shard_set_pressure(struct shard *shard, enum pressure pressure);
-/* Asks all peers to go, spread over reconnect_ms … 2 × reconnect_ms. */
-void shard_goaway_all(struct shard *shard, enum goaway reason, uint32_t reconnect_ms);
+/* Asks every waves-th peer to go, to come back after reconnect_ms … 2 × reconnect_ms; all waves, 0 to waves - 1, are all peers. */
+void shard_goaway_wave(struct shard *shard, unsigned wave, unsigned waves, uint32_t reconnect_ms);
 /* The store began another life: every connection goes. */
 void shard_set_epoch(struct shard *shard, slice epoch);
 /* Asks the store which of the live sessions still exist, and ends the others. */

@@ -6,9 +6,10 @@
  *   SIGHUP             running -> (new configuration to all slots, all have reported) -> running
  *   SIGTERM, SIGINT    running -> asked to go -> let finish -> ended
  *
- * The drain: stop accepting, tell every client to reconnect elsewhere or later, wait until all
- * requests are answered, close what is left when it has taken its output, end.  Each wait is
- * bounded by drain_ms in all.
+ * The drain: stop accepting, tell the clients, wave by wave, to reconnect elsewhere or later, wait
+ * until all requests are answered, close what is left when it has taken its output, end.  All of it
+ * is bounded by drain_ms; the waves take half of that, so that those who take the clients over
+ * have time for each of them.
  */
 #include "server/server_internal.h"
 
@@ -31,6 +32,8 @@ enum {
 	    250, /* spread of the reconnects: a quarter millisecond a connection, … */
 	RECONNECT_MAX_MS = 15 * 1000,
 	CONNS_PER_MS = 4,
+	WAVES_MAX = 16,
+	CONNS_PER_WAVE = 16, /* at least: a few go at once */
 };
 
 struct control {
@@ -40,6 +43,7 @@ struct control {
 	struct config *outgoing; /* owned; what they may still look at */
 
 	bool draining, finishing, hurried;
+	unsigned waves; /* in which the clients are asked to go */
 	uint64_t drain_until_ms;
 	unsigned reports_pending;
 	size_t calls, conns; /* summed from the reports of one round */
@@ -196,17 +200,20 @@ reload_reported(struct control *c)
 
 /* --- Drain --- */
 
-static uint32_t
-reconnect_ms(const struct server *server)
+static unsigned
+connections(const struct server *server)
 {
-	uint32_t conns = 0;
+	unsigned sum = 0;
 
 	for (unsigned i = 0; i < server->slot_count; i++)
-		conns += reactor_conn_count(server->reactors[i]);
-	conns /= CONNS_PER_MS;
-	return conns < RECONNECT_MIN_MS   ? RECONNECT_MIN_MS
-	       : conns > RECONNECT_MAX_MS ? RECONNECT_MAX_MS
-					  : conns;
+		sum += reactor_conn_count(server->reactors[i]);
+	return sum;
+}
+
+static uint32_t
+clamp(uint32_t value, uint32_t least, uint32_t most)
+{
+	return value < least ? least : value > most ? most : value;
 }
 
 static void
@@ -221,12 +228,12 @@ drain_begin(struct control *c, unsigned signo)
 	}
 	c->draining = true;
 	c->drain_until_ms = clock_mono_ms() + server->config->drain_ms;
+	c->waves = clamp(connections(server) / CONNS_PER_WAVE, 1, WAVES_MAX);
 	notify_send("STOPPING=1");
-	log_info(
-	    "server", "draining", "signal=%u drain_ms=%" PRIu64, signo, server->config->drain_ms);
-	slot_order(&server->slots[0], &(struct order){.kind = ORDER_UNLISTEN});
-	order_all(
-	    server, &(struct order){.kind = ORDER_GOAWAY, .reconnect_ms = reconnect_ms(server)});
+	log_info("server", "draining", "signal=%u drain_ms=%" PRIu64 " connections=%u waves=%u",
+	    signo, server->config->drain_ms, connections(server), c->waves);
+	/* Whoever connects now is refused at once, and passed to another node by what is before us. */
+	slot_order(&server->slots[0], &(struct order){.kind = ORDER_UNBIND});
 }
 
 static void
@@ -313,11 +320,43 @@ control_wait(struct control *c, int timeout_ms)
 }
 
 static void
+wait_until(struct control *c, uint64_t until_ms)
+{
+	uint64_t now_ms;
+
+	while (!c->hurried && (now_ms = clock_mono_ms()) < until_ms)
+		control_wait(c, (int)(until_ms - now_ms));
+}
+
+/* Ends early where nobody is left. */
+static void
+drain_waves(struct control *c)
+{
+	struct server *server = c->server;
+	uint64_t step_ms = server->config->drain_ms / 2 / WAVES_MAX;
+	uint64_t next_ms = clock_mono_ms();
+	struct order order = {.kind = ORDER_GOAWAY,
+	    .waves = c->waves,
+	    .reconnect_ms =
+		clamp(connections(server) / CONNS_PER_MS, RECONNECT_MIN_MS, RECONNECT_MAX_MS)};
+
+	for (order.wave = 0; order.wave < c->waves && !c->hurried; order.wave++) {
+		if (order.wave > 0 && connections(server) == 0)
+			return;
+		order_all(server, &order);
+		next_ms += step_ms;
+		if (order.wave + 1 < c->waves)
+			wait_until(c, next_ms);
+	}
+}
+
+static void
 drain(struct control *c)
 {
 	uint64_t next_ms;
 	bool first = true;
 
+	drain_waves(c);
 	while (!drain_step(c, first)) {
 		first = false;
 		while (c->reports_pending > 0)

@@ -25,8 +25,8 @@ struct server;
 enum order_kind {
 	ORDER_CONFIG, /* take over server->config; answered by a report */
 	ORDER_EPOCH, /* the store lives another life */
-	ORDER_UNLISTEN, /* stop accepting; for slot 0 */
-	ORDER_GOAWAY, /* ask all clients to go */
+	ORDER_UNBIND, /* close the listening sockets: who connects is refused; for slot 0 */
+	ORDER_GOAWAY, /* ask one wave of the clients to go, and all who begin to speak from now on */
 	ORDER_FINISH, /* let those that are left take what is queued, and close */
 	ORDER_REPORT, /* how much is left? */
 	ORDER_END, /* close everything, and end the thread */
@@ -36,6 +36,7 @@ struct order {
 	struct mail mail;
 	enum order_kind kind;
 	uint32_t reconnect_ms;
+	unsigned wave, waves;
 	char epoch[40];
 };
 

@@ -271,14 +271,14 @@ slot_obey(struct slot *slot, const struct order *order)
 	case ORDER_EPOCH:
 		shard_set_epoch(slot->shard, slice_str(order->epoch));
 		return;
-	case ORDER_UNLISTEN:
+	case ORDER_UNBIND:
 		for (size_t i = 0; i < slot->server->listener_count; i++)
-			listener_stop(slot->server->listeners[i]);
+			listener_close(&slot->server->listeners[i]);
 		return;
 	case ORDER_GOAWAY:
 		slot->draining = true;
 		gate_goaway(slot->gate, order->reconnect_ms);
-		shard_goaway_all(slot->shard, GOAWAY_SHUTDOWN, order->reconnect_ms);
+		shard_goaway_wave(slot->shard, order->wave, order->waves, order->reconnect_ms);
 		return;
 	case ORDER_FINISH:
 		reactor_each_conn(slot->reactor, each_finish, NULL);
