@@ -14,7 +14,7 @@ pick(struct world *w, unsigned bound)
 	return (w->seed >> 8) % bound;
 }
 
-static void
+void
 world_post(void *cookie, unsigned to, struct mail *mail)
 {
 	struct world *w = cookie;
@@ -247,16 +247,45 @@ world_goaway(void *out, enum goaway reason, uint32_t reconnect_ms)
 	link->closed = true;
 }
 
+/* Ports of a node have its own cookie. */
+static void
+world_ring(void *cookie, enum ring_scope scope, uint64_t id, slice bytes)
+{
+	struct world *w = cookie;
+
+	w->node.ring(w->node.cookie, scope, id, bytes);
+}
+
+static void
+world_interest(void *cookie, enum ring_scope scope, uint64_t id, bool wanted)
+{
+	struct world *w = cookie;
+
+	w->node.interest(w->node.cookie, scope, id, wanted);
+}
+
 void
 world_open(struct world *w, uint32_t seed)
 {
 	struct driver_options options = {
 	    .path = "", .readers = 1, .now_ms = world_now, .cookie = w};
+	struct world_node node = {.shards = WORLD_SHARDS};
 	char error[200];
 
-	*w = (struct world){.seed = seed, .mono_ms = 1000, .real_ms = 1700000000000u};
-	w->store = memory_driver.open(&options, error, sizeof(error));
-	assert_non_null(w->store);
+	node.store = memory_driver.open(&options, error, sizeof(error));
+	assert_non_null(node.store);
+	world_open_node(w, seed, &node);
+}
+
+void
+world_open_node(struct world *w, uint32_t seed, const struct world_node *node)
+{
+	*w = (struct world){.seed = seed,
+	    .mono_ms = 1000,
+	    .real_ms = 1700000000000u,
+	    .store = node->store,
+	    .shard_count = node->shards,
+	    .node = *node};
 	w->store_queue.last = &w->store_queue.first;
 	w->limits = (struct chat_limits){
 	    .conversations = 2000,
@@ -272,11 +301,13 @@ world_open(struct world *w, uint32_t seed)
 	};
 	w->buckets = rate_table_create();
 	w->known = rate_table_create();
-	for (unsigned i = 0; i < WORLD_SHARDS; i++) {
+	for (unsigned i = 0; i < w->shard_count; i++) {
 		struct chat_config config = {
 		    .index = i,
-		    .count = WORLD_SHARDS,
-		    .ports = {w, world_submit, world_hash, world_post},
+		    .count = w->shard_count,
+		    .ports = {w, world_submit, world_hash, world_post,
+			node->ring != NULL ? world_ring : NULL,
+			node->ring != NULL ? world_interest : NULL},
 		    .out = {world_answer, world_encode, world_encode_entries, world_queue,
 			world_goaway, w},
 		    .limits = w->limits,
@@ -284,6 +315,8 @@ world_open(struct world *w, uint32_t seed)
 		    .known = w->known,
 		};
 
+		if (node->name != NULL)
+			(void)snprintf(config.node, sizeof(config.node), "%s", node->name);
 		w->store->type->epoch(w->store, config.epoch);
 		w->boxes[i].last = &w->boxes[i].first;
 		w->shards[i] = shard_create(&config);
@@ -299,7 +332,7 @@ store_read(struct world *w, struct op *op)
 		w->fail_reads--;
 		fails = true;
 	}
-	if (fails)
+	if (fails || w->dead)
 		op->fault = (struct fault){.err = ERR_UNAVAILABLE};
 	else
 		w->store->type->read(w->store, 0, op);
@@ -312,7 +345,7 @@ store_read(struct world *w, struct op *op)
 static void
 store_write(struct world *w, struct op **ops, size_t count)
 {
-	enum err err = w->next_write;
+	enum err err = w->dead ? ERR_UNAVAILABLE : w->next_write;
 
 	w->next_write = ERR_OK;
 	if (err == ERR_OK && w->write_faults != 0 && pick(w, w->write_faults) == 0)
@@ -400,28 +433,31 @@ shard_step(struct world *w, unsigned i)
 void
 step(struct world *w)
 {
-	unsigned which = pick(w, WORLD_SHARDS + 1);
+	unsigned which = pick(w, w->shard_count + 1);
 
-	if (which == WORLD_SHARDS)
+	if (which == w->shard_count)
 		(void)store_step(w);
 	else
 		(void)shard_step(w, which);
 }
 
+bool
+world_round(struct world *w)
+{
+	bool moved = store_step(w);
+
+	for (unsigned i = 0; i < w->shard_count; i++)
+		moved = shard_step(w, i) || moved;
+	for (unsigned i = 0; i < w->shard_count; i++)
+		moved = moved || w->boxes[i].first != NULL;
+	return moved || (w->store_queue.first != NULL && !w->store_stopped);
+}
+
 void
 settle(struct world *w)
 {
-	bool moved = true;
-
-	for (unsigned turns = 0; moved; turns++) {
+	for (unsigned turns = 0; world_round(w); turns++)
 		assert_true(turns < 100000);
-		moved = store_step(w);
-		for (unsigned i = 0; i < WORLD_SHARDS; i++)
-			moved = shard_step(w, i) || moved;
-		for (unsigned i = 0; i < WORLD_SHARDS; i++)
-			moved = moved || w->boxes[i].first != NULL;
-		moved = moved || (w->store_queue.first != NULL && !w->store_stopped);
-	}
 }
 
 struct link *
@@ -450,7 +486,7 @@ world_pass(struct world *w, uint64_t ms)
 {
 	w->mono_ms += ms;
 	w->real_ms += ms;
-	for (unsigned i = 0; i < WORLD_SHARDS; i++) {
+	for (unsigned i = 0; i < w->shard_count; i++) {
 		shard_set_time(w->shards[i], w->mono_ms, w->real_ms, w->mono_ms * 1000000);
 		shard_tick(w->shards[i]);
 	}
@@ -466,11 +502,12 @@ world_close(struct world *w)
 		if (w->links[i].told != NULL)
 			link_close(&w->links[i]);
 	settle(w);
-	for (unsigned i = 0; i < WORLD_SHARDS; i++)
+	for (unsigned i = 0; i < w->shard_count; i++)
 		shard_destroy(&w->shards[i]);
 	rate_table_destroy(&w->buckets);
 	rate_table_destroy(&w->known);
-	w->store->type->close(&w->store);
+	if (w->node.ring == NULL)
+		w->store->type->close(&w->store);
 }
 
 /* --- What the tests say --- */

@@ -62,8 +62,21 @@ struct link {
 	size_t online;
 };
 
+/* What a world is made of beside others that share a store and a bus (cluster_world.h). */
+struct world_node {
+	struct driver *store;
+	const char *name;
+	unsigned shards;
+	void *cookie;
+	void (*ring)(void *cookie, enum ring_scope scope, uint64_t id, slice bytes);
+	void (*interest)(void *cookie, enum ring_scope scope, uint64_t id, bool wanted);
+};
+
 struct world {
 	struct driver *store;
+	struct world_node node; /* or zero */
+	unsigned shard_count;
+	bool dead; /* the store is not there any more, for this node */
 	struct shard *shards[WORLD_SHARDS];
 	struct {
 		struct mail *first, **last;
@@ -89,6 +102,8 @@ struct world {
 unsigned pick(struct world *w, unsigned bound);
 /* A new world with an empty store; the seed decides the order of everything. */
 void world_open(struct world *w, uint32_t seed);
+void world_open_node(struct world *w, uint32_t seed, const struct world_node *node);
+void world_post(void *cookie, unsigned to, struct mail *mail);
 /* The store takes one batch off its queue: writes in one transaction, reads one by one.  False:
  * nothing to do. */
 bool store_step(struct world *w);
@@ -96,6 +111,8 @@ bool store_step(struct world *w);
 bool shard_step(struct world *w, unsigned i);
 /* One step of anyone. */
 void step(struct world *w);
+/* One turn of everybody; false: nothing came of it, and nothing is on its way. */
+bool world_round(struct world *w);
 /* Until nothing moves any more. */
 void settle(struct world *w);
 /* A connection, ended by link_close() or the world's end. */
