@@ -283,9 +283,11 @@ members_answer(struct call *call, const struct gather *gather)
 	const struct op_members *members = &gather->op->in.members;
 	struct answer answer = {.kind = ANSWER_MEMBERS};
 	bool *online = mem_zalloc(members->count + 1);
+	/* Members see each other; who is banned is none, and may never have been one. */
+	bool seen = !members->banned || call->peer->shard->config.limits.directory_open;
 
 	for (size_t i = 0; i < members->count; i++)
-		online[i] = gather_user(gather, members->items[i].uid) != NULL &&
+		online[i] = seen && gather_user(gather, members->items[i].uid) != NULL &&
 			    !is_hidden(gather, members->items[i].uid);
 	answer.members.of = members;
 	answer.members.online = online;

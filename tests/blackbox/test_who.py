@@ -53,6 +53,17 @@ def test_a_closed_directory_hides_no_members(confabd, user):
     alice.fails("forbidden", "who", scope="all")
 
 
+def test_a_closed_directory_hides_who_is_banned(confabd, user):
+    """Anybody can be banned by anybody, from a group of his own."""
+    server = confabd(config={"directory": "closed"})
+    alice, bob, eve = (user(n, server=server) for n in ("alice", "bob", "eve"))
+    mine = alice.call("group.create", title="T", members=[bob.name])["cid"]
+    wait_for(lambda: names(bob.call("who", scope=mine)) == sorted([alice.name, bob.name]), 10, "both")
+    cid = eve.call("group.create", title="T")["cid"]
+    eve.call("group.remove", cid=cid, user=bob.name, ban=True)
+    assert [m["online"] for m in eve.call("group.members", cid=cid, role="banned")["members"]] == [False]
+
+
 def test_pages_of_many(confabd, user):
     server = confabd(config={"limit_connections": 1000})
     users = [user(f"u{i:03}", server=server) for i in range(60)]
