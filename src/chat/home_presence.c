@@ -123,7 +123,8 @@ home_show(struct shard *shard, struct home_user *home)
 void
 home_user_release(struct shard *shard, struct home_user *home)
 {
-	if (home->count > 0 || afar_has(shard, home->user) || map_get(&shard->leavings_by_user, home->user) != NULL)
+	if (home->count > 0 || afar_has(shard, home->user) ||
+	    map_get(&shard->leavings_by_user, home->user) != NULL)
 		return;
 	(void)map_remove(&shard->home_users, home->user);
 	home_user_destroy(home);
@@ -303,6 +304,8 @@ query_found(struct shard *shard, struct query_mail *mail, const struct home_user
 	struct online_record *item;
 
 	mail->online++;
+	if (mail->counts)
+		return;
 	if (!mail->everyone && slice_cmp(slice_str(home->name), slice_str(mail->after)) <= 0)
 		return;
 	if (mail->items == NULL)

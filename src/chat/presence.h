@@ -47,6 +47,7 @@ struct query_mail {
 	uint64_t gather, cid;
 	unsigned from;
 	bool everyone; /* not only those behind `after`, up to `limit` */
+	bool counts;   /* how many there are, not who */
 	uint32_t limit;
 	char after[33];
 	/* Owned; asked for by QUERY_USERS (of each home its own), found by QUERY_CONV, left out by

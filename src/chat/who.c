@@ -432,12 +432,13 @@ people_online(struct call *call, struct op *op)
 	struct gather *gather = gather_begin(call, op);
 	struct query_mail *question = &gather->question;
 
-	question->everyone = true;
 	if (op->kind == OP_GROUP_INFO) {
 		question->what = QUERY_CONV;
+		question->counts = true;
 		question->cid = op->in.target.cid;
 	} else {
 		question->what = QUERY_USERS;
+		question->everyone = true;
 		question->users = listed_users(op, &question->user_count);
 	}
 	if (op->kind == OP_CONTACT_LIST) /* contacts are hidden from nobody */
