@@ -572,6 +572,33 @@ cursors_json(struct op *op)
 	return text;
 }
 
+/* How far conversations are, whoever asks: the server does. */
+static int
+read_heads(struct sql_conn *conn, struct op *op)
+{
+	struct buf json = {0};
+	int rc;
+
+	op->heads.items = op_alloc(op, op->heads.want * sizeof(*op->heads.items));
+	for (size_t i = 0; i < op->heads.want; i++)
+		buf_printf(&json, "%c%llu", i == 0 ? '[' : ',',
+		    (unsigned long long)op->heads.cids[i]);
+	buf_put(&json, op->heads.want == 0 ? S("[]") : S("]"));
+	rc = stmt_start(conn, STMT_HEADS, "s", buf_slice(&json));
+	for (; rc == SQL_ROW && op->heads.count < op->heads.want;
+	     rc = stmt_next(conn, STMT_HEADS)) {
+		struct op_head *item = &op->heads.items[op->heads.count++];
+
+		item->cid = column_u64(conn, STMT_HEADS, 0);
+		item->group = column_u64(conn, STMT_HEADS, 1) == CONV_GROUP;
+		item->handle = keep(op, conn, STMT_HEADS, 2);
+		item->seq = column_u64(conn, STMT_HEADS, 3);
+	}
+	stmt_end(conn, STMT_HEADS);
+	buf_fini(&json);
+	return rc;
+}
+
 static int
 sync_around(struct sql_conn *conn, struct op *op)
 {
@@ -645,6 +672,8 @@ run(struct sql_store *s, struct sql_conn *conn, struct op *op)
 		return sql_contact_list(conn, op);
 	case OP_LIVE:
 		return read_live(conn, op);
+	case OP_HEADS:
+		return read_heads(conn, op);
 	case OP_GROUP_INFO:
 	case OP_MEMBERS:
 	case OP_GROUPS:

@@ -106,6 +106,9 @@
 	    "WHERE e.kind = 'edit' AND e.cid = ?1 AND e.re = ?2")                                      \
 	X(PAGE_OLDEST, SQL_ENTRY "LIMIT ?4")                                                           \
 	X(PAGE_NEWEST, SQL_ENTRY "DESC LIMIT ?4")                                                      \
+	X(HEADS, "SELECT c.cid, c.kind, c.handle, "                                                    \
+	    "coalesce((SELECT max(seq) FROM msg WHERE cid = c.cid), c.min_seq - 1) "                   \
+	    "FROM conv c WHERE c.cid IN (SELECT value FROM json_each(?1))")                            \
 	X(SYNC, SQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                    \
 	X(SYNC_ONE, SQL_SYNC "AND m.cid = ?4")                                                         \
 	GROUP_STATEMENTS(X)                                                                            \

@@ -331,6 +331,34 @@ sessions_end(void **state)
 }
 
 static void
+heads_are_told_of_many(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann");
+	uint64_t first, second;
+	struct op *op;
+
+	(void)world_user(w, "bob");
+	(void)world_user(w, "cid");
+	first = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	(void)world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	second = world_send(w, &(struct letter){.from = ann, .to_user = "cid"}).cid;
+	op = op_create(OP_HEADS);
+	op->heads.cids = (const uint64_t[]){first, 12345, second};
+	op->heads.want = 3;
+	world_read(w, op);
+	assert_int_equal(op->heads.count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		const struct op_head *item = &op->heads.items[i];
+
+		assert_true(item->cid == first || item->cid == second);
+		assert_int_equal(item->seq, item->cid == first ? 2 : 1);
+		assert_true(!item->group && !slice_given(item->handle));
+	}
+	op_destroy(&op);
+}
+
+static void
 a_new_password_ends_the_other_sessions(void **state)
 {
 	struct world *w = *state;
@@ -1472,6 +1500,7 @@ run_suite(const char *name, enum world_kind kind)
 	    T(who_was_seen_is_not_unused),
 	    T(sessions_are_listed_as_they_were_last_seen),
 	    T(sessions_end),
+	    T(heads_are_told_of_many),
 	    T(a_new_password_ends_the_other_sessions),
 	    T(profiles_are_set_and_read),
 	    T(presence_is_kept),
