@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "base/panic.h"
+#include "bus/bus.h"
 #include "chat/names.h"
 #include "net/net.h"
 #include "server/lock.h"
@@ -224,10 +225,23 @@ check_store(const struct config *config)
 	return 0;
 }
 
+static int
+check_bus(const struct config *config)
+{
+	char why[MESSAGE_BYTES];
+
+	if (bus_check(config->bus, why, sizeof(why)) < 0)
+		return say(EXIT_FAILED, "%s", why);
+	return 0;
+}
+
 int
 admin_check(const struct config *config)
 {
 	int code = check_tls(config);
+
+	if (code == 0)
+		code = check_bus(config);
 
 	if (code == 0)
 		code = check_store(config);

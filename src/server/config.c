@@ -475,12 +475,25 @@ default_data(struct loader *l, struct buf *to)
 			    "--data DIR");
 }
 
+/* A name that every node has by itself is none as soon as there are several. */
+static void
+fill_node(struct loader *l)
+{
+	if (l->config->node != NULL)
+		return;
+	l->config->node = mem_dup(S("n1"));
+	if (!slice_eq(slice_str(l->config->bus), S("local:")))
+		complain(l, "node: nodes that hear of each other need each a name of its own; give "
+			    "it with --node NAME");
+}
+
 static void
 fill_places(struct loader *l)
 {
 	struct config *config = l->config;
 	struct buf text = {0};
 
+	fill_node(l);
 	if (config->data == NULL || config->data[0] == '\0') {
 		default_data(l, &text);
 		mem_free(config->data);

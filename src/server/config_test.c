@@ -216,17 +216,16 @@ test_file_errors(void **state)
 	    "1: store: \"mysql://a@b/c\" needs the store for MySQL and MariaDB, which this build "
 	    "does not have; "
 	    "use sqlite:PATH");
-	refused_file(S("bus = redis://localhost:6379"),
-	    "1: bus: \"redis://localhost:6379\" needs the bus for Redis, which this build does not "
-	    "have; use "
-	    "local: (one node)");
+	refused_file(S("bus = redis://"), "1: bus: \"redis://\" has nothing behind \"redis://\"");
+	refused_file(
+	    S("bus = rediss://h"), "1: bus: \"rediss://h\" begins with none of local:, redis://");
 	refused_file(S("listen = 7000"),
 	    "1: listen: \"7000\" is not ADDR:PORT, like 127.0.0.1:7000, [::1]:7000 or *:7000");
 	refused_file(S("listen = localhost:7000"),
 	    "1: listen: \"localhost:7000\" names no address: write 127.0.0.1 for this machine");
-	refused_file(
-	    S("listen = 127.0.0.1:7000,ssl"), "1: listen: \"127.0.0.1:7000,ssl\" has \"ssl\" "
-					      "behind the address; there is `proxy` and `tls`");
+	refused_file(S("listen = 127.0.0.1:7000,ssl"),
+	    "1: listen: \"127.0.0.1:7000,ssl\" has \"ssl\" "
+	    "behind the address; there is `proxy` and `tls`");
 	refused_file(S("monitors = 10.0.0.0/33"),
 	    "1: monitors: \"10.0.0.0/33\" is no address or block, like 10.0.0.7 or 10.0.0.0/8");
 	refused_file(S("origins = example.org"),
@@ -319,6 +318,9 @@ test_whole_errors(void **state)
 	    "listen: \"127.0.0.1:7000,tls\" needs a certificate: set tls_cert and tls_key\n");
 	refused(ARGV("--tls-cert", "x.pem"), NULL,
 	    "tls_cert and tls_key belong together; only tls_cert is given\n");
+	refused(ARGV("--bus", "redis://h"), NULL,
+	    "node: nodes that hear of each other need each a name of its own; give it with --node "
+	    "NAME\n");
 	refused(ARGV("--listen="), NULL,
 	    "listen: there is no address to listen on; the usual one is 127.0.0.1:7000\n");
 

@@ -323,7 +323,7 @@ build(struct server *server, unsigned inherited, char *error, size_t size)
 {
 	if (make_tls(server, error, size) < 0 || lock_data(server, error, size) < 0 ||
 	    open_store(server, error, size) < 0 || make_slots(server, error, size) < 0 ||
-	    open_listeners(server, inherited, error, size) < 0)
+	    nodes_open(server, error, size) < 0 || open_listeners(server, inherited, error, size) < 0)
 		return -1;
 	return start_slots(server, error, size);
 }
@@ -348,6 +348,7 @@ take_apart(struct server *server)
 		listener_close(&server->listeners[i]);
 	/* What the clients' going leaves to be written reaches the store before it closes. */
 	settle(server);
+	nodes_close(server);
 	pwpool_destroy(&server->pool);
 	settle(server);
 	store_close(&server->store);

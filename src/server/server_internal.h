@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "bus/bus.h"
 #include "chat/shard.h"
 #include "gate/gate.h"
 #include "net/net.h"
@@ -73,6 +74,7 @@ struct server {
 	int lock_fd, store_lock_fd; /* -1: none */
 	struct store *store; /* owned, as are they; NULL while there is none */
 	struct pwpool *pool;
+	struct bus *bus;
 	struct rate_table *buckets, *known; /* of all shards */
 	struct quota_table *quota; /* of all gates: connections by address */
 	struct slot *slots; /* by reactor index */
@@ -106,6 +108,17 @@ int control_init(struct server *server) __attribute__((warn_unused_result));
 /* Returns when the drain is over; the slots still run. */
 void control_run(struct server *server);
 void control_fini(struct server *server);
+
+/* --- nodes.c --- */
+
+/* Begins to listen to the other nodes, if there can be any; the slots must be there.  0, or -1 with
+ * a message for people. */
+int nodes_open(struct server *server, char *ret_error, size_t error_size)
+    __attribute__((warn_unused_result));
+/* With the slots' threads ended. */
+void nodes_close(struct server *server);
+/* Whether there can be other nodes. */
+bool nodes_wanted(const struct server *server);
 
 /* --- server.c --- */
 

@@ -23,7 +23,10 @@ slot_ready(void *cookie, const char **ret_why)
 		*ret_why = "shutting down";
 		return false;
 	}
-	return store_writable(slot->server->store, ret_why);
+	if (!store_writable(slot->server->store, ret_why))
+		return false;
+	*ret_why = bus_health(slot->server->bus).why;
+	return *ret_why == NULL;
 }
 
 static void
@@ -165,6 +168,24 @@ port_post(void *cookie, unsigned shard, struct mail *mail)
 	mail_post(&slot->server->slots[shard].chat.box, mail);
 }
 
+static void
+port_ring(void *cookie, enum ring_scope scope, uint64_t id, slice bytes)
+{
+	struct slot *slot = cookie;
+
+	if (slot->server->bus != NULL)
+		bus_ring(slot->server->bus, scope, id, bytes);
+}
+
+static void
+port_interest(void *cookie, enum ring_scope scope, uint64_t id, bool wanted)
+{
+	struct slot *slot = cookie;
+
+	if (slot->server->bus != NULL)
+		bus_interest(slot->server->bus, scope, id, wanted);
+}
+
 /* --- A turn --- */
 
 static void
@@ -270,6 +291,8 @@ slot_obey(struct slot *slot, const struct order *order)
 		return;
 	case ORDER_EPOCH:
 		shard_set_epoch(slot->shard, slice_str(order->epoch));
+		if (reactor_index(slot->reactor) == 0)
+			bus_set_epoch(slot->server->bus, slice_str(order->epoch));
 		return;
 	case ORDER_UNBIND:
 		for (size_t i = 0; i < slot->server->listener_count; i++)
@@ -331,6 +354,11 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 	    .known = server->known,
 	};
 
+	if (nodes_wanted(server)) {
+		chat.ports.ring = port_ring;
+		chat.ports.interest = port_interest;
+		(void)snprintf(chat.node, sizeof(chat.node), "%s", server->started->node);
+	}
 	slot->server = server;
 	slot->reactor = reactor_create(index);
 	if (slot->reactor == NULL)

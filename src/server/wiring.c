@@ -8,9 +8,7 @@ static const struct wiring table[] = {
 	"needs the store for MySQL and MariaDB, which this build does not have; use sqlite:PATH",
 	true, false},
     {WIRING_BUS, "local:", NULL, false, false},
-    {WIRING_BUS, "redis://",
-	"needs the bus for Redis, which this build does not have; use local: (one node)", true,
-	false},
+    {WIRING_BUS, "redis://", NULL, true, false},
     /* One listening address speaks all of these; the first bytes decide (wire/detect.h, gate/). */
     {WIRING_PROTOCOL, "json-lines", NULL, false, false},
     {WIRING_PROTOCOL, "websocket", NULL, false, false},

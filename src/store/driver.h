@@ -25,7 +25,7 @@ struct driver {
 	const struct store_driver *type;
 };
 
-enum { EPOCH_BYTES = 40 };
+enum { EPOCH_BYTES = 40, BUS_KEY_BYTES = 32 };
 
 struct store_driver {
 	const char *name;
@@ -45,14 +45,24 @@ struct store_driver {
 	 * be called again.
 	 */
 	uint32_t (*tick)(struct driver *driver);
+	/*
+	 * A pool: the writer with that number, which does no more than write() and tick(), called
+	 * by one thread each; NULL behind the last one.  What the driver's own write() and tick()
+	 * do is the first one's.  May be NULL: the driver is its own only writer.
+	 */
+	struct driver *(*writer)(struct driver *driver, unsigned index);
 	void (*read)(struct driver *driver, unsigned reader, struct op *op);
 	void (*epoch)(struct driver *driver, char ret_epoch[EPOCH_BYTES]);
 	bool (*writable)(struct driver *driver, const char **ret_why);
 	uint64_t (*admin_revision)(struct driver *driver);
+	/* What all who have the same store open know and nobody else: made when there is none.  May
+	 * be NULL: nobody else has it open. */
+	void (*bus_key)(struct driver *driver, unsigned char ret_key[BUS_KEY_BYTES]);
 };
 
 extern const struct store_driver memory_driver;
 extern const struct store_driver sqlite_driver;
+extern const struct store_driver mysql_driver;
 
 struct store;
 struct store_options;

@@ -40,6 +40,8 @@ void store_close(struct store **store);
 void store_submit(struct store *store, struct op *op);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */
 void store_epoch(struct store *store, char ret_epoch[40]);
+/* A secret that the nodes of this store share.  Any thread. */
+void store_bus_key(struct store *store, unsigned char ret_key[32]);
 /*
  * True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any
  * thread.

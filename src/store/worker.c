@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/secret.h"
 #include "base/stat.h"
 #include "store/driver.h"
 
@@ -52,6 +53,7 @@ struct store {
 	uint32_t magic;
 	struct store_options options;
 	struct driver *driver; /* owned */
+	unsigned char bus_key[BUS_KEY_BYTES]; /* where the driver has none */
 	struct queue writes, reads;
 	pthread_t writer;
 	struct reader readers[READERS_MAX];
@@ -333,6 +335,7 @@ store_start(const struct store_options *options, struct driver *driver)
 	store->magic = STORE_MAGIC;
 	store->options = *options;
 	store->driver = driver;
+	random_bytes(store->bus_key, sizeof(store->bus_key));
 	store->reader_count = reader_count(options);
 	queue_init(&store->writes);
 	queue_init(&store->reads);
@@ -407,6 +410,15 @@ void
 store_epoch(struct store *store, char ret_epoch[40])
 {
 	store->driver->type->epoch(store->driver, ret_epoch);
+}
+
+void
+store_bus_key(struct store *store, unsigned char ret_key[BUS_KEY_BYTES])
+{
+	if (store->driver->type->bus_key != NULL)
+		store->driver->type->bus_key(store->driver, ret_key);
+	else
+		memcpy(ret_key, store->bus_key, BUS_KEY_BYTES);
 }
 
 bool
