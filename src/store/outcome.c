@@ -49,25 +49,41 @@ meta_adopt(struct sql_store *s, const struct meta *meta)
 
 /* --- What became of a batch --- */
 
-/* An operation whose effect nothing else can have made. */
-static bool
-is_witness(const struct op *op)
+/* An operation whose effect nothing else can have made, and whether something can have undone it. */
+enum witness { WITNESS_NONE, WITNESS_WEAK, WITNESS_STRONG };
+
+static enum witness
+witness_of(const struct op *op)
 {
 	if (op->fault.err != ERR_OK)
-		return false;
+		return WITNESS_NONE;
 	switch ((enum op_kind)op->kind) {
 	case OP_APPEND:
-		return !op->append.dup;
+		return op->append.dup ? WITNESS_NONE : WITNESS_STRONG;
 	case OP_GROUP:
-		return op->in.group.entry != NULL;
+		return op->in.group.entry != NULL ? WITNESS_STRONG : WITNESS_NONE;
+	case OP_CLOSE:
+		return WITNESS_STRONG;
 	case OP_REGISTER:
 	case OP_LOGIN:
 	case OP_PASSWORD:
-	case OP_CLOSE:
-		return true;
+		return WITNESS_WEAK;
 	default:
-		return false;
+		return WITNESS_NONE;
 	}
+}
+
+/* The strongest one; of those the last, which nothing after it undid.  NULL: there is none. */
+static const struct op *
+witness_find(struct op *const *ops, size_t count)
+{
+	const struct op *best = NULL;
+
+	for (size_t i = 0; i < count; i++)
+		if (witness_of(ops[i]) != WITNESS_NONE &&
+		    (best == NULL || witness_of(ops[i]) >= witness_of(best)))
+			best = ops[i];
+	return best;
 }
 
 static int
@@ -83,18 +99,16 @@ effect_there(struct sql_store *s, const struct op *op, bool *ret_there)
 int
 outcome_ask(struct sql_store *s, struct op *const *ops, size_t count, enum outcome *ret)
 {
+	const struct op *witness = witness_find(ops, count);
 	bool there = false;
 	int rc;
 
 	*ret = OUTCOME_NONE;
-	for (size_t i = 0; i < count; i++) {
-		if (!is_witness(ops[i]))
-			continue;
-		rc = effect_there(s, ops[i], &there);
-		*ret = there ? OUTCOME_STORED : OUTCOME_LOST;
-		return rc;
-	}
-	return SQL_OK;
+	if (witness == NULL)
+		return SQL_OK;
+	rc = effect_there(s, witness, &there);
+	*ret = there ? OUTCOME_STORED : OUTCOME_LOST;
+	return rc;
 }
 
 static void
@@ -102,6 +116,29 @@ all_lost(struct op **ops, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		op_unavailable(ops[i]);
+}
+
+/* Do both change what is between the same two? */
+static bool
+same_pair(const struct op *a, const struct op *b)
+{
+	uint64_t peer_a = a->contact.peer, peer_b = b->contact.peer;
+
+	return (a->user == b->user && peer_a == peer_b) ||
+	       (a->user == peer_b && peer_a == b->user);
+}
+
+/* The one of these whose effect stands for the first's: its own, or what came over it. */
+static const struct op *
+last_word(struct op *const *ops, size_t count)
+{
+	const struct op *last = ops[0];
+
+	for (size_t i = 1; i < count && ops[0]->kind == OP_CONTACT; i++)
+		if (ops[i]->kind == OP_CONTACT && ops[i]->fault.err == ERR_OK &&
+		    same_pair(ops[0], ops[i]))
+			last = ops[i];
+	return last;
 }
 
 /*
@@ -118,7 +155,7 @@ each_for_itself(struct sql_store *s, struct op **ops, size_t count)
 
 		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
 			continue; /* an append that is no witness repeats a stored one */
-		rc = effect_there(s, ops[i], &there);
+		rc = effect_there(s, last_word(ops + i, count - i), &there);
 		if (rc == SQL_OK && !there)
 			op_unavailable(ops[i]);
 	}

@@ -730,6 +730,39 @@ blocks_and_endings_are_settled(void **state)
 	    ACCOUNT_DELETED);
 }
 
+/* What became of a batch is not judged by what later operations of it undid. */
+static void
+what_was_undone_in_the_same_batch_was_done(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), cat = world_user(w, "cat");
+	struct op *first[3], *then[2];
+
+	first[0] = account_op(OP_LOGIN, ann);
+	first[1] = letter_op(&(struct letter){.from = cat, .to_user = "bob"});
+	first[2] = account_op(OP_CLOSE, ann);
+	fail_after_commit(w);
+	w->driver->type->write(w->driver, first, LEN(first));
+	for (size_t i = 0; i < LEN(first); i++) {
+		assert_int_equal(first[i]->fault.err, ERR_OK);
+		op_destroy(&first[i]);
+	}
+	assert_true(world_ask(w, "SELECT count(*) FROM msg") == 1);
+
+	then[0] = account_op(OP_CONTACT, cat);
+	then[0]->contact.what = CONTACT_ADD;
+	then[1] = account_op(OP_CONTACT, bob);
+	then[1]->contact.what = CONTACT_ACCEPT;
+	then[1]->contact.name = S("cat");
+	fail_after_commit(w);
+	w->driver->type->write(w->driver, then, LEN(then));
+	for (size_t i = 0; i < LEN(then); i++) {
+		assert_int_equal(then[i]->fault.err, ERR_OK);
+		op_destroy(&then[i]);
+	}
+	assert_true(world_ask(w, "SELECT count(*) FROM contact WHERE state = 3") == 2);
+}
+
 static void
 one_impossible_operation_does_not_hurt_the_others(void **state)
 {
@@ -999,6 +1032,7 @@ main(void)
 	    T(what_was_committed_despite_an_error_is_acked),
 	    T(every_kind_of_write_is_settled),
 	    T(blocks_and_endings_are_settled),
+	    T(what_was_undone_in_the_same_batch_was_done),
 	    T(one_impossible_operation_does_not_hurt_the_others),
 	    T(a_read_error_is_unavailable),
 	    T(another_life_is_noticed),
