@@ -9,6 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+/* Its macros name some of them; set for the files that speak to MariaDB's library themselves. */
+#ifdef CONFAB_INCLUDES_MYSQL
+#include <mysql.h>
+#endif
+
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gets atoi atol localtime  \
     gmtime
 

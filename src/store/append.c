@@ -214,8 +214,7 @@ insert_at_head(struct sql_store *s, struct op *op, struct cached_conv *conv)
 
 	if (rc != SQL_OK)
 		return rc;
-	conv->row.head = seq;
-	conv->row.ts = ts;
+	convs_advance(conv, seq, ts);
 	append_done(op, &conv->row, seq, ts);
 	return SQL_OK;
 }

@@ -94,6 +94,15 @@ conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
 }
 
+/* First locked, then read: a statement sees what was committed before it began. */
+static int
+row_lock(struct sql_store *s, uint64_t cid)
+{
+	uint64_t found;
+
+	return s->locks ? stmt_number(&s->writer, &found, STMT_LOCK_CONV, "i", cid) : SQL_OK;
+}
+
 int
 convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 {
@@ -106,7 +115,8 @@ convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 		list_push_back(&s->convs.used, &(*ret)->used);
 		return SQL_OK;
 	}
-	rc = conv_load(&s->writer, cid, &row);
+	if ((rc = row_lock(s, cid)) == SQL_OK)
+		rc = conv_load(&s->writer, cid, &row);
 	if (rc == SQL_OK && row.cid != 0)
 		*ret = keep(&s->convs, &row);
 	return rc;
@@ -128,6 +138,14 @@ convs_direct(struct sql_store *s, uint64_t a, uint64_t b, struct cached_conv **r
 	if (rc == SQL_OK && cid != 0)
 		rc = convs_get(s, cid, ret);
 	return rc;
+}
+
+void
+convs_advance(struct cached_conv *conv, uint64_t seq, uint64_t ts)
+{
+	conv->row.head = seq;
+	conv->row.ts = ts;
+	conv->moved = true;
 }
 
 void

@@ -178,8 +178,10 @@ static int
 table_join(struct group_work *w, const struct op_person *who, enum role role, uint64_t seq)
 {
 	struct member_row old;
-	int rc = member_load(conn_of(w), who->uid, w->conv->cid, &old);
+	int rc = member_lock(work_of(w)->s, who->uid, w->conv->cid);
 
+	if (rc == SQL_OK)
+		rc = member_load(conn_of(w), who->uid, w->conv->cid, &old);
 	if (rc != SQL_OK)
 		return rc;
 	tally_join(work_of(w)->s, w->conv->cid, old.read > seq - 1 ? old.read : seq - 1,
@@ -192,8 +194,10 @@ static int
 table_leave(struct group_work *w, uint64_t uid, uint64_t seq, bool banned)
 {
 	struct member_row old;
-	int rc = member_load(conn_of(w), uid, w->conv->cid, &old);
+	int rc = member_lock(work_of(w)->s, uid, w->conv->cid);
 
+	if (rc == SQL_OK)
+		rc = member_load(conn_of(w), uid, w->conv->cid, &old);
 	if (rc != SQL_OK)
 		return rc;
 	tally_leave(work_of(w)->s, w->conv->cid, old.read, old.delivered);
@@ -229,8 +233,7 @@ table_push(struct group_work *w, struct entry *entry)
 
 	if (rc != SQL_OK)
 		return rc;
-	w->conv->head = entry->seq;
-	w->conv->ts = entry->ts;
+	convs_advance(work_of(w)->conv, entry->seq, entry->ts);
 	return SQL_OK;
 }
 

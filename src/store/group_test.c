@@ -931,5 +931,6 @@ main(void)
 
 	failed += run_suite("sqlite", WORLD_SQLITE);
 	failed += run_suite("flaky", WORLD_FLAKY);
+	failed += run_suite("mysql", WORLD_MYSQL);
 	return failed;
 }

@@ -106,6 +106,13 @@ row_make_pending(struct marks *marks, struct mark_row *row)
 	marks->pending_count++;
 }
 
+/* Where others write too, they may have moved the marks since. */
+static bool
+is_fresh(const struct sql_store *s, const struct mark_row *row)
+{
+	return !s->engine->shared || clock_mono_ms() - row->read_ms < MARKS_RIDE_MS;
+}
+
 /* The row of a member, from memory if his rights are as they were when it was read. */
 static int
 row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
@@ -118,7 +125,7 @@ row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
 
 	*ret_err = ERR_OK;
 	*ret_row = smap_get(&s->marks.rows, row_key(key));
-	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver)
+	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver && is_fresh(s, *ret_row))
 		return SQL_OK;
 	if ((rc = member_load(&s->writer, op->user, conv->cid, &member)) != SQL_OK)
 		return rc;
@@ -137,6 +144,7 @@ row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
 	if ((*ret_row)->delivered < member.delivered)
 		(*ret_row)->delivered = member.delivered;
 	(*ret_row)->acl_ver = conv->acl_ver;
+	(*ret_row)->read_ms = clock_mono_ms();
 	(*ret_row)->blocked = peer.blocked;
 	(void)pthread_mutex_unlock(&s->marks.lock);
 	return SQL_OK;
@@ -210,7 +218,8 @@ row_tally(struct sql_store *s, const struct mark_row *row)
 
 	if (rc != SQL_OK || conv == NULL || conv->row.kind != CONV_GROUP)
 		return rc;
-	if ((rc = member_load(&s->writer, user, cid, &old)) != SQL_OK ||
+	if ((rc = member_lock(s, user, cid)) != SQL_OK ||
+	    (rc = member_load(&s->writer, user, cid, &old)) != SQL_OK ||
 	    member_standing(&old) != STANDING_MEMBER)
 		return rc;
 	if (row->read > old.read)
@@ -327,32 +336,52 @@ marks_due_ms(const struct sql_store *s)
 
 /* --- Readers --- */
 
-void
-marks_overlay(struct sql_store *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered)
+static void
+mark_raise(struct marks *marks, const uint64_t key[2], uint64_t *read, uint64_t *delivered)
 {
-	uint64_t key[2] = {user, cid};
 	const struct mark_row *row;
 
-	(void)pthread_mutex_lock(&s->marks.lock);
-	row = smap_get(&s->marks.rows, row_key(key));
+	(void)pthread_mutex_lock(&marks->lock);
+	row = smap_get(&marks->rows, row_key(key));
 	if (row != NULL && row->read > *read)
 		*read = row->read;
 	if (row != NULL && row->delivered > *delivered)
 		*delivered = row->delivered;
-	(void)pthread_mutex_unlock(&s->marks.lock);
+	(void)pthread_mutex_unlock(&marks->lock);
+}
+
+void
+marks_overlay(struct sql_store *s, uint64_t user, uint64_t cid, uint64_t *read, uint64_t *delivered)
+{
+	const uint64_t key[2] = {user, cid};
+
+	if (s->writer_count == 0)
+		mark_raise(&s->marks, key, read, delivered);
+	for (size_t i = 0; i < s->writer_count; i++)
+		mark_raise(&s->writers[i]->marks, key, read, delivered);
+}
+
+static void
+touch_raise(struct marks *marks, const uint64_t key[2], struct op *op, struct op_session *session)
+{
+	const struct touch_row *touch;
+
+	(void)pthread_mutex_lock(&marks->lock);
+	touch = smap_get(&marks->touches, row_key(key));
+	if (touch != NULL && touch->seen > session->seen)
+		session->seen = touch->seen;
+	if (touch != NULL && touch->ip != NULL)
+		session->ip = op_copy(op, slice_str(touch->ip));
+	(void)pthread_mutex_unlock(&marks->lock);
 }
 
 void
 touches_overlay(struct sql_store *s, struct op *op, uint64_t user, struct op_session *session)
 {
-	uint64_t key[2] = {session->session, user};
-	const struct touch_row *touch;
+	const uint64_t key[2] = {session->session, user};
 
-	(void)pthread_mutex_lock(&s->marks.lock);
-	touch = smap_get(&s->marks.touches, row_key(key));
-	if (touch != NULL && touch->seen > session->seen)
-		session->seen = touch->seen;
-	if (touch != NULL && touch->ip != NULL)
-		session->ip = op_copy(op, slice_str(touch->ip));
-	(void)pthread_mutex_unlock(&s->marks.lock);
+	if (s->writer_count == 0)
+		touch_raise(&s->marks, key, op, session);
+	for (size_t i = 0; i < s->writer_count; i++)
+		touch_raise(&s->writers[i]->marks, key, op, session);
 }

@@ -622,12 +622,27 @@ sync_around(struct sql_conn *conn, struct op *op)
 	return rc;
 }
 
+/* Of the same snapshot, where others may begin another life.  SQL_DONE or an error. */
+static int
+sync_epoch(struct sql_store *s, struct sql_conn *conn, struct op *op)
+{
+	struct meta meta;
+	int rc = SQL_OK;
+
+	if (s->engine->shared)
+		rc = meta_load(conn, &meta);
+	else
+		sql_epoch(s, meta.epoch);
+	if (rc == SQL_OK)
+		op->sync.epoch = op_copy(op, slice_str(meta.epoch));
+	return rc == SQL_OK ? SQL_DONE : rc;
+}
+
 static int
 read_sync(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
 	size_t capacity = 0;
-	char epoch[EPOCH_BYTES];
 	int rc;
 
 	rc = stmt_start(conn, stmt, "iisi", op->user, (uint64_t)op->sync.preview, cursors_json(op),
@@ -639,8 +654,8 @@ read_sync(struct sql_store *s, struct sql_conn *conn, struct op *op)
 		op->sync.count++;
 	}
 	stmt_end(conn, stmt);
-	sql_epoch(s, epoch);
-	op->sync.epoch = op_copy(op, slice_str(epoch));
+	if (rc == SQL_DONE)
+		rc = sync_epoch(s, conn, op);
 	return rc == SQL_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;
 }
 
@@ -685,8 +700,10 @@ run(struct sql_store *s, struct sql_conn *conn, struct op *op)
 
 /* Some need several statements; the others are a snapshot by themselves. */
 static bool
-needs_transaction(enum op_kind kind)
+needs_transaction(const struct sql_store *s, enum op_kind kind)
 {
+	if (kind == OP_SYNC)
+		return s->engine->shared;
 	return kind == OP_PAGE || kind == OP_CHECK || kind == OP_PROFILES || kind == OP_LIVE ||
 	       kind == OP_CONTACTS || kind == OP_GROUP_INFO || kind == OP_MEMBERS;
 }
@@ -694,7 +711,7 @@ needs_transaction(enum op_kind kind)
 void
 sql_read_op(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
-	bool transaction = needs_transaction((enum op_kind)op->kind);
+	bool transaction = needs_transaction(s, (enum op_kind)op->kind);
 	int rc = SQL_OK;
 
 	op->fault = (struct fault){0};

@@ -31,6 +31,16 @@ member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_ro
 }
 
 int
+member_lock(struct sql_store *s, uint64_t user, uint64_t cid)
+{
+	uint64_t found;
+
+	if (!s->engine->shared)
+		return SQL_OK;
+	return stmt_number(&s->writer, &found, STMT_LOCK_MEMBER, "ii", user, cid);
+}
+
+int
 peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret)
 {
 	int rc = stmt_start(conn, STMT_PEER, "ii", user, peer);

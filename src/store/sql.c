@@ -6,9 +6,17 @@
 
 #include "base/panic.h"
 #include "base/stat.h"
+#include "store/mysql_conn.h"
+#include "store/mysql_error.h"
 
 #define STATEMENT_AS_TEXT(name, text) [STMT_##name] = text,
 static const char *const texts[] = {STATEMENTS(STATEMENT_AS_TEXT)};
+
+const char *
+stmt_text(enum stmt stmt)
+{
+	return texts[stmt];
+}
 
 /* --- Connections --- */
 
@@ -61,6 +69,7 @@ sql_close(struct sql_conn *conn)
 {
 	int rc;
 
+	mysql_conn_close(&conn->mysql);
 	for (size_t i = 0; i < STMT_MAX; i++) {
 		(void)sqlite3_finalize(conn->stmts[i]);
 		conn->stmts[i] = NULL;
@@ -75,6 +84,8 @@ sql_close(struct sql_conn *conn)
 int
 sql_exec(struct sql_conn *conn, const char *sql)
 {
+	if (conn->mysql != NULL)
+		return mysql_conn_exec(conn->mysql, sql);
 	return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
 
@@ -114,15 +125,18 @@ bind_one(sqlite3_stmt *prepared, int index, char type, va_list *ap)
 static int
 stmt_startv(struct sql_conn *conn, enum stmt stmt, const char *types, va_list *ap)
 {
-	int rc = stmt_prepare(conn, stmt);
+	int rc;
 
+	if (conn->counts)
+		stat_add(STAT_STORE_STATEMENTS, 1);
+	if (conn->mysql != NULL)
+		return mysql_conn_start(conn->mysql, stmt, types, ap);
+	rc = stmt_prepare(conn, stmt);
 	for (int i = 0; rc == SQLITE_OK && types[i] != '\0'; i++)
 		rc = bind_one(conn->stmts[stmt], i + 1, types[i], ap);
 	if (rc != SQLITE_OK)
 		return rc;
 	assert(sqlite3_bind_parameter_count(conn->stmts[stmt]) == (int)strlen(types));
-	if (conn->counts)
-		stat_add(STAT_STORE_STATEMENTS, 1);
 	return sqlite3_step(conn->stmts[stmt]);
 }
 
@@ -141,13 +155,18 @@ stmt_start(struct sql_conn *conn, enum stmt stmt, const char *types, ...)
 int
 stmt_next(struct sql_conn *conn, enum stmt stmt)
 {
+	if (conn->mysql != NULL)
+		return mysql_conn_next(conn->mysql, stmt);
 	return sqlite3_step(conn->stmts[stmt]);
 }
 
 void
 stmt_end(struct sql_conn *conn, enum stmt stmt)
 {
-	(void)sqlite3_reset(conn->stmts[stmt]);
+	if (conn->mysql != NULL)
+		mysql_conn_end(conn->mysql, stmt);
+	else
+		(void)sqlite3_reset(conn->stmts[stmt]);
 }
 
 int
@@ -184,12 +203,16 @@ stmt_number(struct sql_conn *conn, uint64_t *ret, enum stmt stmt, const char *ty
 uint64_t
 column_u64(struct sql_conn *conn, enum stmt stmt, int column)
 {
+	if (conn->mysql != NULL)
+		return mysql_conn_u64(conn->mysql, stmt, (size_t)column);
 	return (uint64_t)sqlite3_column_int64(conn->stmts[stmt], column);
 }
 
 bool
 column_null(struct sql_conn *conn, enum stmt stmt, int column)
 {
+	if (conn->mysql != NULL)
+		return !slice_given(mysql_conn_slice(conn->mysql, stmt, (size_t)column));
 	return sqlite3_column_type(conn->stmts[stmt], column) == SQLITE_NULL;
 }
 
@@ -198,6 +221,8 @@ column_slice(struct sql_conn *conn, enum stmt stmt, int column)
 {
 	const char *text;
 
+	if (conn->mysql != NULL)
+		return mysql_conn_slice(conn->mysql, stmt, (size_t)column);
 	if (column_null(conn, stmt, column))
 		return SLICE_NONE;
 	text = (const char *)sqlite3_column_blob(conn->stmts[stmt], column);
@@ -208,37 +233,48 @@ column_slice(struct sql_conn *conn, enum stmt stmt, int column)
 uint64_t
 sql_last_id(struct sql_conn *conn)
 {
+	if (conn->mysql != NULL)
+		return conn->mysql->last_id;
 	return (uint64_t)sqlite3_last_insert_rowid(conn->db);
 }
 
 uint64_t
 sql_changes(struct sql_conn *conn)
 {
+	if (conn->mysql != NULL)
+		return conn->mysql->changes;
 	return (uint64_t)sqlite3_changes(conn->db);
 }
 
 uint64_t
 sql_total_changes(struct sql_conn *conn)
 {
+	if (conn->mysql != NULL)
+		return conn->mysql->total_changes;
 	return (uint64_t)sqlite3_total_changes(conn->db);
 }
 
 bool
 sql_is_open(const struct sql_conn *conn)
 {
-	return conn->db != NULL;
+	return conn->db != NULL || conn->mysql != NULL;
 }
 
 bool
 sql_is_duplicate(const struct sql_conn *conn, int code)
 {
-	(void)conn;
+	if (conn->mysql != NULL)
+		return mysql_error_duplicate(code);
 	return (code & 0xff) == SQLITE_CONSTRAINT;
 }
 
 const char *
 sql_why(struct sql_conn *conn)
 {
+	if (conn->mysql != NULL)
+		return conn->mysql->why;
+	if (conn->db == NULL)
+		return "there is no connection";
 	return sqlite3_errmsg(conn->db);
 }
 
@@ -265,8 +301,11 @@ int
 sql_overwrite(struct sql_conn *conn, const char *column, uint64_t id)
 {
 	sqlite3_blob *blob = NULL;
-	int closed,
-	    rc = sqlite3_blob_open(conn->db, "main", "msg", column, (sqlite3_int64)id, 1, &blob);
+	int closed, rc;
+
+	if (conn->mysql != NULL)
+		return mysql_conn_overwrite(conn->mysql, column, id);
+	rc = sqlite3_blob_open(conn->db, "main", "msg", column, (sqlite3_int64)id, 1, &blob);
 
 	if (rc == SQLITE_OK)
 		rc = overwrite(blob);

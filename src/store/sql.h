@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to SQLite with its statements: every statement that the store runs stands in the
+ * A connection to a database with its statements: every statement that the store runs stands in the
  * table below, is prepared at its first use and kept.  Only bound parameters.  A connection is used
- * by one thread at a time. Functions return SQLite's extended result codes; 0 is SQLITE_OK.
+ * by one thread at a time. Functions return the database's result codes (SQLite's extended ones);
+ * 0 is SQL_OK.  The texts are SQLite's; mysql_sql.h has those that others say in other words.
  */
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
@@ -27,7 +28,8 @@
 	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, " SQL_BODY("m") ", " SQL_DATA("m") ", m.ends " \
 	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
 	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
-#define SQL_SYNC                                                                                       \
+/* named: those that are listed though he left them. */
+#define SQL_SYNC_OF(named)                                                                             \
 	"SELECT c.cid, c.kind, c.lo, c.hi, c.min_seq, c.history, c.handle, c.title, "                  \
 	SQL_NAME("a") ", " SQL_NAME("b") ", a.display, b.display, "                                    \
 	"m.role, m.join_seq, coalesce(m.leave_seq, c.ended), m.read_seq, m.delivered_seq, "            \
@@ -46,10 +48,13 @@
 	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, c.ended, 9007199254740991)) "              \
 	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
 	"WHERE m.user = ?1 AND (coalesce(m.leave_seq, c.ended) IS NULL OR "                            \
-	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (SELECT value FROM json_each(?3)))) "
-#define SQL_USER "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
+	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (" named "))) "
+#define SQL_SYNC SQL_SYNC_OF("SELECT value FROM json_each(?3)")
+#define SQL_USER SQL_USER_OF("min", "max")
+#define SQL_USER_OF(least, greatest) "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
-	"EXISTS (SELECT 1 FROM direct WHERE lo = min(?1, u.id) AND hi = max(?1, u.id)), "              \
+	"EXISTS (SELECT 1 FROM direct WHERE lo = " least "(?1, u.id) "                   \
+	"AND hi = " greatest "(?1, u.id)), "              \
 	"EXISTS (SELECT 1 FROM contact WHERE user = u.id AND peer = ?1 AND state = 4), "              \
 	"(SELECT state FROM contact WHERE user = ?1 AND peer = u.id), u.presence = 2 "
 #define SQL_BLOCKS "SELECT 1 FROM contact WHERE state = 4 AND "
@@ -66,6 +71,12 @@
 		     "AND (SELECT epoch FROM meta WHERE id = 1) IS NULL")                          \
 	X(META_OPENED, "UPDATE meta SET opened = opened + 1, epoch = coalesce(epoch, ?1) WHERE id = 1") \
 	X(META_ADMIN, "UPDATE meta SET admin_revision = admin_revision + 1 WHERE id = 1")              \
+	/* Where several nodes write: rows that are decided on, and heads that are kept beside the log */ \
+	X(LOCK_CONV, "SELECT cid FROM conv WHERE cid = ?1 FOR UPDATE")                                 \
+	X(LOCK_USER, "SELECT id FROM user WHERE id = ?1 FOR UPDATE")                                   \
+	X(LOCK_MEMBER, "SELECT user FROM member WHERE user = ?1 AND cid = ?2 FOR UPDATE")              \
+	X(LOCK_TOKEN, "SELECT session FROM token WHERE hash = ?1 FOR UPDATE")                          \
+	X(HEAD_SAVE, "UPDATE conv SET last_seq = ?2, last_ts = ?3 WHERE cid = ?1")                     \
 	/* Conversations and who may write there */                                                    \
 	X(CONV, "SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, " \
 	    SQL_NAME("a") ", " SQL_NAME("b") ", x.seq, x.ts, c.ended, c.members, c.invite FROM conv c " \
@@ -191,6 +202,9 @@ enum stmt { STATEMENTS(STATEMENT_AS_ENUM) STMT_MAX };
 
 enum { SQL_BUSY_MS = 2000 };
 
+/* A statement's text as SQLite has it. */
+const char *stmt_text(enum stmt stmt);
+
 /* What a statement comes to, if not an error of the database. */
 enum { SQL_OK = SQLITE_OK, SQL_ROW = SQLITE_ROW, SQL_DONE = SQLITE_DONE };
 
@@ -200,8 +214,11 @@ enum { SQL_OK = SQLITE_OK, SQL_ROW = SQLITE_ROW, SQL_DONE = SQLITE_DONE };
  */
 enum sql_access { SQL_READ, SQL_WRITE, SQL_CREATE };
 
+struct mysql_conn;
+
 struct sql_conn {
-	sqlite3 *db; /* owned; NULL while closed */
+	sqlite3 *db; /* owned; NULL while closed, or where it is one to another database: */
+	struct mysql_conn *mysql; /* owned; see mysql_conn.h */
 	sqlite3_stmt *stmts[STMT_MAX];
 	bool counts; /* its statements are the writer's, and counted */
 };

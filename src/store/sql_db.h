@@ -32,6 +32,7 @@ enum {
 
 struct cached_conv {
 	struct conv_row row;
+	bool moved; /* its head, in the transaction under way */
 	struct list used;
 	uint64_t pair[2]; /* key of by_pair for a direct one */
 };
@@ -49,6 +50,7 @@ struct mark_row {
 	struct list link; /* of pending or recent */
 	uint64_t key[2];  /* user, cid */
 	uint64_t read, delivered, acl_ver, dirty_ms;
+	uint64_t read_ms; /* monotonic: when it was last compared with the member's row */
 	bool pending;
 	bool blocked; /* at acl_ver: one of a direct conversation's two blocks the other */
 };
@@ -100,6 +102,11 @@ struct sql_engine {
 	/* Something is erased. */
 	void (*erased)(struct sql_store *s);
 	bool marks_ride; /* marks that are due are written by the transaction of a batch */
+	/*
+	 * Others write at the same time: rows that a decision hangs on are locked when they are
+	 * read, and nothing that may change is remembered from one transaction to the next.
+	 */
+	bool shared;
 };
 
 struct sql_store {
@@ -109,10 +116,13 @@ struct sql_store {
 	struct conv_cache convs;
 	struct saved_input saved[512]; /* of the batch under way */
 	uint64_t now_ms;               /* real time of the batch */
+	bool locks;                    /* convs_get() locks: in a transaction, where shared */
 	uint64_t settle_ms;            /* SETTLE_MS */
 	uint64_t next_flush_ms;        /* monotonic */
 	struct tally tally;            /* changes of the transaction under way */
 	struct marks marks;
+	struct sql_store **writers; /* of a pool: whose marks may be the newest, too */
+	size_t writer_count;        /* 0: it is alone */
 
 	pthread_mutex_t state_lock;
 	char epoch[EPOCH_BYTES];
@@ -165,12 +175,16 @@ int conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret);
 /* Cached or loaded; *ret NULL where there is none.  Valid until the next call. */
 int convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret);
 int convs_direct(struct sql_store *s, uint64_t a, uint64_t b, struct cached_conv **ret);
+/* An entry is its newest from now on. */
+void convs_advance(struct cached_conv *conv, uint64_t seq, uint64_t ts);
 /* What is known of it is not true any more. */
 void convs_forget(struct sql_store *s, uint64_t cid);
 /* Loads it again: its head was not what the log has. */
 int convs_reload(struct sql_store *s, struct cached_conv *conv);
 
 /* rights.c: what is read to decide; any connection */
+/* Where others write too: what is read of this row from now on stays so until the end. */
+int member_lock(struct sql_store *s, uint64_t user, uint64_t cid);
 int member_load(struct sql_conn *conn, uint64_t user, uint64_t cid, struct member_row *ret);
 int peer_load(struct sql_conn *conn, uint64_t user, uint64_t peer, struct peer_row *ret);
 /*

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "store/fold.h"
 #include "store/flaky.h"
+#include "store/mysql_conn.h"
 #include "store/memory.h"
 
 static uint64_t
@@ -23,14 +24,75 @@ open_driver(struct world *w)
 {
 	char why[512] = "";
 	const struct driver_options options = {
-	    .path = w->path, .readers = 1, .now_ms = world_now, .cookie = w};
-	const struct store_driver *type = w->kind == WORLD_MEMORY ? &memory_driver : &sqlite_driver;
+	    .path = w->kind == WORLD_MYSQL ? w->address : w->path,
+	    .readers = 1,
+	    .now_ms = world_now,
+	    .cookie = w};
+	const struct store_driver *type = w->kind == WORLD_MEMORY  ? &memory_driver
+					  : w->kind == WORLD_MYSQL ? &mysql_driver
+								   : &sqlite_driver;
 
 	w->driver = w->inner = type->open(&options, why, sizeof(why));
 	if (w->driver == NULL)
 		fail_msg("%s", why);
 	if (w->kind == WORLD_FLAKY)
 		w->driver = flaky_wrap(w->inner, &(struct flaky_options){.fail_every = 3});
+}
+
+/* --- A database of its own --- */
+
+/* The file names the directory in which the server was started (scripts/lib/mariadb). */
+static void
+server_socket(char *ret_path, size_t size)
+{
+	const char *file = getenv("CONFAB_TEST_MARIADB");
+	char directory[101] = "";
+	FILE *f = file != NULL ? fopen(file, "r") : NULL;
+
+	if (f == NULL || fscanf(f, "%100s", directory) != 1)
+		fail_msg("CONFAB_TEST_MARIADB names no file that says where MariaDB runs");
+	(void)fclose(f);
+	(void)snprintf(ret_path, size, "%s/sock", directory);
+}
+
+static struct mysql_conn *
+connect_beside(struct world *w, const char *database)
+{
+	struct mysql_address address = {.user = "root", .host = "localhost"};
+	struct mysql_conn *conn = NULL;
+	char why[512];
+
+	(void)w;
+	server_socket(address.socket, sizeof(address.socket));
+	(void)snprintf(address.database, sizeof(address.database), "%s", database);
+	if (mysql_conn_open(&address, false, &conn, why, sizeof(why)) != 0)
+		fail_msg("%s", why);
+	return conn;
+}
+
+static void
+database_turn(struct world *w, const char *verb)
+{
+	struct mysql_conn *conn = connect_beside(w, "information_schema");
+	char sql[128];
+
+	(void)snprintf(sql, sizeof(sql), "%s DATABASE %s", verb, w->database);
+	if (mysql_conn_exec(conn, sql) != 0)
+		fail_msg("%s: %s", sql, conn->why);
+	mysql_conn_close(&conn);
+}
+
+static void
+database_make(struct world *w)
+{
+	static unsigned count;
+	char path[108];
+
+	server_socket(path, sizeof(path));
+	(void)snprintf(w->database, sizeof(w->database), "w_%d_%u", (int)getpid(), ++count);
+	(void)snprintf(w->address, sizeof(w->address), "root@localhost/%s?pool=2&socket=%s",
+	    w->database, path);
+	database_turn(w, "CREATE");
 }
 
 void
@@ -40,6 +102,8 @@ world_init(struct world *w, enum world_kind kind)
 	(void)snprintf(w->directory, sizeof(w->directory), "/tmp/confab-store-XXXXXX");
 	assert_non_null(mkdtemp(w->directory));
 	(void)snprintf(w->path, sizeof(w->path), "%s/store.db", w->directory);
+	if (kind == WORLD_MYSQL)
+		database_make(w);
 	open_driver(w);
 }
 
@@ -79,6 +143,8 @@ world_fini(struct world *w)
 {
 	if (w->driver != NULL)
 		w->driver->type->close(&w->driver);
+	if (w->kind == WORLD_MYSQL)
+		database_turn(w, "DROP");
 	(void)nftw(w->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -207,7 +273,22 @@ take_number(void *cookie, int count, char **values, char **names)
 }
 
 static uint64_t
-run_sql(struct world *w, const char *format, va_list ap)
+run_mysql(struct world *w, const char *format, va_list ap)
+{
+	struct mysql_conn *conn = connect_beside(w, w->database);
+	char *sql = sqlite3_vmprintf(format, ap), text[64] = "";
+	bool asks = strncmp(sql, "SELECT", 6) == 0;
+	int rc = asks ? mysql_conn_ask(conn, sql, text, sizeof(text)) : mysql_conn_exec(conn, sql);
+
+	if (rc != 0)
+		fail_msg("%s: %s", sql, conn->why);
+	sqlite3_free(sql);
+	mysql_conn_close(&conn);
+	return strtoull(text, NULL, 10);
+}
+
+static uint64_t
+run_sqlite(struct world *w, const char *format, va_list ap)
 {
 	sqlite3 *db = open_beside(w);
 	char *sql = sqlite3_vmprintf(format, ap), *why = NULL;
@@ -218,6 +299,14 @@ run_sql(struct world *w, const char *format, va_list ap)
 	sqlite3_free(sql);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	return number;
+}
+
+static uint64_t
+run_sql(struct world *w, const char *format, va_list ap)
+{
+	if (w->kind == WORLD_MYSQL)
+		return run_mysql(w, format, ap);
+	return run_sqlite(w, format, ap);
 }
 
 void
@@ -247,6 +336,14 @@ world_ask(struct world *w, const char *format, ...)
 uint64_t
 world_group(struct world *w, const struct conv_row *row, const char *title)
 {
+	static const char upsert[] =
+	    "ON CONFLICT (cid) DO UPDATE SET title = excluded.title, handle = excluded.handle, "
+	    "open = excluded.open, history = excluded.history, post = excluded.post, "
+	    "acl_ver = excluded.acl_ver";
+	static const char mysql_upsert[] =
+	    "ON DUPLICATE KEY UPDATE title = VALUES(title), handle = VALUES(handle), "
+	    "open = VALUES(open), history = VALUES(history), post = VALUES(post), "
+	    "acl_ver = VALUES(acl_ver)";
 	uint64_t cid;
 	char handle[40] = "NULL";
 
@@ -257,11 +354,10 @@ world_group(struct world *w, const struct conv_row *row, const char *title)
 		(void)snprintf(handle, sizeof(handle), "'%.*s'", row->handle.len, row->handle.text);
 	world_sql(w,
 	    "INSERT INTO conv (cid, kind, title, handle, open, history, post, min_seq, acl_ver) "
-	    "VALUES (%llu, 2, '%s', %s, %d, %d, %d, %llu, %llu) ON CONFLICT (cid) DO UPDATE SET "
-	    "title = excluded.title, handle = excluded.handle, open = excluded.open, "
-	    "history = excluded.history, post = excluded.post, acl_ver = excluded.acl_ver",
+	    "VALUES (%llu, 2, '%s', %s, %d, %d, %d, %llu, %llu) %s",
 	    (unsigned long long)cid, title, handle, row->open, row->history, row->admins_post,
-	    (unsigned long long)row->min_seq, (unsigned long long)row->acl_ver);
+	    (unsigned long long)row->min_seq, (unsigned long long)row->acl_ver,
+	    w->kind == WORLD_MYSQL ? mysql_upsert : upsert);
 	return cid;
 }
 
@@ -277,7 +373,7 @@ world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_r
 	if (row->left)
 		(void)snprintf(leave, sizeof(leave), "%llu", (unsigned long long)row->leave_seq);
 	world_sql(w,
-	    "INSERT OR REPLACE INTO member (user, cid, role, join_seq, leave_seq, read_seq, "
+	    "REPLACE INTO member (user, cid, role, join_seq, leave_seq, read_seq, "
 	    "delivered_seq, muted_until, banned) VALUES (%llu, %llu, %d, %llu, %s, %llu, %llu, "
 	    "%llu, %d)",
 	    (unsigned long long)user, (unsigned long long)cid, (int)row->role,
@@ -293,12 +389,13 @@ world_member(struct world *w, uint64_t cid, uint64_t user, const struct member_r
 	    (unsigned long long)cid);
 	world_sql(w, "DELETE FROM tally WHERE cid = %llu", (unsigned long long)cid);
 	world_sql(w,
-	    "WITH levels (level) AS (VALUES (0), (1), (2), (3), (4)), "
-	    "marks (mark, read, delivered) AS (SELECT read_seq, 1, 0 FROM member "
+	    "INSERT INTO tally WITH levels (level) AS (SELECT 0 UNION ALL SELECT 1 "
+	    "UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4), "
+	    "marks (mark, r, d) AS (SELECT read_seq, 1, 0 FROM member "
 	    "WHERE cid = %llu AND name IS NOT NULL AND leave_seq IS NULL UNION ALL "
 	    "SELECT delivered_seq, 0, 1 FROM member "
 	    "WHERE cid = %llu AND name IS NOT NULL AND leave_seq IS NULL) "
-	    "INSERT INTO tally SELECT %llu, level, mark >> (6 * level), sum(read), sum(delivered) "
+	    "SELECT %llu, level, mark >> (6 * level), sum(r), sum(d) "
 	    "FROM marks, levels GROUP BY 2, 3",
 	    (unsigned long long)cid, (unsigned long long)cid, (unsigned long long)cid);
 }
@@ -309,8 +406,7 @@ world_contact(struct world *w, uint64_t user, uint64_t peer, enum contact_state 
 	if (w->kind == WORLD_MEMORY)
 		memory_put_contact(w->driver, user, peer, state);
 	else
-		world_sql(w,
-		    "INSERT OR REPLACE INTO contact (user, peer, state) VALUES (%llu, %llu, %d)",
+		world_sql(w, "REPLACE INTO contact (user, peer, state) VALUES (%llu, %llu, %d)",
 		    (unsigned long long)user, (unsigned long long)peer, (int)state);
 }
 

@@ -14,15 +14,17 @@
 #include "store/driver.h"
 #include "store/rows.h"
 
-enum world_kind { WORLD_MEMORY, WORLD_SQLITE, WORLD_FLAKY };
+/* MYSQL: a database of its own on the server that CONFAB_TEST_MARIADB names. */
+enum world_kind { WORLD_MEMORY, WORLD_SQLITE, WORLD_FLAKY, WORLD_MYSQL };
 
 struct world {
 	enum world_kind kind;
 	struct driver *driver;
 	struct driver *inner; /* the driver itself, or what flaky wraps */
 	char directory[64], path[96];
-	uint64_t now_ms;       /* what the drivers take for the real time */
-	uint64_t cid, session; /* counters of the tests */
+	char database[48], address[256]; /* MYSQL */
+	uint64_t now_ms;                 /* what the drivers take for the real time */
+	uint64_t cid, session;           /* counters of the tests */
 };
 
 struct sent {
@@ -38,7 +40,8 @@ struct letter {
 	uint64_t acl_ver, min_seq, peer;
 	uint64_t conversations_max; /* 0: no limit */
 	enum err refused;
-	enum append_what what; /* EDIT, DELETE: re is the message; kind and a body for none are set */
+	enum append_what
+	    what; /* EDIT, DELETE: re is the message; kind and a body for none are set */
 };
 
 void world_init(struct world *w, enum world_kind kind);

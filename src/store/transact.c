@@ -282,6 +282,8 @@ sql_write(struct sql_store *s, struct op **ops, size_t count)
 	bool flushed;
 
 	assert(count <= LIMIT_STORE_BATCH);
+	if (s->engine->shared)
+		convs_clear(&s->convs);
 	for (size_t i = 0; i < count; i++)
 		if (!is_later(ops[i]))
 			now[now_count++] = ops[i];

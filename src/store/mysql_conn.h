@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection to MariaDB or MySQL, below store/sql.h, which asks it where its connection is none
+ * of SQLite's.  Every statement is prepared at its first use and kept; only bound parameters, never
+ * two statements in one packet.  Used by one thread at a time.  Functions return 0, SQL_ROW,
+ * SQL_DONE or the server's or the client library's code (mysql_error.h).
+ */
+#ifndef STORE_MYSQL_CONN_H
+#define STORE_MYSQL_CONN_H
+
+#include <stdarg.h>
+
+#include "store/mysql_address.h"
+#include "store/sql.h"
+
+enum {
+	MYSQL_CONNECT_S = 3,
+	MYSQL_IO_S = 10,       /* no answer to a statement for so long: the connection is lost */
+	MYSQL_LOCK_S = 2,      /* how long a statement waits for a row of another transaction */
+	MYSQL_IDLE_S = 10,     /* MariaDB ends a transaction whose node says nothing for so long */
+	MYSQL_PARAMS_MAX = 16, /* of a statement of the table in sql.h */
+};
+
+struct mysql_param {
+	char type; /* as stmt_start() has them */
+	uint64_t number;
+	slice text;
+};
+
+struct mysql_statement; /* prepared */
+struct st_mysql;        /* the library's */
+
+struct mysql_conn {
+	struct st_mysql *mysql;                  /* owned */
+	struct mysql_statement *stmts[STMT_MAX]; /* owned; NULL until used */
+	uint64_t last_id, changes, total_changes;
+	unsigned long version; /* of the server, 101106 for 10.11.6 */
+	bool mariadb;
+	bool in_transaction;
+	bool snapshots; /* a transaction reads one snapshot: for readers */
+	char why[512];
+};
+
+/* Connects, and sets what every connection needs.  0, or a code with a message for people. */
+int mysql_conn_open(const struct mysql_address *address, bool snapshots,
+    struct mysql_conn **ret_conn, char *ret_error, size_t error_size);
+/* Is it still there? */
+bool mysql_conn_ping(struct mysql_conn *conn);
+void mysql_conn_close(struct mysql_conn **conn);
+
+/* A statement without parameters that gives no rows, as text. */
+int mysql_conn_exec(struct mysql_conn *conn, const char *sql);
+/* A question with one value for an answer, as text; an empty one where there is none. */
+int mysql_conn_ask(struct mysql_conn *conn, const char *sql, char *ret, size_t size);
+
+/* Parameters are ?1, ?2… or all plain question marks. */
+int mysql_statement_prepare(
+    struct mysql_conn *conn, const char *sql, size_t len, struct mysql_statement **ret_statement);
+void mysql_statement_free(struct mysql_statement **statement);
+/* Runs it; SQL_ROW, SQL_DONE or an error.  stream: the rows are not fetched ahead. */
+int mysql_statement_start(struct mysql_conn *conn, struct mysql_statement *statement,
+    const struct mysql_param *params, bool stream);
+int mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *statement);
+void mysql_statement_end(struct mysql_statement *statement);
+uint64_t mysql_statement_u64(const struct mysql_statement *statement, size_t column);
+slice mysql_statement_slice(const struct mysql_statement *statement, size_t column);
+
+/* The same for the table of statements: what store/sql.h promises. */
+int mysql_conn_start(struct mysql_conn *conn, enum stmt stmt, const char *types, va_list *params);
+int mysql_conn_next(struct mysql_conn *conn, enum stmt stmt);
+void mysql_conn_end(struct mysql_conn *conn, enum stmt stmt);
+uint64_t mysql_conn_u64(const struct mysql_conn *conn, enum stmt stmt, size_t column);
+/* Of a number it says only whether there is one: an empty text. */
+slice mysql_conn_slice(const struct mysql_conn *conn, enum stmt stmt, size_t column);
+int mysql_conn_overwrite(struct mysql_conn *conn, const char *column, uint64_t id);
+
+#endif

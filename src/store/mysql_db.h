@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state of the store on MariaDB or MySQL: a pool of writers, each a store on SQL of its own
+ * with a connection, and a connection for each reader.  Operations of one conversation go to one
+ * writer, so that they keep their order and no node waits for itself; between nodes, and for what
+ * concerns several conversations, the database's row locks decide.
+ */
+#ifndef STORE_MYSQL_DB_H
+#define STORE_MYSQL_DB_H
+
+#include "store/mysql_conn.h"
+#include "store/sql_db.h"
+
+enum { MYSQL_READERS_MAX = 16 };
+
+struct mysql;
+
+struct mysql_writer {
+	struct driver base; /* of a type that only writes, see driver.h's writer() */
+	struct sql_store sql;
+	struct mysql *store;
+	uint64_t next_poll_ms, next_open_ms, open_backoff_ms; /* monotonic */
+};
+
+struct mysql_reader {
+	struct sql_conn conn;
+	uint64_t used_ms, next_open_ms; /* monotonic */
+};
+
+struct mysql {
+	struct driver base;
+	struct mysql_address address;
+	struct sql_store front; /* what readers and others see: no connection, the state */
+	struct mysql_writer writers[MYSQL_WRITERS_MAX];
+	struct sql_store *stores[MYSQL_WRITERS_MAX];
+	unsigned writer_count;
+	struct mysql_reader readers[MYSQL_READERS_MAX];
+	pthread_mutex_t adopt_lock; /* one life after the other; taken before front's */
+};
+
+extern const struct sql_engine mysql_engine;
+
+/* mysql_lock.c */
+/*
+ * Inside a transaction: locks all rows of users and conversations that the operations decide on,
+ * each kind in the order of their ids, so that no two transactions wait for each other.
+ */
+int mysql_lock_rows(struct sql_store *s, struct op *const *ops, size_t count);
+
+/* mysql_engine.c */
+/* Connects the writer, makes the tables where create says so; 0, or a code and a message. */
+int mysql_writer_connect(struct mysql_writer *w, char *ret_error, size_t error_size);
+/* Sees what others changed: lives, accounts.  MYSQL_OTHER_LIFE if it is not the writer's life. */
+int mysql_writer_look(struct mysql_writer *w);
+/* Takes a life for the store's; tells of it once. */
+void mysql_adopt(struct mysql *m, const struct meta *meta);
+
+/* A result code of our own, beside the server's. */
+enum { MYSQL_OTHER_LIFE = 199 };
+
+#endif
