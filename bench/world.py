@@ -1,33 +1,72 @@
 # SPDX-License-Identifier: MIT
-"""Users, sessions and groups for a load, put into a confabd's SQLite store while it is not running."""
+"""Users, sessions, conversations and messages for a load, put into a confabd's SQLite store while it is not running."""
 import hashlib
 import pathlib
+import random
 import sqlite3
 import time
 
 
-def populate(data, tokens, users, groups=()):
+def populate(data, tokens, users, groups=(), directs=(), messages=0):
     """Adds `users` users with a session each to an existing, fresh store, writes a line `name token` for each to the
-    file `tokens`, and makes groups from lists of user numbers (from 1 on). Returns the groups' cids."""
+    file `tokens`, makes groups from lists of user numbers (from 1 on) and direct conversations from pairs of them, and
+    spreads `messages` over the direct ones. Returns the groups' cids."""
     now = int(time.time() * 1000)
-    cids = []
-    db = sqlite3.connect(pathlib.Path(data) / "confab.db")
-    with db, open(tokens, "w") as f:
+    db = sqlite3.connect(pathlib.Path(data) / "confab.db", isolation_level=None)
+    for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
+        db.execute(f"PRAGMA {setting}").fetchall()
+    db.execute("BEGIN")
+    with open(tokens, "w") as f:
         for i in range(1, users + 1):
-            token = hashlib.sha256(b"%d" % i).hexdigest()[:43]
-            user = f"user{i:06d}"
-            db.execute("INSERT INTO user (id, name, display, folded, password_hash, created, seen)"
-                       " VALUES (?,?,?,?,?,?,?)", (i, user, user, user, "none", now, now))
-            db.execute("INSERT INTO token (hash, session, user, device, ip, created, seen) VALUES (?,?,?,?,?,?,?)",
-                       (hashlib.blake2b(token.encode(), digest_size=32).digest(), i, i, "", "", now, now))
-            f.write(f"{user} {token}\n")
-        for members in groups:
-            cid = db.execute("INSERT INTO conv (kind, title, folded, members, created) VALUES (2, 'bench', 'bench', ?, ?)",
-                             (len(members), now)).lastrowid
-            db.executemany("INSERT INTO member (user, cid, name) VALUES (?,?,?)",
-                           ((i, cid, f"user{i:06d}") for i in members))
-            db.executemany("INSERT INTO tally (cid, level, place, read, delivered) VALUES (?,?,0,?,?)",
-                           ((cid, level, len(members), len(members)) for level in range(5)))
-            cids.append(cid)
+            f.write(add_user(db, i, now))
+    cids = [add_group(db, members, now) for members in groups]
+    first = add_directs(db, directs, now)
+    if messages > 0:
+        add_messages(db, first, directs, messages, now)
+    db.execute("COMMIT")
     db.close()
     return cids
+
+
+def add_user(db, i, now):
+    """The line of its token."""
+    token, user = hashlib.sha256(b"%d" % i).hexdigest()[:43], f"user{i:06d}"
+    db.execute("INSERT INTO user (id, name, display, folded, password_hash, created, seen) VALUES (?,?,?,?,?,?,?)",
+               (i, user, user, user, "none", now, now))
+    db.execute("INSERT INTO token (hash, session, user, device, ip, created, seen) VALUES (?,?,?,?,?,?,?)",
+               (hashlib.blake2b(token.encode(), digest_size=32).digest(), i, i, "", "", now, now))
+    return f"{user} {token}\n"
+
+
+def add_group(db, members, now):
+    cid = db.execute("INSERT INTO conv (kind, title, folded, members, created) VALUES (2, 'bench', 'bench', ?, ?)",
+                     (len(members), now)).lastrowid
+    db.executemany("INSERT INTO member (user, cid, name) VALUES (?,?,?)", ((i, cid, f"user{i:06d}") for i in members))
+    db.executemany("INSERT INTO tally (cid, level, place, read, delivered) VALUES (?,?,0,?,?)",
+                   ((cid, level, len(members), len(members)) for level in range(5)))
+    return cid
+
+
+def add_directs(db, pairs, now):
+    """The cid of the first; the others follow it."""
+    first = (db.execute("SELECT max(cid) FROM conv").fetchone()[0] or 0) + 1
+    for cid, pair in enumerate(pairs, first):
+        lo, hi = sorted(pair)
+        db.execute("INSERT INTO conv (cid, kind, lo, hi, created) VALUES (?, 1, ?, ?, ?)", (cid, lo, hi, now))
+        db.execute("INSERT INTO direct (lo, hi, cid) VALUES (?,?,?)", (lo, hi, cid))
+        db.executemany("INSERT INTO member (user, cid) VALUES (?,?)", ((lo, cid), (hi, cid)))
+    return first
+
+
+def add_messages(db, first, pairs, messages, now):
+    """In the order of their time, each in a conversation by chance: so the pages of the index are as full as use
+    leaves them, each to another degree."""
+    heads, chance, body = [0] * len(pairs), random.Random(1), "x" * 200
+
+    def rows():
+        for n in range(messages):
+            at = int(chance.random() * len(heads))
+            heads[at] += 1
+            yield first + at, heads[at], pairs[at][0], f"{n:013x}-0", now, body
+
+    db.executemany("INSERT INTO msg (cid, seq, sender, cmid, ts, kind, body) VALUES (?,?,?,?,?,'text',?)", rows())
