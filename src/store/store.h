@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The log on disk behind worker threads: operations (chat/op.h) are submitted from any thread and
- * come back through done() from a worker's.  One writer commits all that queued meanwhile in one
- * transaction (group commit clocks itself: no linger timer); readers work apart on snapshots.  What
+ * come back through done() from a worker's.  One writer, or each of a pool, commits all that queued
+ * meanwhile in one transaction (group commit clocks itself: no linger timer); readers work apart on
+ * snapshots.  What
  * was answered without error is committed; what failed before COMMIT is UNAVAILABLE and not there;
  * an error at COMMIT is settled by reopening and looking the batch up, and is UNKNOWN_OUTCOME where
  * even that fails.
@@ -23,7 +24,7 @@ enum {
 };
 
 struct store_options {
-	const char *url;  /* "sqlite:PATH", "memory:" */
+	const char *url;  /* "sqlite:PATH", "mysql://…" (mysql_address.h), "memory:" */
 	unsigned readers; /* reader threads; 0: two */
 	/* On a worker's thread; the operation is the receiver's. */
 	void (*done)(void *cookie, struct op *op);

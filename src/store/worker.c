@@ -2,7 +2,7 @@
 /*
  * The threads of the store and the queues before them:
  *
- *   store_submit -> queue of writes -> the writer: all that waits, in batches -> driver write -> done()
+ *   store_submit -> queue of writes -> a writer: all that waits, in batches -> driver write -> done()
  *                -> queue of reads  -> a reader: one at a time                -> driver read  -> done()
  *                -> refused (a queue was full, fault BUSY)  -> a reader                       -> done()
  *
@@ -22,11 +22,12 @@
 #include "base/panic.h"
 #include "base/secret.h"
 #include "base/stat.h"
+#include "store/deal.h"
 #include "store/driver.h"
 
 #define STORE_MAGIC 0x57013a11u
 
-enum { READERS_DEFAULT = 2, READERS_MAX = 16, BUSY_RETRY_MS = 500 };
+enum { READERS_DEFAULT = 2, READERS_MAX = 16, WRITERS_MAX = 16, BUSY_RETRY_MS = 500 };
 
 /* Operations in the order submitted, linked by their mail. */
 struct op_list {
@@ -43,6 +44,14 @@ struct queue {
 	bool stopping;
 };
 
+/* Most stores have one; of a pool each takes the operations that are dealt to it (deal.h). */
+struct writer {
+	struct store *store;
+	struct driver *driver; /* its own part of the store's, or the store's itself */
+	struct queue queue;
+	pthread_t thread;
+};
+
 struct reader {
 	struct store *store;
 	unsigned index;
@@ -52,10 +61,11 @@ struct reader {
 struct store {
 	uint32_t magic;
 	struct store_options options;
-	struct driver *driver; /* owned */
+	struct driver *driver;                /* owned */
 	unsigned char bus_key[BUS_KEY_BYTES]; /* where the driver has none */
-	struct queue writes, reads;
-	pthread_t writer;
+	struct queue reads;
+	struct writer writers[WRITERS_MAX];
+	unsigned writer_count;
 	struct reader readers[READERS_MAX];
 	unsigned reader_count;
 };
@@ -198,7 +208,7 @@ batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_s
 }
 
 static void
-batch_run(struct store *store, struct op **batch, size_t count)
+batch_run(struct writer *writer, struct op **batch, size_t count)
 {
 	struct op *taken[LIMIT_STORE_BATCH];
 	uint64_t now = clock_mono_ns();
@@ -211,25 +221,25 @@ batch_run(struct store *store, struct op **batch, size_t count)
 			taken[taken_count++] = batch[i];
 	}
 	if (taken_count > 0)
-		store->driver->type->write(store->driver, taken, taken_count);
+		writer->driver->type->write(writer->driver, taken, taken_count);
 	for (size_t i = 0; i < count; i++)
-		store_done(store, batch[i]);
+		store_done(writer->store, batch[i]);
 }
 
 static void *
 writer_main(void *cookie)
 {
-	struct store *store = cookie;
+	struct writer *writer = cookie;
 	struct op *batch[LIMIT_STORE_BATCH];
 	bool stop = false;
 
-	OBJ_CHECK(store, STORE_MAGIC);
+	OBJ_CHECK(writer->store, STORE_MAGIC);
 	while (!stop) {
-		uint32_t wait_ms = store->driver->type->tick(store->driver);
-		size_t count = batch_take(&store->writes, wait_ms, batch, &stop);
+		uint32_t wait_ms = writer->driver->type->tick(writer->driver);
+		size_t count = batch_take(&writer->queue, wait_ms, batch, &stop);
 
 		if (count > 0)
-			batch_run(store, batch, count);
+			batch_run(writer, batch, count);
 	}
 	return NULL;
 }
@@ -291,6 +301,14 @@ submit_refused(struct store *store, struct op *op)
 	(void)pthread_cond_signal(&queue->wake);
 }
 
+static struct queue *
+queue_of(struct store *store, const struct op *op)
+{
+	unsigned count = store->writer_count;
+
+	return &store->writers[count > 1 ? deal_key(op) % count : 0].queue;
+}
+
 void
 store_submit(struct store *store, struct op *op)
 {
@@ -300,8 +318,8 @@ store_submit(struct store *store, struct op *op)
 	op->queued_ns = clock_mono_ns();
 	/* Counted before it is visible, so that the sum is never below zero. */
 	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, 1);
-	if (queue_add(writes ? &store->writes : &store->reads, op,
-		writes ? LIMIT_STORE_WRITES : LIMIT_STORE_READS))
+	if (queue_add(writes ? queue_of(store, op) : &store->reads, op,
+		writes ? LIMIT_STORE_WRITES / store->writer_count : LIMIT_STORE_READS))
 		return;
 	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, -1);
 	submit_refused(store, op);
@@ -326,6 +344,24 @@ reader_count(const struct store_options *options)
 	return options->readers < READERS_MAX ? options->readers : READERS_MAX;
 }
 
+static void
+writers_find(struct store *store)
+{
+	struct driver *driver = store->driver;
+
+	do {
+		struct writer *writer = &store->writers[store->writer_count];
+
+		writer->store = store;
+		writer->driver = driver;
+		queue_init(&writer->queue);
+		store->writer_count++;
+		driver = store->driver->type->writer == NULL
+			     ? NULL
+			     : store->driver->type->writer(store->driver, store->writer_count);
+	} while (driver != NULL && store->writer_count < WRITERS_MAX);
+}
+
 struct store *
 store_start(const struct store_options *options, struct driver *driver)
 {
@@ -337,9 +373,10 @@ store_start(const struct store_options *options, struct driver *driver)
 	store->driver = driver;
 	random_bytes(store->bus_key, sizeof(store->bus_key));
 	store->reader_count = reader_count(options);
-	queue_init(&store->writes);
 	queue_init(&store->reads);
-	thread_start(&store->writer, writer_main, store);
+	writers_find(store);
+	for (unsigned i = 0; i < store->writer_count; i++)
+		thread_start(&store->writers[i].thread, writer_main, &store->writers[i]);
 	for (unsigned i = 0; i < store->reader_count; i++) {
 		store->readers[i] = (struct reader){.store = store, .index = i};
 		thread_start(&store->readers[i].thread, reader_main, &store->readers[i]);
@@ -353,7 +390,8 @@ driver_of(const char *url, const char **ret_path)
 	static const struct {
 		const char *scheme;
 		const struct store_driver *driver;
-	} schemes[] = {{"memory:", &memory_driver}, {"sqlite:", &sqlite_driver}};
+	} schemes[] = {
+	    {"memory:", &memory_driver}, {"sqlite:", &sqlite_driver}, {"mysql://", &mysql_driver}};
 
 	for (size_t i = 0; i < LEN(schemes); i++) {
 		if (!slice_starts(slice_str(url), slice_str(schemes[i].scheme)))
@@ -377,7 +415,9 @@ store_open(const struct store_options *options, char *ret_error, size_t error_si
 
 	if (type == NULL) {
 		(void)snprintf(ret_error, error_size,
-		    "%s names no store that there is: give sqlite:PATH or memory:", options->url);
+		    "%s names no store that there is: give sqlite:PATH, mysql://USER@HOST/DATABASE "
+		    "or memory:",
+		    options->url);
 		return NULL;
 	}
 	if ((driver = type->open(&driver_options, ret_error, error_size)) == NULL)
@@ -393,13 +433,16 @@ store_close(struct store **store)
 	if (s == NULL)
 		return;
 	OBJ_CHECK(s, STORE_MAGIC);
-	queue_stop(&s->writes);
-	(void)pthread_join(s->writer, NULL);
+	for (unsigned i = 0; i < s->writer_count; i++)
+		queue_stop(&s->writers[i].queue);
+	for (unsigned i = 0; i < s->writer_count; i++)
+		(void)pthread_join(s->writers[i].thread, NULL);
 	queue_stop(&s->reads);
 	for (unsigned i = 0; i < s->reader_count; i++)
 		(void)pthread_join(s->readers[i].thread, NULL);
 	s->driver->type->close(&s->driver);
-	queue_fini(&s->writes);
+	for (unsigned i = 0; i < s->writer_count; i++)
+		queue_fini(&s->writers[i].queue);
 	queue_fini(&s->reads);
 	s->magic = 0;
 	mem_free(s);

@@ -392,7 +392,7 @@ static void
 a_store_that_is_not_there_is_told(void **state)
 {
 	char why[200] = "";
-	struct store_options options = {.url = "mysql://localhost/x", .done = tally_done};
+	struct store_options options = {.url = "oracle://localhost/x", .done = tally_done};
 
 	(void)state;
 	assert_null(store_open(&options, why, sizeof(why)));
