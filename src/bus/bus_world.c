@@ -137,13 +137,13 @@ redis_end(struct redis_server *server)
 	(void)rmdir(server->dir);
 }
 
-char *
-redis_ask(const struct redis_server *server, const char *const *words)
+/* The answer is the caller's. */
+static redisReply *
+ask(const struct redis_server *server, const char *const *words)
 {
 	redisContext *context = redisConnect("127.0.0.1", server->port);
 	redisReply *reply;
 	const char *argv[64];
-	char *text;
 	int count = 0;
 
 	for (; words[count] != NULL; count++)
@@ -154,16 +154,74 @@ redis_ask(const struct redis_server *server, const char *const *words)
 	if (reply->type == REDIS_REPLY_ERROR)
 		print_message("%s: %s\n", words[0], reply->str);
 	assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
-	text = mem_dup(slice_of(reply->str != NULL ? reply->str : "", reply->len));
-	freeReplyObject(reply);
 	redisFree(context);
-	return text;
+	return reply;
 }
 
 void
 redis_say(const struct redis_server *server, const char *const *words)
 {
-	mem_free(redis_ask(server, words));
+	freeReplyObject(ask(server, words));
+}
+
+void
+redis_wait_elements(const struct redis_server *server, size_t count, const char *const *words)
+{
+	uint64_t until_ms = clock_mono_ms() + WAIT_MS;
+
+	for (;;) {
+		redisReply *reply = ask(server, words);
+		size_t elements = reply->elements;
+
+		freeReplyObject(reply);
+		if (elements == count)
+			return;
+		assert_true(clock_mono_ms() < until_ms);
+		nap();
+	}
+}
+
+void
+redis_wait_text(const struct redis_server *server, const char *part, const char *const *words)
+{
+	uint64_t until_ms = clock_mono_ms() + WAIT_MS;
+
+	for (;;) {
+		redisReply *reply = ask(server, words);
+		bool found = reply->str != NULL && strstr(reply->str, part) != NULL;
+
+		freeReplyObject(reply);
+		if (found)
+			return;
+		assert_true(clock_mono_ms() < until_ms);
+		nap();
+	}
+}
+
+int
+redis_setup_absent(void **state)
+{
+	struct redis_server *server = mem_zalloc(sizeof(*server));
+
+	redis_prepare(server);
+	*state = server;
+	return 0;
+}
+
+int
+redis_setup(void **state)
+{
+	(void)redis_setup_absent(state);
+	redis_start(*state);
+	return 0;
+}
+
+int
+redis_teardown(void **state)
+{
+	redis_end(*state);
+	mem_free(*state);
+	return 0;
 }
 
 /* --- Nodes --- */
@@ -194,7 +252,8 @@ on_heard(void *cookie, enum ring_scope scope, uint64_t id, slice node, slice byt
 	struct note one = {.what = 'h', .scope = scope, .id = id, .len = bytes.len};
 
 	note_node(&one, node);
-	memcpy(one.bytes, bytes.ptr, bytes.len < sizeof(one.bytes) - 1 ? bytes.len : sizeof(one.bytes) - 1);
+	memcpy(one.bytes, bytes.ptr,
+	    bytes.len < sizeof(one.bytes) - 1 ? bytes.len : sizeof(one.bytes) - 1);
 	note(cookie, &one);
 }
 
@@ -251,7 +310,8 @@ node_open_as(struct node *node, const char *name, const char *url, int port, con
 	assert_non_null(hole);
 	(void)snprintf(text, sizeof(text), "%.*s%d%s", (int)(hole - url), url, port, hole + 2);
 	(void)snprintf(options.epoch, sizeof(options.epoch), "%s", epoch != NULL ? epoch : "e1");
-	(void)snprintf((char *)options.key, sizeof(options.key), "%s", key != NULL ? key : "secret");
+	(void)snprintf(
+	    (char *)options.key, sizeof(options.key), "%s", key != NULL ? key : "secret");
 	*node = (struct node){0};
 	(void)pthread_mutex_init(&node->lock, NULL);
 	(void)pthread_condattr_init(&attr);
@@ -277,6 +337,22 @@ node_close(struct node *node)
 	(void)pthread_cond_destroy(&node->told);
 	(void)pthread_mutex_destroy(&node->lock);
 	mem_free(node->notes);
+}
+
+void
+node_pair(const struct redis_server *server, struct node *a, struct node *b)
+{
+	node_open(a, "a", NODE_URL, server->port);
+	node_open(b, "b", NODE_URL, server->port);
+	node_wait_health(a, true, 1);
+	node_wait_health(b, true, 1);
+}
+
+void
+node_want(struct node *node, enum ring_scope scope, uint64_t id)
+{
+	bus_interest(node->bus, scope, id, true);
+	node_wait_opened(node, scope, id);
 }
 
 /* --- What they were told --- */
@@ -440,8 +516,8 @@ node_wait_why(struct node *node, const char *part)
 }
 
 void
-node_ring_until_heard(struct node *from, struct node *to, enum ring_scope scope, uint64_t id,
-    const char *bytes)
+node_ring_until_heard(
+    struct node *from, struct node *to, enum ring_scope scope, uint64_t id, const char *bytes)
 {
 	uint64_t until_ms = clock_mono_ms() + WAIT_MS;
 

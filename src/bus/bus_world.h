@@ -33,13 +33,21 @@ void redis_start(struct redis_server *server);
 void redis_kill(struct redis_server *server, int signal);
 /* Ends it and removes its directory. */
 void redis_end(struct redis_server *server);
-/* A command by words, NULL at the end; the answer as text, freed by mem_free(). */
-char *redis_ask(const struct redis_server *server, const char *const *words);
 #define REDIS(server, ...) redis_say(server, (const char *const[]){__VA_ARGS__, NULL})
-/* The same, the answer is of no interest. */
+/* A command by words, NULL at the end, whose answer is of no interest but must be no error. */
 void redis_say(const struct redis_server *server, const char *const *words);
 
+/* Until the answer has so many elements, or a text with that in it. */
+void redis_wait_elements(const struct redis_server *server, size_t count, const char *const *words);
+void redis_wait_text(const struct redis_server *server, const char *part, const char *const *words);
+/* For cmocka: *state is a server, started or only prepared. */
+int redis_setup(void **state);
+int redis_setup_absent(void **state);
+int redis_teardown(void **state);
+
 /* --- Nodes --- */
+
+#define NODE_URL "redis://127.0.0.1:%d"
 
 struct note {
 	char what; /* h(eard) o(pened) l(ost) u(p) d(own) */
@@ -61,9 +69,14 @@ struct node {
 /* url: with %d for the server's port. */
 void node_open(struct node *node, const char *name, const char *url, int port);
 /* With another key, epoch or boot than all the others have; NULL or 0: theirs. */
-void node_open_as(struct node *node, const char *name, const char *url, int port,
-    const char *epoch, const char *key);
+void node_open_as(struct node *node, const char *name, const char *url, int port, const char *epoch,
+    const char *key);
 void node_close(struct node *node);
+
+/* "a" and "b", which hear each other. */
+void node_pair(const struct redis_server *server, struct node *a, struct node *b);
+/* Interest, and its opening. */
+void node_want(struct node *node, enum ring_scope scope, uint64_t id);
 
 /* How many notes of that kind there are. */
 size_t node_count(struct node *node, char what);
@@ -81,8 +94,8 @@ void node_wait_health(struct node *node, bool looped, unsigned peers);
 /* Until the node's health says that why, or a part of it. */
 void node_wait_why(struct node *node, const char *part);
 /* Rings until the other hears it, which it does only then. */
-void node_ring_until_heard(struct node *from, struct node *to, enum ring_scope scope, uint64_t id,
-    const char *bytes);
+void node_ring_until_heard(
+    struct node *from, struct node *to, enum ring_scope scope, uint64_t id, const char *bytes);
 
 uint64_t counted(enum stat_counter which);
 void wait_counted(enum stat_counter which, uint64_t more_than);

@@ -16,7 +16,7 @@
 #include "chat/shard.h"
 
 enum {
-	LIMIT_BUS_RING_BYTES = 256 * 1024,     /* one ring */
+	LIMIT_BUS_RING_BYTES = 256 * 1024, /* one ring */
 	LIMIT_ENVELOPE_BYTES = 128 * 1024, /* rings in one envelope, about */
 	NODE_NAME_MAX_BYTES = 32,
 };

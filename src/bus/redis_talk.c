@@ -32,11 +32,14 @@ has_sentinels(const struct redis_bus *bus)
 static void
 log_failure(struct redis_bus *bus, const char *why)
 {
+	const struct place *place =
+	    bus->phase == PHASE_FIND ? &bus->url.places[bus->finder.at] : &bus->master;
+
 	if (bus->told_why == why)
 		return;
 	bus->told_why = why;
 	log_warn("bus", bus->phase == PHASE_UP ? "disconnected" : "unreachable",
-	    "host=%s port=%s why=\"%s\"", bus->master.host, bus->master.port, why);
+	    "host=%s port=%s why=\"%s\"", place->host, place->port, why);
 }
 
 static void
@@ -96,8 +99,8 @@ talk_fail(struct redis_bus *bus, const char *why, uint64_t now_ms)
 	bus->why = why;
 	bus->attempt++;
 	bus->retry_ms = now_ms + bus->backoff_ms / 2 + random_below((uint32_t)bus->backoff_ms);
-	bus->backoff_ms = bus->backoff_ms * 2 < BUS_RETRY_MAX_MS ? bus->backoff_ms * 2
-								 : BUS_RETRY_MAX_MS;
+	bus->backoff_ms =
+	    bus->backoff_ms * 2 < BUS_RETRY_MAX_MS ? bus->backoff_ms * 2 : BUS_RETRY_MAX_MS;
 }
 
 static void

@@ -161,6 +161,8 @@ places_take(struct redis_url *url, slice places)
 {
 	const char *port = url->sentinel[0] != '\0' ? "26379" : "6379";
 
+	if (places.len > 0 && places.ptr[places.len - 1] == ',')
+		return "has no HOST:PORT behind the last comma";
 	while (places.len > 0) {
 		if (url->place_count == LIMIT_URL_PLACES)
 			return "names more than 8 hosts";
