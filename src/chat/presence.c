@@ -402,11 +402,22 @@ wanted_sort(struct wanted *wanted, size_t count)
 	return used;
 }
 
+/* How the two stand to each other now; if that changes what is seen the peer is told. */
+static void
+watch_stand(struct watch *watch, uint8_t flags)
+{
+	bool saw = watch_sees(watch);
+
+	watch->flags &= (uint8_t) ~(WATCH_RELATED | WATCH_APART);
+	watch->flags |= flags;
+	if (saw != watch_sees(watch) && watch->watched->state != PRESENCE_OFFLINE)
+		watch_tell_alone(watch, saw);
+}
+
 /* For this reason the peer watches these users, and no others. */
 static void
 watch_replace(struct peer *peer, uint8_t reason, struct wanted *wanted, size_t count)
 {
-	const uint8_t relation = WATCH_RELATED | WATCH_APART;
 	struct list *head = &watching_of(peer)->watches;
 	struct changes changes;
 
@@ -421,8 +432,8 @@ watch_replace(struct peer *peer, uint8_t reason, struct wanted *wanted, size_t c
 			found = bsearch(&key, wanted, count, sizeof(*wanted), wanted_order);
 		watch->flags &= (uint8_t)~reason;
 		if (found != NULL) {
-			watch->flags &= (uint8_t)~relation;
-			watch->flags |= reason | found->flags;
+			watch_stand(watch, found->flags);
+			watch->flags |= reason;
 			found->there = true;
 		} else if ((watch->flags & (WATCH_CONTACT | WATCH_LISTED)) == 0) {
 			watch_end(watch, &changes);
@@ -504,14 +515,10 @@ relation_flags(const struct op_user *user)
 static void
 watch_relate(struct watch *watch, const struct op_user *user, bool listens)
 {
-	bool saw = watch_sees(watch);
-
-	watch->flags &= (uint8_t) ~(WATCH_RELATED | WATCH_APART | WATCH_CONTACT);
-	watch->flags |= relation_flags(user);
+	watch->flags &= (uint8_t)~WATCH_CONTACT;
 	if (user->contact && listens)
 		watch->flags |= WATCH_CONTACT;
-	if (saw != watch_sees(watch) && watch->watched->state != PRESENCE_OFFLINE)
-		watch_tell_alone(watch, saw);
+	watch_stand(watch, relation_flags(user));
 }
 
 static void

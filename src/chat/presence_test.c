@@ -479,7 +479,7 @@ static void
 the_last_word_is_the_truth(void **state)
 {
 	(void)state;
-	for (uint32_t seed = 1; seed <= 300; seed++) {
+	for (uint32_t seed = 1; seed <= 600; seed++) {
 		storm(seed);
 	}
 }
