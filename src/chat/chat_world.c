@@ -328,6 +328,7 @@ store_read(struct world *w, struct op *op)
 {
 	bool fails = w->read_faults != 0 && pick(w, w->read_faults) == 0;
 
+	w->reads++;
 	if (w->fail_reads > 0) {
 		w->fail_reads--;
 		fails = true;

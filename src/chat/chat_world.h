@@ -88,6 +88,7 @@ struct world {
 	bool store_stopped;
 	bool reorders;         /* reads may overtake writes and one another */
 	struct op *kept_back;  /* was read, and is told of later */
+	unsigned reads;        /* so many were done */
 	unsigned fail_reads;   /* so many of the next reads fail */
 	unsigned read_faults;  /* one read in so many fails; 0: none */
 	unsigned write_faults; /* one batch in so many fails before its commit, or is of unknown
@@ -95,7 +96,8 @@ struct world {
 	enum err next_write;   /* what becomes of the next batch: UNAVAILABLE, UNKNOWN_OUTCOME */
 	unsigned next_tag;
 	struct chat_limits limits; /* what the shards began with */
-	struct rate_table *buckets, *known; /* of all shards; only links with a source are limited */
+	struct rate_table *buckets,
+	    *known; /* of all shards; only links with a source are limited */
 };
 
 /* 0 to bound - 1. */

@@ -81,6 +81,13 @@ change_tell(struct shard *shard, const struct op *op)
 		.note = contact->shown_note});
 }
 
+/* Who asks another is no nearer to him than before. */
+static bool
+news_relate(enum contact_news news)
+{
+	return news != NEWS_REQUESTED && news != NEWS_INCOMING && news != NEWS_REJECTED;
+}
+
 void
 contact_told_peers(struct shard *shard, struct contact_mail *mail)
 {
@@ -96,7 +103,8 @@ contact_told_peers(struct shard *shard, struct contact_mail *mail)
 			continue;
 		if (peer->state == PEER_SYNCED && mail->news != NEWS_NONE)
 			(void)peer_event(peer, &event, true);
-		presence_relation(peer, mail->other);
+		if (news_relate(mail->news))
+			presence_relation(peer, mail->other);
 	}
 	mem_free(mail);
 }

@@ -44,15 +44,25 @@ struct watch {
 
 struct watching {
 	struct list watches;
-	uint32_t changes; /* of what stands between the user and others */
-	bool reread;      /* all contacts once more, after the sync */
+	uint32_t changes;           /* of what stands between the user and others */
+	bool reread;                /* all contacts once more, after the sync */
+	struct relation *relations; /* owned; those that are being read */
+	uint32_t relation_count;
+};
+
+/* What stands between a peer's user and another is being read. */
+struct relation {
+	uint64_t other;
+	uint32_t serial; /* of its reading */
+	bool again;      /* it changed since: what is read may be too old */
 };
 
 /* What a reading was for; the operation's. */
 struct reading {
 	uint64_t peer;
 	uint32_t changes; /* as they were when it began */
-	uint64_t other;   /* 0: all contacts */
+	uint32_t serial;
+	uint64_t other; /* 0: all contacts */
 };
 
 /* A user that a peer is to watch, and how. */
@@ -376,6 +386,7 @@ presence_forget(struct peer *peer)
 	while (!list_empty(&watching->watches))
 		watch_end(container_of(watching->watches.next, struct watch, of_peer), &changes);
 	changes_tell(peer->shard, &changes);
+	mem_free(watching->relations);
 	mem_free(watching);
 	peer->watching = NULL;
 }
@@ -460,13 +471,15 @@ contacts_watch(struct peer *peer, const uint64_t *uids, size_t count)
 
 /* other 0: all contacts. */
 static void
-relation_read(struct peer *peer, uint64_t other)
+reading_submit(struct peer *peer, uint64_t other, uint32_t serial)
 {
 	struct op *op = op_create(other != 0 ? OP_PROFILES : OP_CONTACTS);
 	struct reading *reading = op_alloc(op, sizeof(*reading));
 
-	*reading = (struct reading){
-	    .peer = peer->id, .changes = watching_of(peer)->changes, .other = other};
+	*reading = (struct reading){.peer = peer->id,
+	    .changes = watching_of(peer)->changes,
+	    .serial = serial,
+	    .other = other};
 	op->user = peer->user;
 	op->context = (uint64_t)(uintptr_t)reading;
 	if (other != 0) {
@@ -476,12 +489,58 @@ relation_read(struct peer *peer, uint64_t other)
 	shard_submit(peer->shard, op);
 }
 
+static struct relation *
+relation_find(const struct peer *peer, uint64_t other)
+{
+	struct watching *watching = peer->watching;
+
+	for (uint32_t i = 0; watching != NULL && i < watching->relation_count; i++)
+		if (watching->relations[i].other == other)
+			return &watching->relations[i];
+	return NULL;
+}
+
+/* One reading for each other at a time, so that many changes at once cost no more than one each. */
+static void
+relation_read(struct peer *peer, uint64_t other)
+{
+	struct watching *watching = watching_of(peer);
+	struct relation *relation = relation_find(peer, other);
+
+	if (relation != NULL) {
+		relation->again = true;
+		return;
+	}
+	watching->relations = mem_resize(
+	    watching->relations, watching->relation_count + 1, sizeof(*watching->relations));
+	relation = &watching->relations[watching->relation_count++];
+	*relation = (struct relation){.other = other, .serial = ++peer->shard->watch_serial};
+	reading_submit(peer, other, relation->serial);
+}
+
+/* The relation that this reading is for; NULL: nobody waits for it any more. */
+static struct relation *
+relation_of(const struct peer *peer, const struct reading *reading)
+{
+	struct relation *relation = relation_find(peer, reading->other);
+
+	return relation != NULL && relation->serial == reading->serial ? relation : NULL;
+}
+
+static void
+relation_end(struct peer *peer, struct relation *relation)
+{
+	struct watching *watching = peer->watching;
+
+	*relation = watching->relations[--watching->relation_count];
+}
+
 void
 presence_synced(struct peer *peer, const struct op_around *around)
 {
 	if (peer->watching != NULL && peer->watching->reread) {
 		peer->watching->reread = false;
-		relation_read(peer, 0);
+		reading_submit(peer, 0, 0);
 	} else if (around->count > 0) {
 		contacts_watch(peer, around->contacts, around->count);
 	}
@@ -540,22 +599,31 @@ relation_apply(struct peer *peer, const struct op_user *user)
 }
 
 static void
-relation_done(struct shard *shard, const struct op *op)
+contacts_read(struct peer *peer, const struct op *op)
+{
+	if (reading_of(op)->changes != watching_of(peer)->changes)
+		reading_submit(peer, 0, 0);
+	else
+		contacts_watch(peer, op->contacts.uids, op->contacts.count);
+}
+
+static void
+relation_done(struct peer *peer, const struct op *op)
 {
 	const struct reading *reading = reading_of(op);
 	struct op_user nobody = {.uid = reading->other};
-	struct peer *peer = peer_find(shard, reading->peer);
+	struct relation *relation = relation_of(peer, reading);
 	struct watch *watch;
 
-	if (peer == NULL || peer->state < PEER_READY || peer->revoked || peer->user != op->user)
+	if (relation == NULL)
 		return;
-	if (reading->changes != watching_of(peer)->changes) {
-		relation_read(peer, reading->other);
+	if (relation->again) {
+		relation->again = false;
+		reading_submit(peer, relation->other, relation->serial);
 		return;
 	}
-	if (op->kind == OP_CONTACTS) {
-		contacts_watch(peer, op->contacts.uids, op->contacts.count);
-	} else if (op->profiles.count > 0) {
+	relation_end(peer, relation);
+	if (op->profiles.count > 0) {
 		relation_apply(peer, &op->profiles.items[0]);
 	} else if ((watch = watch_find(peer, reading->other)) != NULL) {
 		nobody.related = (watch->flags & WATCH_RELATED) != 0; /* his account has ended */
@@ -563,14 +631,36 @@ relation_done(struct shard *shard, const struct op *op)
 	}
 }
 
+/* NULL: whom the reading was for is gone. */
+static struct peer *
+reading_peer(struct shard *shard, const struct op *op)
+{
+	struct peer *peer = peer_find(shard, reading_of(op)->peer);
+
+	if (peer == NULL || peer->state < PEER_READY || peer->revoked || peer->user != op->user)
+		return NULL;
+	return peer;
+}
+
+static void
+reading_done(struct shard *shard, const struct op *op)
+{
+	struct peer *peer = reading_peer(shard, op);
+
+	if (peer != NULL && op->kind == OP_CONTACTS)
+		contacts_read(peer, op);
+	else if (peer != NULL)
+		relation_done(peer, op);
+}
+
 void
 presence_again(struct shard *shard, struct op *op)
 {
 	const struct reading *reading = reading_of(op);
-	struct peer *peer = peer_find(shard, reading->peer);
+	struct peer *peer = reading_peer(shard, op);
 
-	if (peer != NULL && peer->state >= PEER_READY && !peer->revoked)
-		relation_read(peer, reading->other);
+	if (peer != NULL && (reading->other == 0 || relation_of(peer, reading) != NULL))
+		reading_submit(peer, reading->other, reading->serial);
 }
 
 /* --- presence.watch --- */
@@ -705,7 +795,7 @@ presence_op_done(struct shard *shard, struct op *op)
 		return;
 	}
 	if (op->kind != OP_PRESENCE_SET)
-		relation_done(shard, op);
+		reading_done(shard, op);
 	else if (call != NULL && op->fault.err != ERR_OK)
 		call_fault(call, op->fault);
 	else if (call != NULL)

@@ -310,6 +310,58 @@ a_block_hides_at_once(void **state)
 	world_close(&p.w);
 }
 
+static unsigned
+start_contact(struct link *link, enum contact_change what, const char *user)
+{
+	unsigned n;
+	struct call_tag t = tag(link->world, &n);
+
+	chat_contact(
+	    link->peer, &t, &(struct contact_command){.what = what, .user = slice_str(user)});
+	return n;
+}
+
+/* Whom many want to know, at once: each of those whose relation changed reads it, and no more. */
+static void
+many_changes_cost_a_reading_each(void **state)
+{
+	enum { FANS = 4 };
+	static struct pair p;
+	struct link *fans[FANS];
+	char name[8];
+	unsigned before;
+
+	(void)state;
+	pair_open(&p);
+	for (unsigned i = 0; i < FANS; i++) {
+		(void)snprintf(name, sizeof(name), "fan%u", i);
+		fans[i] = link_open(&p.w, i % WORLD_SHARDS);
+		assert_int_equal(do_register(fans[i], name, true), ERR_OK);
+	}
+	before = p.w.reads;
+	for (unsigned i = 0; i < FANS; i++)
+		contact(fans[i], CONTACT_ADD, "bob");
+	settle(&p.w);
+	assert_int_equal(p.w.reads, before); /* who asks is no nearer than before */
+	for (unsigned i = 0; i < FANS; i++) {
+		(void)snprintf(name, sizeof(name), "fan%u", i);
+		(void)start_contact(p.bob, CONTACT_ACCEPT, name);
+	}
+	settle(&p.w);
+	assert_int_equal(p.w.reads, before + 2 * FANS);
+	assert_int_equal(events(p.bob), FANS);
+	/* Again and again with one: while it is read it is not read once more. */
+	before = p.w.reads;
+	for (unsigned i = 0; i < 2 * FANS; i++)
+		(void)start_contact(p.bob, i % 2 ? CONTACT_UNBLOCK : CONTACT_BLOCK, "eye");
+	(void)start_contact(p.bob, CONTACT_ADD, "eye");
+	contact(p.eye, CONTACT_ACCEPT, "bob");
+	settle(&p.w);
+	assert_true(p.w.reads - before <= 2 * FANS);
+	assert_event(p.eye, 1, PRESENCE_ONLINE, "bob");
+	world_close(&p.w);
+}
+
 static void
 slow_readers_catch_up(void **state)
 {
@@ -495,6 +547,7 @@ main(void)
 	    cmocka_unit_test(who_is_invisible_looks_offline),
 	    cmocka_unit_test(contacts_are_watched),
 	    cmocka_unit_test(a_block_hides_at_once),
+	    cmocka_unit_test(many_changes_cost_a_reading_each),
 	    cmocka_unit_test(slow_readers_catch_up),
 	    cmocka_unit_test(the_last_word_is_the_truth),
 	};
