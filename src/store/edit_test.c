@@ -204,6 +204,7 @@ a_deleted_message_has_no_body(void **state)
 	again = erase(w, p.ann, p.cid, 1);
 	assert_true(
 	    again.fault.err == ERR_OK && again.dup && again.seq == 6 && again.ts == sent.ts);
+	check_fault(erase(w, p.ann, p.cid, 3), ERR_NOT_FOUND, "seq"); /* an edit is no message */
 	again =
 	    world_send(w, &(struct letter){.from = p.ann, .to = p.cid, .cmid = "c1", .body = "?"});
 	assert_true(again.fault.err == ERR_OK && again.dup && again.seq == 1);

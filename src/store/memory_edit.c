@@ -28,7 +28,9 @@ mem_msg_row(const struct mem_conv *conv, uint64_t seq)
 
 		msg.edits += edit->re == seq && slice_eq(edit->kind, S("edit"));
 	}
-	deletion = entry->deleted != 0 ? mem_entry_at(conv, entry->deleted) : NULL;
+	/* The edits of a deleted message have its deletion too, but none of their own. */
+	deletion =
+	    msg.is_message && entry->deleted != 0 ? mem_entry_at(conv, entry->deleted) : NULL;
 	if (deletion != NULL) {
 		msg.deleted = deletion->seq;
 		msg.deleter = deletion->sender;
