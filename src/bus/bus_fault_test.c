@@ -297,6 +297,7 @@ sentinels_say_where_the_master_is(void **state)
 	node_open(&a, "a", url, sentinel.port);
 	node_open(&b, "b", url, sentinel.port);
 	node_wait_health(&a, true, 1);
+	node_wait_health(&b, true, 1);
 	node_want(&b, RING_CONV, 1);
 	lost = node_count(&b, 'l');
 	redis_kill(master, SIGKILL);

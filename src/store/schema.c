@@ -14,6 +14,7 @@
  * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
  * user.accept: 0 all, 1 contacts
  * user.presence: enum presence
+ * meta.bus_key: where several nodes share the store, what signs what they tell each other
  * conv.kind: 1 direct, 2 group
  * conv.post, conv.invite: 0 all, 1 admins
  * conv.folded: the title as it is searched for
@@ -64,6 +65,7 @@ static const char *const steps[] = {
     "INSERT INTO meta (id, schema_version) VALUES (1, 1);"
     "PRAGMA application_id = 1668247142;",
 
+    "ALTER TABLE meta ADD COLUMN bus_key BLOB;"
     "ALTER TABLE user ADD COLUMN presence INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE user ADD COLUMN presence_text TEXT;"
     "ALTER TABLE conv ADD COLUMN folded TEXT;"
