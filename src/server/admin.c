@@ -18,6 +18,7 @@
 #include "server/pwpool.h"
 #include "server/wiring.h"
 #include "store/admin.h"
+#include "store/store.h"
 #include "wire/utf8.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, MESSAGE_BYTES = 1024 };
@@ -170,7 +171,7 @@ admin_command(const struct config *config)
 		return say(
 		    EXIT_USAGE, "unknown command \"%.40s\"; did you mean \"%s\"?", word, best.word);
 	assert(row != NULL);
-	if (!row->on_disk)
+	if (!row->needs_path)
 		return say(EXIT_FAILED,
 		    "%s is a store in a server's memory: there is nothing to work on",
 		    config->store);
@@ -196,6 +197,19 @@ check_tls(const struct config *config)
 }
 
 static int
+check_database(const struct config *config)
+{
+	struct admin_error error = {0};
+	char text[512];
+
+	if (admin_check_store(config->store, &error) < 0)
+		return say(EXIT_FAILED, "%s", error.text);
+	store_url_text(config->store, text, sizeof(text));
+	printf("store: %s is good\n", text);
+	return 0;
+}
+
+static int
 check_store(const struct config *config)
 {
 	const struct wiring *row = wiring_find(WIRING_STORE, slice_str(config->store));
@@ -204,6 +218,8 @@ check_store(const struct config *config)
 	char why[MESSAGE_BYTES];
 	struct stat st;
 
+	if (!row->on_disk && row->needs_path)
+		return check_database(config);
 	if (!row->on_disk) {
 		printf("store: %s forgets everything at the end\n", config->store);
 		return 0;

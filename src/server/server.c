@@ -18,8 +18,8 @@
 #include "server/wiring.h"
 
 enum {
-	FDS_KEPT = 64, /* for the store, logs, event loops: never given to connections */
-	FDS_MAX = 1 << 20, /* more is not asked for: the kernel keeps a table for them */
+	FDS_KEPT = 64,        /* for the store, logs, event loops: never given to connections */
+	FDS_MAX = 1 << 20,    /* more is not asked for: the kernel keeps a table for them */
 	SETTLE_ROUNDS = 1000, /* mail answering mail, when the threads have ended */
 	ERROR_BYTES = 1024,
 };
@@ -304,6 +304,9 @@ make_tls(struct server *server, char *error, size_t size)
 static void
 say_ready(const struct server *server)
 {
+	char store[512];
+
+	store_url_text(server->started->store, store, sizeof(store));
 	printf("ready");
 	for (size_t i = 0; i < server->listener_count; i++) {
 		printf(" listen=%s", listener_address(server->listeners[i]));
@@ -314,7 +317,7 @@ say_ready(const struct server *server)
 	(void)fflush(stdout);
 	notify_send("READY=1");
 	log_info("server", "ready", "node=%s version=%s store=%s workers=%u max_connections=%u",
-	    server->started->node, CONFAB_VERSION, server->started->store, server->slot_count,
+	    server->started->node, CONFAB_VERSION, store, server->slot_count,
 	    server_max_connections(server));
 }
 
@@ -323,7 +326,8 @@ build(struct server *server, unsigned inherited, char *error, size_t size)
 {
 	if (make_tls(server, error, size) < 0 || lock_data(server, error, size) < 0 ||
 	    open_store(server, error, size) < 0 || make_slots(server, error, size) < 0 ||
-	    nodes_open(server, error, size) < 0 || open_listeners(server, inherited, error, size) < 0)
+	    nodes_open(server, error, size) < 0 ||
+	    open_listeners(server, inherited, error, size) < 0)
 		return -1;
 	return start_slots(server, error, size);
 }

@@ -66,7 +66,7 @@ gate_config_of(struct slot *slot)
 	return (struct gate_config){
 	    .node = slot->server->started->node,
 	    .version = CONFAB_VERSION,
-	    .durability = "local",
+	    .durability = store_durability(slot->server->store),
 	    .idle_ms = (uint32_t)c->idle_ms,
 	    .login_ms = (uint32_t)c->login_ms,
 	    .body = (uint32_t)c->limit_body,

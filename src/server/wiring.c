@@ -4,9 +4,7 @@
 static const struct wiring table[] = {
     {WIRING_STORE, "sqlite:", NULL, true, true},
     {WIRING_STORE, "memory:", NULL, false, false},
-    {WIRING_STORE, "mysql://",
-	"needs the store for MySQL and MariaDB, which this build does not have; use sqlite:PATH",
-	true, false},
+    {WIRING_STORE, "mysql://", NULL, true, false},
     {WIRING_BUS, "local:", NULL, false, false},
     {WIRING_BUS, "redis://", NULL, true, false},
     /* One listening address speaks all of these; the first bytes decide (wire/detect.h, gate/). */

@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/fold.h"
+#include "store/mysql_schema.h"
 #include "store/schema.h"
+#include "store/store.h"
 
 static int fail(struct admin_error *ret_error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -29,18 +31,54 @@ fail(struct admin_error *ret_error, const char *format, ...)
 static const char *
 path_of(const char *url, struct admin_error *ret_error)
 {
+	char text[256];
+
 	if (slice_starts(slice_str(url), S("sqlite:")))
 		return url + strlen("sqlite:");
-	(void)fail(
-	    ret_error, "%s is no store that can be changed from here: only sqlite:PATH is", url);
+	store_url_text(url, text, sizeof(text));
+	(void)fail(ret_error, "%s can't be worked on from here: only sqlite:PATH can", text);
 	return NULL;
+}
+
+/* Connected to the server, which must be as the store needs it. */
+static int
+mysql_connect(struct sql_conn *conn, const char *url, struct admin_error *ret_error)
+{
+	const char *warning = NULL;
+	struct mysql_address address;
+	size_t size = sizeof(ret_error->text);
+
+	if (!mysql_address_parse(slice_str(url), &address, ret_error->text, size) ||
+	    mysql_conn_open(&address, false, &conn->mysql, ret_error->text, size) != 0)
+		return -1;
+	if (mysql_server_check(conn->mysql, address.durability, &warning, ret_error->text, size))
+		return 0;
+	sql_close(conn);
+	return -1;
+}
+
+static int
+mysql_open_store(struct sql_conn *conn, const char *url, bool create, struct admin_error *ret_error)
+{
+	size_t size = sizeof(ret_error->text);
+
+	if (mysql_connect(conn, url, ret_error) != 0)
+		return -1;
+	if (create ? mysql_schema_open(conn->mysql, ret_error->text, size)
+		   : mysql_schema_check(conn->mysql, ret_error->text, size))
+		return 0;
+	sql_close(conn);
+	return -1;
 }
 
 static int
 open_store(struct sql_conn *conn, const char *url, bool create, struct admin_error *ret_error)
 {
-	const char *path = path_of(url, ret_error);
+	const char *path;
 
+	if (slice_starts(slice_str(url), S("mysql://")))
+		return mysql_open_store(conn, url, create, ret_error);
+	path = path_of(url, ret_error);
 	if (path == NULL ||
 	    !schema_open(conn, path, create, ret_error->text, sizeof(ret_error->text)))
 		return -1;
@@ -74,10 +112,10 @@ admin_user_add(
 	if (open_store(&conn, url, true, ret_error) != 0)
 		return -1;
 	rc = user_insert(&conn, name, display, password_hash);
-	if (rc == SQLITE_CONSTRAINT_UNIQUE)
+	if (sql_is_duplicate(&conn, rc))
 		failed = fail(ret_error, "%.*s is taken: choose another name", SLICE_ARG(name));
 	else if (rc != SQLITE_OK)
-		failed = fail(ret_error, "nothing was changed: %s", sqlite3_errmsg(conn.db));
+		failed = fail(ret_error, "nothing was changed: %s", sql_why(&conn));
 	sql_close(&conn);
 	return failed;
 }
@@ -113,7 +151,7 @@ user_change_named(const char *url, slice name, slice password_hash, struct admin
 	if (rc == SQLITE_OK)
 		rc = stmt_run(&conn, STMT_COMMIT, "");
 	if (rc != SQLITE_OK)
-		failed = fail(ret_error, "nothing was changed: %s", sqlite3_errmsg(conn.db));
+		failed = fail(ret_error, "nothing was changed: %s", sql_why(&conn));
 	else if (user == 0)
 		failed = fail(ret_error, "there is no user %.*s", SLICE_ARG(name));
 	sql_close(&conn);
@@ -233,8 +271,16 @@ admin_backup(const char *url, const char *file, struct admin_error *ret_error)
 int
 admin_check_store(const char *url, struct admin_error *ret_error)
 {
-	const char *path = path_of(url, ret_error);
+	struct sql_conn conn = {0};
+	const char *path;
 
+	if (slice_starts(slice_str(url), S("mysql://"))) {
+		if (mysql_open_store(&conn, url, false, ret_error) != 0)
+			return -1;
+		sql_close(&conn);
+		return 0;
+	}
+	path = path_of(url, ret_error);
 	return path != NULL && schema_check(path, ret_error->text, sizeof(ret_error->text)) ? 0
 											    : -1;
 }

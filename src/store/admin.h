@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the shell's subcommands do to a store, with no server running or beside one, which notices
- * within a few seconds (store_admin_revision).  Only "sqlite:PATH".  0, or -1 with a message for
+ * within a few seconds (store_admin_revision).  "sqlite:PATH" or "mysql://…".  0, or -1 with a message for
  * people in ret_error.
  */
 #ifndef STORE_ADMIN_H
@@ -27,7 +27,7 @@ int admin_user_disable(const char *url, slice name, struct admin_error *ret_erro
     __attribute__((warn_unused_result));
 /*
  * A consistent copy as one file, which must not exist yet and appears only when it is whole and on
- * the disk. Its epoch is NULL: when it is started it announces itself as another life of the store.
+ * the disk; "sqlite:PATH" only. Its epoch is NULL: when it is started it announces itself as another life of the store.
  */
 int admin_backup(const char *url, const char *file, struct admin_error *ret_error)
     __attribute__((warn_unused_result));

@@ -55,6 +55,8 @@ struct store_driver {
 	void (*epoch)(struct driver *driver, char ret_epoch[EPOCH_BYTES]);
 	bool (*writable)(struct driver *driver, const char **ret_why);
 	uint64_t (*admin_revision)(struct driver *driver);
+	/* What an answered write outlives; NULL: "local". */
+	const char *(*durability)(struct driver *driver);
 	/* What all who have the same store open know and nobody else: made when there is none.  May
 	 * be NULL: nobody else has it open. */
 	void (*bus_key)(struct driver *driver, unsigned char ret_key[BUS_KEY_BYTES]);

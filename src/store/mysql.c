@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/secret.h"
 #include "base/stat.h"
 #include "store/mysql_schema.h"
 
@@ -176,6 +177,24 @@ mysql_admin_revision(struct driver *driver)
 	return sql_admin_revision(&of(driver)->front);
 }
 
+static const char *
+mysql_durability_word(struct driver *driver)
+{
+	static const char *const words[] = {
+	    [MYSQL_DURABLE_LOCAL] = "local",
+	    [MYSQL_DURABLE_REPLICATED] = "replicated",
+	    [MYSQL_DURABLE_RELAXED] = "relaxed",
+	};
+
+	return words[of(driver)->address.durability];
+}
+
+static void
+mysql_bus_key(struct driver *driver, unsigned char ret_key[BUS_KEY_BYTES])
+{
+	memcpy(ret_key, of(driver)->bus_key, BUS_KEY_BYTES);
+}
+
 /* --- Life --- */
 
 static void
@@ -216,6 +235,27 @@ life_begin(struct mysql_conn *conn, struct sql_conn *sql)
 	return stmt_run(sql, STMT_META_OPENED, "s", slice_str(epoch));
 }
 
+/* The first node that comes makes it. */
+static int
+key_load(struct mysql *m, struct sql_conn *sql)
+{
+	unsigned char fresh[BUS_KEY_BYTES];
+	slice key;
+	int rc;
+
+	random_bytes(fresh, sizeof(fresh));
+	rc = stmt_run(sql, STMT_BUS_KEY_MAKE, "b", slice_of((const char *)fresh, sizeof(fresh)));
+	secret_wipe(fresh, sizeof(fresh));
+	if (rc != SQL_OK)
+		return rc;
+	rc = stmt_start(sql, STMT_BUS_KEY, "");
+	key = rc == SQL_ROW ? column_slice(sql, STMT_BUS_KEY, 0) : SLICE_NONE;
+	if (key.len == sizeof(m->bus_key))
+		memcpy(m->bus_key, key.ptr, key.len);
+	stmt_end(sql, STMT_BUS_KEY);
+	return key.len == sizeof(m->bus_key) ? SQL_OK : rc;
+}
+
 /* Once, before any writer: the tables and the life. */
 static bool
 prepare(struct mysql *m, char *ret_error, size_t error_size)
@@ -230,7 +270,7 @@ prepare(struct mysql *m, char *ret_error, size_t error_size)
 	    mysql_schema_open(sql.mysql, ret_error, error_size)) {
 		if (warning != NULL)
 			log_warn("store", "database", "note=\"%s\"", warning);
-		done = life_begin(sql.mysql, &sql) == SQL_OK;
+		done = life_begin(sql.mysql, &sql) == SQL_OK && key_load(m, &sql) == SQL_OK;
 		if (!done)
 			(void)snprintf(ret_error, error_size, "the database can't be written: %s",
 			    sql.mysql->why);
@@ -300,4 +340,6 @@ const struct store_driver mysql_driver = {
     .epoch = mysql_epoch,
     .writable = mysql_writable,
     .admin_revision = mysql_admin_revision,
+    .durability = mysql_durability_word,
+    .bus_key = mysql_bus_key,
 };

@@ -35,6 +35,7 @@ struct mysql {
 	struct sql_store *stores[MYSQL_WRITERS_MAX];
 	unsigned writer_count;
 	struct mysql_reader readers[MYSQL_READERS_MAX];
+	unsigned char bus_key[BUS_KEY_BYTES];
 	pthread_mutex_t adopt_lock; /* one life after the other; taken before front's */
 };
 

@@ -109,7 +109,9 @@ writer_ready(struct sql_store *s)
 	if (clock_mono_ms() < w->next_open_ms)
 		return false;
 	if (mysql_writer_connect(w, why, sizeof(why)) == SQL_OK) {
-		log_info("store", "reconnected", "database=%s", w->store->address.database);
+		if (w->open_backoff_ms > 0)
+			log_info(
+			    "store", "reconnected", "database=%s", w->store->address.database);
 		w->open_backoff_ms = 0;
 		set_why(w, NULL);
 		return true;

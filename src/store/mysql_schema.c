@@ -18,7 +18,7 @@
 static const char *const first[] = {
     "CREATE TABLE IF NOT EXISTS meta (id INT NOT NULL PRIMARY KEY, schema_version INT NOT NULL,"
     " epoch VARBINARY(64), admin_revision BIGINT NOT NULL DEFAULT 0,"
-    " opened BIGINT NOT NULL DEFAULT 0)" TABLE,
+    " opened BIGINT NOT NULL DEFAULT 0, bus_key VARBINARY(64))" TABLE,
     "CREATE TABLE IF NOT EXISTS user (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,"
     " name VARBINARY(64) NOT NULL, display TEXT NOT NULL, folded VARBINARY(700) NOT NULL,"
     " status TEXT NOT NULL DEFAULT (''), password_hash VARBINARY(255) NOT NULL,"
@@ -310,8 +310,24 @@ version_is_known(struct mysql_conn *conn, char *ret_error, size_t error_size)
 	return false;
 }
 
+/* What is answered stands on another machine too. */
+static bool
+is_replicated(struct mysql_conn *conn)
+{
+	static const char *const switches[] = {
+	    "rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled", "wsrep_on"};
+	char value[64];
+
+	for (size_t i = 0; i < LEN(switches); i++) {
+		variable(conn, switches[i], value, sizeof(value));
+		if (is_on(value))
+			return true;
+	}
+	return false;
+}
+
 static const char *
-warning_of(struct mysql_conn *conn, enum mysql_durability durability)
+warning_of(struct mysql_conn *conn)
 {
 	char value[64];
 
@@ -319,12 +335,6 @@ warning_of(struct mysql_conn *conn, enum mysql_durability durability)
 	if (is_on(value))
 		return "it is a node of a Galera cluster: let all nodes of confab write to one and "
 		       "the same of them";
-	variable(conn, "rpl_semi_sync_master_enabled", value, sizeof(value));
-	if (value[0] == '\0')
-		variable(conn, "rpl_semi_sync_source_enabled", value, sizeof(value));
-	if (durability == MYSQL_DURABLE_REPLICATED && !is_on(value))
-		return "durability is said to be replicated, but semi-synchronous replication is "
-		       "off";
 	variable(conn, "innodb_doublewrite", value, sizeof(value));
 	if (strcmp(value, "0") == 0 || strcasecmp(value, "OFF") == 0)
 		return "innodb_doublewrite is off: a crash may tear pages";
@@ -355,6 +365,12 @@ mysql_server_check(struct mysql_conn *conn, enum mysql_durability durability,
 		    value[0] != '\0' ? value : "not there", rule->why);
 		return false;
 	}
-	*ret_warning = warning_of(conn, durability);
+	if (durability == MYSQL_DURABLE_REPLICATED && !is_replicated(conn)) {
+		(void)snprintf(ret_error, error_size,
+		    "durability=replicated is asked for, but the database replicates neither "
+		    "semi-synchronously nor as a Galera cluster");
+		return false;
+	}
+	*ret_warning = warning_of(conn);
 	return true;
 }

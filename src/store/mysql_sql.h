@@ -10,8 +10,9 @@
 
 /* clang-format off */
 #define MYSQL_USER SQL_USER_OF("least", "greatest")
-#define MYSQL_SYNC SQL_SYNC_OF("SELECT j.value FROM JSON_TABLE(?3, '$[*]' "                            \
-	"COLUMNS (value BIGINT PATH '$')) AS j")
+#define MYSQL_EACH(parameter) "SELECT j.value FROM JSON_TABLE(" parameter ", '$[*]' "                  \
+	"COLUMNS (value BIGINT PATH '$')) AS j"
+#define MYSQL_SYNC SQL_SYNC_OF(MYSQL_EACH("?3"))
 #define MYSQL_FOLDED(parameter) "left(cast(" parameter " AS BINARY), 700)"
 
 #define MYSQL_STATEMENTS(X)                                                                            \
@@ -20,8 +21,7 @@
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = greatest(read_seq, ?3), "                        \
 	    "delivered_seq = greatest(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                \
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, greatest(c.last_seq, c.min_seq - 1) "                \
-	    "FROM conv c WHERE c.cid IN (SELECT j.value FROM JSON_TABLE(?1, '$[*]' "                   \
-	    "COLUMNS (value BIGINT PATH '$')) AS j)")                                                  \
+	    "FROM conv c WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                       \
 	X(SYNC, MYSQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                  \
 	X(SYNC_ONE, MYSQL_SYNC "AND m.cid = ?4")                                                       \
 	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \

@@ -77,6 +77,8 @@
 	X(LOCK_USER, "SELECT id FROM user WHERE id = ?1 FOR UPDATE")                                   \
 	X(LOCK_MEMBER, "SELECT user FROM member WHERE user = ?1 AND cid = ?2 FOR UPDATE")              \
 	X(LOCK_TOKEN, "SELECT session FROM token WHERE hash = ?1 FOR UPDATE")                          \
+	X(BUS_KEY_MAKE, "UPDATE meta SET bus_key = ?1 WHERE id = 1 AND bus_key IS NULL")               \
+	X(BUS_KEY, "SELECT bus_key FROM meta WHERE id = 1")                                            \
 	X(HEAD_SAVE, "UPDATE conv SET last_seq = ?2, last_ts = ?3 WHERE cid = ?1")                     \
 	/* Conversations and who may write there */                                                    \
 	X(CONV, "SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, " \

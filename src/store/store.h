@@ -41,6 +41,10 @@ void store_close(struct store **store);
 void store_submit(struct store *store, struct op *op);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */
 void store_epoch(struct store *store, char ret_epoch[40]);
+/* What an answered write outlives: the protocol's word. */
+const char *store_durability(struct store *store);
+/* The url for logs and people: without a password. */
+void store_url_text(const char *url, char *ret_text, size_t text_size);
 /* A secret that the nodes of this store share.  Any thread. */
 void store_bus_key(struct store *store, unsigned char ret_key[32]);
 /*

@@ -24,6 +24,7 @@
 #include "base/stat.h"
 #include "store/deal.h"
 #include "store/driver.h"
+#include "store/mysql_address.h"
 
 #define STORE_MAGIC 0x57013a11u
 
@@ -453,6 +454,30 @@ void
 store_epoch(struct store *store, char ret_epoch[40])
 {
 	store->driver->type->epoch(store->driver, ret_epoch);
+}
+
+const char *
+store_durability(struct store *store)
+{
+	if (store->driver->type->durability == NULL)
+		return "local";
+	return store->driver->type->durability(store->driver);
+}
+
+void
+store_url_text(const char *url, char *ret_text, size_t text_size)
+{
+	struct mysql_address address;
+	char where[512], why[8];
+
+	if (!slice_starts(slice_str(url), S("mysql://"))) {
+		(void)snprintf(ret_text, text_size, "%s", url);
+		return;
+	}
+	where[0] = '\0';
+	if (mysql_address_parse(slice_str(url), &address, why, sizeof(why)))
+		mysql_address_text(&address, where, sizeof(where));
+	(void)snprintf(ret_text, text_size, "mysql://%s", where);
 }
 
 void
