@@ -558,6 +558,13 @@ presence_relation(struct peer *peer, uint64_t other)
 	relation_read(peer, other);
 }
 
+void
+presence_met(struct peer *peer, uint64_t other)
+{
+	if (!peer->shard->config.limits.directory_open && watch_find(peer, other) != NULL)
+		presence_relation(peer, other);
+}
+
 uint64_t
 presence_mark(const struct peer *peer)
 {

@@ -68,6 +68,8 @@ struct query_mail {
  * there is anything to tell.
  */
 void presence_relation(struct peer *peer, uint64_t other);
+/* The two have a direct conversation from now on: he may be seen also with a closed directory. */
+void presence_met(struct peer *peer, uint64_t other);
 /* The peer is synced: its contacts are watched. */
 void presence_synced(struct peer *peer, const struct op_around *around);
 /* Its queue has room again for what was dropped. */

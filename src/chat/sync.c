@@ -431,6 +431,8 @@ conv_turned_up(struct peer *peer, const struct op_conv *found)
 		ask_know(ask, joined);
 	send_listed(peer, &view, CONV_ADDED);
 	stream_begin(peer, &plan, &view, true);
+	if (conv.facts.kind == CONV_DIRECT)
+		presence_met(peer, conv.facts.lo == peer->user ? conv.facts.hi : conv.facts.lo);
 }
 
 /* What is not followed now was never his, or is no more: nothing more will be told of it. */

@@ -161,6 +161,10 @@ def test_a_closed_directory(confabd, user):
     bob.call("presence.set", state="busy")
     told(alice, bob, state="busy")
     assert state(eve, bob.name) == {"user": bob.name, "state": "offline"} and not eve.seen("presence")
+    # Partners of a direct conversation see each other, from its beginning.
+    eve.send("@" + bob.name, "hello")
+    told(eve, bob, state="busy")
+    assert state(eve, bob.name)["state"] == "busy"
 
 
 def test_errors(user, dial):
