@@ -384,6 +384,16 @@ err0:
 	return -1;
 }
 
+int
+listener_try(const char *address)
+{
+	int fd = listen_on(address);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0 ? 0 : -1;
+}
+
 const char *
 listener_address(const struct listener *l)
 {

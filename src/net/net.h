@@ -201,6 +201,8 @@ struct listener_options {
 int listener_open(struct reactor *const *reactors, unsigned reactor_count, const char *address,
     const struct listener_options *options, void (*opened)(struct conn *conn), struct listener **ret_listener)
     __attribute__((warn_unused_result));
+/* Whether an address could be listened on: binds it and lets it go.  0, or -1 with errno. */
+int listener_try(const char *address) __attribute__((warn_unused_result));
 /* Connections over this number, process-wide, are refused with ops BUSY semantics: accepted and closed. */
 void listener_set_max(unsigned max_connections);
 /* The address in text with the real port, "127.0.0.1:41873". */

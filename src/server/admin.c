@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "chat/names.h"
 #include "net/net.h"
+#include "server/listen.h"
 #include "server/lock.h"
 #include "server/nearest.h"
 #include "server/prompt.h"
@@ -254,13 +255,17 @@ check_bus(const struct config *config)
 int
 admin_check(const struct config *config)
 {
-	int code = check_tls(config);
+	char why[MESSAGE_BYTES];
+	int code = listen_check(config, why, sizeof(why)) < 0 ? say(EXIT_FAILED, "%s", why) : 0;
 
+	if (code == 0)
+		code = check_tls(config);
 	if (code == 0)
 		code = check_bus(config);
-
 	if (code == 0)
 		code = check_store(config);
+	if (code == 0 && config->log_file[0] != '\0')
+		printf("log: %s\n", config->log_file);
 	if (code == 0)
 		printf("configuration: %s is good\n",
 		    config->file != NULL ? config->file : "what was given");

@@ -5,6 +5,8 @@
  *
  *   SIGHUP             running -> (new configuration to all slots, all have reported) -> running
  *   SIGTERM, SIGINT    running -> asked to go -> let finish -> ended
+ *   SIGUSR2            running -> (the program that is there now would start) -> asked to go, all in
+ *                      one wave -> let finish -> that program is executed, with the listening sockets
  *
  * The drain: stop accepting, tell the clients, wave by wave, to reconnect elsewhere or later, wait
  * until all requests are answered, close what is left when it has taken its output, end.  All of it
@@ -24,16 +26,22 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/listen.h"
 #include "server/notify.h"
+#include "server/successor.h"
 
 enum {
 	DRAIN_POLL_MS = 20, /* between two questions how much is left */
+	CHECK_POLL_MS = 20,
 	RECONNECT_MIN_MS =
 	    250, /* spread of the reconnects: a quarter millisecond a connection, … */
 	RECONNECT_MAX_MS = 15 * 1000,
 	CONNS_PER_MS = 4,
 	WAVES_MAX = 16,
 	CONNS_PER_WAVE = 16, /* at least: a few go at once */
+	/* On a restart, connections that are answered are waited for so long at most: others wait in the
+	 * listening sockets meanwhile. */
+	RESTART_LINGER_MS = 2000,
 };
 
 struct control {
@@ -42,9 +50,12 @@ struct control {
 	unsigned reload_pending; /* slots that have not taken the new configuration over yet */
 	struct config *outgoing; /* owned; what they may still look at */
 
+	bool restart_wanted;
+	struct successor successor;
+
 	bool draining, finishing, hurried;
 	unsigned waves; /* in which the clients are asked to go */
-	uint64_t drain_until_ms;
+	uint64_t drain_until_ms, linger_until_ms;
 	unsigned reports_pending;
 	size_t calls, conns; /* summed from the reports of one round */
 };
@@ -66,6 +77,7 @@ signals_of_control(sigset_t *ret_set)
 	(void)sigaddset(ret_set, SIGTERM);
 	(void)sigaddset(ret_set, SIGINT);
 	(void)sigaddset(ret_set, SIGHUP);
+	(void)sigaddset(ret_set, SIGUSR2);
 }
 
 int
@@ -113,7 +125,7 @@ order_all(struct server *server, const struct order *order)
 
 /* Each line of a text as one event. */
 static void
-log_lines(enum log_level level, const char *event, const struct buf *text)
+log_lines(const char *module, enum log_level level, const char *event, const struct buf *text)
 {
 	slice rest = buf_slice(text);
 	char quoted[512];
@@ -122,7 +134,7 @@ log_lines(enum log_level level, const char *event, const struct buf *text)
 		const char *end = memchr(rest.ptr, '\n', rest.len);
 		size_t len = end != NULL ? (size_t)(end - rest.ptr) : rest.len;
 
-		log_event(level, "config", event, "why=%s",
+		log_event(level, module, event, "why=%s",
 		    log_text(slice_of(rest.ptr, len), quoted, sizeof(quoted)));
 		len += end != NULL;
 		rest = slice_of(rest.ptr + len, rest.len - len);
@@ -174,12 +186,12 @@ reload(struct control *c)
 	c->reload_wanted = false;
 	if (config_load(c->server->sources, &config, &errors, &warnings) < 0 ||
 	    !reload_tls(c->server)) {
-		log_lines(LOG_ERROR, "reload_refused", &errors);
+		log_lines("config", LOG_ERROR, "reload_refused", &errors);
 		config_destroy(&config);
 		log_reopen((enum log_level)c->server->config->log_level);
 		notify_send("READY=1");
 	} else {
-		log_lines(LOG_WARN, "doubtful", &warnings);
+		log_lines("config", LOG_WARN, "doubtful", &warnings);
 		log_reopen((enum log_level)config->log_level);
 		reload_take(c, config);
 	}
@@ -217,22 +229,47 @@ clamp(uint32_t value, uint32_t least, uint32_t most)
 }
 
 static void
-drain_begin(struct control *c, unsigned signo)
+drain_begin(struct control *c)
+{
+	struct server *server = c->server;
+	uint64_t now_ms = clock_mono_ms();
+
+	c->draining = true;
+	c->drain_until_ms = c->linger_until_ms = now_ms + server->config->drain_ms;
+	if (server->restarting && server->config->drain_ms > RESTART_LINGER_MS)
+		c->linger_until_ms = now_ms + RESTART_LINGER_MS;
+	/* A restart takes a moment in which nobody is served: the sooner it is over the better.  The
+	 * clients come back spread all the same. */
+	c->waves =
+	    server->restarting ? 1 : clamp(connections(server) / CONNS_PER_WAVE, 1, WAVES_MAX);
+	log_info("server", "draining", "restart=%s drain_ms=%" PRIu64 " connections=%u waves=%u",
+	    server->restarting ? "yes" : "no", server->config->drain_ms, connections(server),
+	    c->waves);
+	/* Who connects now waits for the program that follows; or else is refused at once, and passed
+	 * to another node by what is before us. */
+	slot_order(&server->slots[0],
+	    &(struct order){.kind = server->restarting ? ORDER_UNLISTEN : ORDER_UNBIND});
+}
+
+static void
+asked_to_end(struct control *c, unsigned signo)
 {
 	struct server *server = c->server;
 
-	if (c->draining) {
+	if (c->draining && !server->restarting) {
 		log_warn("server", "hurried", "signal=%u", signo);
 		c->hurried = true;
 		return;
 	}
-	c->draining = true;
-	c->drain_until_ms = clock_mono_ms() + server->config->drain_ms;
-	c->waves = clamp(connections(server) / CONNS_PER_WAVE, 1, WAVES_MAX);
+	log_info("server", "ending", "signal=%u", signo);
 	notify_send("STOPPING=1");
-	log_info("server", "draining", "signal=%u drain_ms=%" PRIu64 " connections=%u waves=%u",
-	    signo, server->config->drain_ms, connections(server), c->waves);
-	/* Whoever connects now is refused at once, and passed to another node by what is before us. */
+	successor_fini(&c->successor);
+	c->restart_wanted = false;
+	if (!c->draining) {
+		drain_begin(c);
+		return;
+	}
+	server->restarting = false;
 	slot_order(&server->slots[0], &(struct order){.kind = ORDER_UNBIND});
 }
 
@@ -257,7 +294,8 @@ drain_ask(struct control *c)
 static bool
 drain_step(struct control *c, bool first)
 {
-	bool late = c->hurried || clock_mono_ms() >= c->drain_until_ms;
+	uint64_t until_ms = !first && c->calls == 0 ? c->linger_until_ms : c->drain_until_ms;
+	bool late = c->hurried || clock_mono_ms() >= until_ms;
 
 	if (!first && c->calls == 0 && c->conns == 0)
 		return true;
@@ -273,6 +311,56 @@ drain_step(struct control *c, bool first)
 	return false;
 }
 
+/* --- Restart --- */
+
+static void
+restart_refused(struct control *c)
+{
+	log_lines("server", LOG_ERROR, "restart_refused", &c->successor.said);
+	successor_fini(&c->successor);
+}
+
+/* The program that is to follow is asked first; meanwhile everything goes on. */
+static void
+restart_check(struct control *c)
+{
+	const struct server *server = c->server;
+	struct handover sockets = {0};
+
+	c->restart_wanted = false;
+	log_info("server", "restart_check", "program=%s", server->program);
+	if (listen_hand_over(server, &sockets) < 0) {
+		buf_printf(&c->successor.said, "no descriptors are left: %s", strerror(errno));
+		restart_refused(c);
+	} else if (successor_check(&c->successor, server->program, server->sources->argc,
+		       server->sources->argv, &sockets) < 0) {
+		restart_refused(c);
+	}
+	handover_close(&sockets);
+}
+
+static void
+restart_step(struct control *c)
+{
+	char state[64];
+
+	switch (successor_poll(&c->successor)) {
+	case SUCCESSOR_CHECKING:
+		return;
+	case SUCCESSOR_BAD:
+		restart_refused(c);
+		return;
+	case SUCCESSOR_GOOD:
+		break;
+	}
+	(void)snprintf(
+	    state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_mono_ns() / 1000);
+	notify_send(state);
+	successor_fini(&c->successor);
+	c->server->restarting = true;
+	drain_begin(c);
+}
+
 /* --- The loop --- */
 
 static void
@@ -283,8 +371,10 @@ take_signals(struct control *c)
 	while (read(c->server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			c->reload_wanted = true;
+		else if (info.ssi_signo == SIGUSR2)
+			c->restart_wanted = !c->draining;
 		else
-			drain_begin(c, info.ssi_signo);
+			asked_to_end(c, info.ssi_signo);
 	}
 }
 
@@ -373,9 +463,13 @@ control_run(struct server *server)
 	struct control c = {.server = server};
 
 	while (!c.draining) {
-		control_wait(&c, -1);
+		control_wait(&c, c.successor.pid > 0 ? CHECK_POLL_MS : -1);
 		if (c.reload_wanted && c.reload_pending == 0 && !c.draining)
 			reload(&c);
+		if (c.restart_wanted && c.reload_pending == 0 && c.successor.pid == 0)
+			restart_check(&c);
+		if (c.successor.pid > 0)
+			restart_step(&c);
 	}
 	drain(&c);
 	while (c.reload_pending > 0)

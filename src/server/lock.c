@@ -146,3 +146,17 @@ lock_take(const char *path, const char *what, char *ret_error, size_t error_size
 	}
 	return fd;
 }
+
+int
+lock_keep(int fd, const char *path, const char *what, char *ret_error, size_t error_size)
+{
+	struct stat held, wanted;
+
+	if (fd >= 0 && fstat(fd, &held) == 0 && stat(path, &wanted) == 0 &&
+	    held.st_dev == wanted.st_dev && held.st_ino == wanted.st_ino &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return lock_take(path, what, ret_error, error_size);
+}

@@ -18,6 +18,12 @@ int data_dir_make(const char *dir, char *ret_error, size_t error_size)
  */
 int lock_take(const char *path, const char *what, char *ret_error, size_t error_size)
     __attribute__((warn_unused_result));
+/*
+ * The same, where fd may be a lock of this file that this process holds already (or of another file:
+ * that is let go; -1: none).  It is the callee's.
+ */
+int lock_keep(int fd, const char *path, const char *what, char *ret_error, size_t error_size)
+    __attribute__((warn_unused_result));
 /* Whether a path can be written to by this process: makes and removes a file in the directory. */
 int data_dir_check(const char *dir, char *ret_error, size_t error_size)
     __attribute__((warn_unused_result));

@@ -95,6 +95,30 @@ test_second(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* A lock that is held already is kept, if it is this one. */
+static void
+test_keep(void **state)
+{
+	char path[128], other[128], error[512] = "";
+	int fd, again;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/lock", top);
+	(void)snprintf(other, sizeof(other), "%s/other", top);
+	fd = lock_take(path, "it", error, sizeof(error));
+	assert_true(fd >= 0);
+	assert_int_equal(lock_keep(fd, path, "it", error, sizeof(error)), fd);
+	assert_int_equal(lock_keep(-1, path, "it", error, sizeof(error)), -1);
+	again = lock_keep(fd, other, "it", error, sizeof(error));
+	assert_true(again >= 0);
+	fd = lock_keep(-1, path, "it", error, sizeof(error));
+	assert_true(fd >= 0);
+	(void)close(fd);
+	(void)close(again);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(other), 0);
+}
+
 /* The kernel lets go of the lock of a process that was killed. */
 static void
 test_killed(void **state)
@@ -147,6 +171,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_make, setup, teardown),
 	    cmocka_unit_test(test_cannot_make),
 	    cmocka_unit_test_setup_teardown(test_second, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 	    cmocka_unit_test(test_unwritable),
 	};

@@ -3,6 +3,7 @@
 #include "server/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "base/rate.h"
+#include "server/listen.h"
 #include "server/lock.h"
 #include "server/notify.h"
 #include "server/server_internal.h"
@@ -100,7 +102,8 @@ lock_data(struct server *server, char *error, size_t size)
 		return -1;
 	(void)snprintf(lock, sizeof(lock), "%s/confabd.lock", config->data);
 	(void)snprintf(what, sizeof(what), "the data directory %s", config->data);
-	server->lock_fd = lock_take(lock, what, error, size);
+	server->lock_fd = lock_keep(handover_claim(&server->handed, HANDOVER_LOCK_DATA), lock, what,
+	    error, size);
 	if (server->lock_fd < 0)
 		return -1;
 	if (slice_starts(slice_str(path), slice_str(config->data)) &&
@@ -108,7 +111,8 @@ lock_data(struct server *server, char *error, size_t size)
 		return 0;
 	(void)snprintf(lock, sizeof(lock), "%s.lock", path);
 	(void)snprintf(what, sizeof(what), "the store %s", path);
-	server->store_lock_fd = lock_take(lock, what, error, size);
+	server->store_lock_fd = lock_keep(handover_claim(&server->handed, HANDOVER_LOCK_STORE), lock,
+	    what, error, size);
 	return server->store_lock_fd < 0 ? -1 : 0;
 }
 
@@ -210,82 +214,7 @@ start_slots(struct server *server, char *error, size_t size)
 	return 0;
 }
 
-/* --- Listeners --- */
-
-static const char *
-listen_advice(int err)
-{
-	switch (err) {
-	case EADDRINUSE:
-		return "; another program, perhaps another confabd, has this port: stop it, or "
-		       "choose another with "
-		       "--listen ADDR:PORT";
-	case EADDRNOTAVAIL:
-		return "; this machine has no such address: choose one that `ip address` shows, or "
-		       "* for all";
-	case EACCES:
-	case EPERM:
-		return "; ports below 1024 are root's: choose another, or grant "
-		       "CAP_NET_BIND_SERVICE";
-	default:
-		return "";
-	}
-}
-
-static int
-open_listener(struct server *server, const struct config_listener *wanted, char *error, size_t size)
-{
-	struct listener_options options = {
-	    .proxy = wanted->proxy,
-	    .tls_only = wanted->tls,
-	    .tls = server->tls,
-	    .cookie = server->gates,
-	};
-	struct listener *listener;
-
-	if (listener_open(server->reactors, server->slot_count, wanted->address, &options,
-		gate_opened, &listener) < 0) {
-		(void)snprintf(error, size, "cannot listen on %s: %s%s", wanted->address,
-		    strerror(errno), listen_advice(errno));
-		return -1;
-	}
-	server->listeners[server->listener_count++] = listener;
-	if (!wanted->tls && !server->started->allow_plain &&
-	    !address_is_loopback(listener_address(listener))) {
-		(void)snprintf(error, size,
-		    "the inherited socket %s can be reached from other machines without TLS; add "
-		    "\",tls\" to its "
-		    "listen key, or set allow_plain = yes",
-		    listener_address(listener));
-		return -1;
-	}
-	return 0;
-}
-
-/* Sockets that were handed over stand for the addresses; the n-th takes the flags of the n-th
- * listen key. */
-static int
-open_listeners(struct server *server, unsigned inherited, char *error, size_t size)
-{
-	const struct config *config = server->started;
-	size_t count = inherited > 0 ? inherited : config->listen_count;
-
-	assert(count <= LIMIT_CONFIG_LIST);
-	for (size_t i = 0; i < count; i++) {
-		struct config_listener one = {0};
-		char fd[16];
-
-		if (i < config->listen_count)
-			one = config->listen[i];
-		(void)snprintf(fd, sizeof(fd), "fd:%zu", 3 + i);
-		if (inherited > 0)
-			one.address = fd;
-		if (open_listener(server, &one, error, size) < 0)
-			return -1;
-	}
-	listener_set_max(server_max_connections(server));
-	return 0;
-}
+/* --- TLS --- */
 
 static int
 make_tls(struct server *server, char *error, size_t size)
@@ -322,12 +251,11 @@ say_ready(const struct server *server)
 }
 
 static int
-build(struct server *server, unsigned inherited, char *error, size_t size)
+build(struct server *server, char *error, size_t size)
 {
 	if (make_tls(server, error, size) < 0 || lock_data(server, error, size) < 0 ||
 	    open_store(server, error, size) < 0 || make_slots(server, error, size) < 0 ||
-	    nodes_open(server, error, size) < 0 ||
-	    open_listeners(server, inherited, error, size) < 0)
+	    nodes_open(server, error, size) < 0 || listen_open(server, error, size) < 0)
 		return -1;
 	return start_slots(server, error, size);
 }
@@ -348,6 +276,7 @@ settle(struct server *server)
 static void
 take_apart(struct server *server)
 {
+	handover_close(&server->handed);
 	for (size_t i = 0; i < server->listener_count; i++)
 		listener_close(&server->listeners[i]);
 	/* What the clients' going leaves to be written reaches the store before it closes. */
@@ -387,6 +316,40 @@ stop_slots(struct server *server)
 			(void)pthread_join(server->slots[i].thread, NULL);
 }
 
+/* --- Restart --- */
+
+/* What the next program needs stays open when this one is taken apart. */
+static bool
+hand_over(const struct server *server, struct handover *handover)
+{
+	if (!server->restarting)
+		return false;
+	if (listen_hand_over(server, handover) == 0 &&
+	    (server->lock_fd < 0 || handover_add(handover, server->lock_fd, HANDOVER_LOCK_DATA) == 0) &&
+	    (server->store_lock_fd < 0 ||
+		handover_add(handover, server->store_lock_fd, HANDOVER_LOCK_STORE) == 0))
+		return true;
+	log_error("server", "restart_without_sockets", "why=\"%s\"", strerror(errno));
+	handover_close(handover);
+	return true;
+}
+
+/* The program that was started; if that cannot be executed any more, this one goes on. */
+static int
+become_successor(
+    const char *program, const struct config_sources *sources, const struct handover *handover)
+{
+	struct handover_env env;
+	char why[ERROR_BYTES];
+
+	handover_env_init(&env, handover);
+	handover_exec(handover, &env, program, sources->argv);
+	(void)snprintf(why, sizeof(why), "cannot execute %s: %s", program, strerror(errno));
+	handover_exec(handover, &env, "/proc/self/exe", sources->argv);
+	handover_env_fini(&env);
+	return failed(why);
+}
+
 int
 server_serve(struct config *config, const struct config_sources *sources)
 {
@@ -400,11 +363,15 @@ server_serve(struct config *config, const struct config_sources *sources)
 	    .slot_count = config->workers > 0 ? (unsigned)config->workers : cores(),
 	};
 	const char *log_file = config->log_file[0] != '\0' ? config->log_file : NULL;
-	unsigned inherited = notify_inherited();
-	char error[ERROR_BYTES] = "";
+	char error[ERROR_BYTES] = "", program[PATH_MAX] = "";
+	struct handover next = {0};
+	bool follows;
 	int rc = 0;
 
+	handover_program(program, sizeof(program));
+	server.program = program;
 	(void)umask(077);
+	handover_take(&server.handed);
 	server.fd_limit = raise_fd_limit();
 	if (control_init(&server) < 0) {
 		(void)snprintf(
@@ -413,16 +380,19 @@ server_serve(struct config *config, const struct config_sources *sources)
 		(void)snprintf(error, sizeof(error),
 		    "cannot write the log file %s: %s; choose another with --log-file",
 		    config->log_file, strerror(errno));
-	} else if (build(&server, inherited, error, sizeof(error)) == 0) {
+	} else if (build(&server, error, sizeof(error)) == 0) {
 		say_ready(&server);
 		control_run(&server);
 	}
 	stop_slots(&server);
+	follows = error[0] == '\0' && hand_over(&server, &next);
 	take_apart(&server);
 	if (error[0] == '\0')
-		log_info("server", "ended", "%s", "");
+		log_info("server", follows ? "restarting" : "ended", "%s", "");
 	log_stop();
 	if (error[0] != '\0')
 		rc = failed(error);
+	else if (follows)
+		rc = become_successor(program, sources, &next);
 	return rc;
 }

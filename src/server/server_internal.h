@@ -17,6 +17,7 @@
 #include "gate/gate.h"
 #include "net/net.h"
 #include "server/config.h"
+#include "server/handover.h"
 #include "server/pwpool.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ struct server;
 enum order_kind {
 	ORDER_CONFIG, /* take over server->config; answered by a report */
 	ORDER_EPOCH, /* the store lives another life */
+	ORDER_UNLISTEN, /* stop accepting; who connects waits; for slot 0 */
 	ORDER_UNBIND, /* close the listening sockets: who connects is refused; for slot 0 */
 	ORDER_GOAWAY, /* ask one wave of the clients to go, and all who begin to speak from now on */
 	ORDER_FINISH, /* let those that are left take what is queued, and close */
@@ -82,7 +84,11 @@ struct server {
 	struct gate **gates;
 	unsigned slot_count, slots_running;
 	struct listener *listeners[LIMIT_CONFIG_LIST];
+	char listen_names[LIMIT_CONFIG_LIST][HANDOVER_NAME_BYTES]; /* what they are handed over as */
 	size_t listener_count;
+	struct handover handed; /* what was handed over to us and nobody has claimed yet */
+	const char *program; /* borrowed: the path it was started with; "": unknown */
+	bool restarting; /* when it is over, the program is executed again */
 	struct tls_context *tls;
 
 	struct mailbox control; /* to the main thread; posting writes control_fd */

@@ -294,6 +294,10 @@ slot_obey(struct slot *slot, const struct order *order)
 		if (reactor_index(slot->reactor) == 0)
 			bus_set_epoch(slot->server->bus, slice_str(order->epoch));
 		return;
+	case ORDER_UNLISTEN:
+		for (size_t i = 0; i < slot->server->listener_count; i++)
+			listener_stop(slot->server->listeners[i]);
+		return;
 	case ORDER_UNBIND:
 		for (size_t i = 0; i < slot->server->listener_count; i++)
 			listener_close(&slot->server->listeners[i]);

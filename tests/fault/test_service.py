@@ -175,7 +175,7 @@ def test_scripts_start_stop_restart(tmp_path):
         assert wrong.returncode != 0 and "workers" in wrong.stderr
         os.kill(first, 0)
         restarted = script("restart")
-        assert restarted.returncode == 0 and pid() != first, restarted
+        assert restarted.returncode == 0 and pid() == first, restarted
     finally:
         stopped = script("stop")
     assert stopped.returncode == 0 and "has ended" in stopped.stdout
