@@ -37,8 +37,6 @@
 	X(DROP_MARK, "confab_dropped_total", "reason=\"mark_slow_reader\"", "")                    \
 	X(DROP_PRESENCE, "confab_dropped_total", "reason=\"presence_slow_reader\"", "")            \
 	X(DROP_AFAR, "confab_dropped_total", "reason=\"presence_elsewhere_full\"", "")             \
-	X(RINGS, "confab_rings_total", "direction=\"out\"", "News for and of other nodes")         \
-	X(RINGS_HEARD, "confab_rings_total", "direction=\"in\"", "")                               \
 	X(RINGS_BAD, "confab_rings_bad_total", "", "News of other nodes that were not understood") \
 	X(HEADS_POLLED, "confab_heads_polled_total", "",                                           \
 	    "Conversations whose heads were read because news may have been missed")               \

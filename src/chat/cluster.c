@@ -54,7 +54,6 @@ cluster_ring(struct shard *shard, enum ring_scope scope, uint64_t id, const stru
 		return;
 	buf_clear(&cluster->ring);
 	ring_encode(&cluster->ring, mail);
-	stat_add(STAT_RINGS, 1);
 	shard->config.ports.ring(shard->config.ports.cookie, scope, id, buf_slice(&cluster->ring));
 	if (cluster->ring.capacity > 2 * LIMIT_RING_BYTES)
 		buf_fini(&cluster->ring);
@@ -135,9 +134,10 @@ cluster_heard(struct shard *shard, struct ring_mail *ring)
 	if (mail != NULL && mail->kind == MAIL_REVOKE)
 		((struct user_mail *)(void *)mail)->at_ns = shard->mono_ns;
 	mem_free(ring);
-	stat_add(mail != NULL ? STAT_RINGS_HEARD : STAT_RINGS_BAD, 1);
-	if (mail == NULL)
+	if (mail == NULL) {
+		stat_add(STAT_RINGS_BAD, 1);
 		return;
+	}
 	mail->next = NULL;
 	shard_deliver(shard, mail);
 }

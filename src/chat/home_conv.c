@@ -10,7 +10,10 @@
  */
 #include "chat/cluster.h"
 
-enum { ENTRY_RING_BYTES = 160 }; /* in a ring, beside body and data */
+enum {
+	ENTRY_RING_BYTES = 160, /* in a ring, beside body and data */
+	LIMIT_RINGS = 8,        /* of one conversation in one turn */
+};
 
 struct author {
 	uint64_t user, acl_ver, min_seq;
@@ -569,32 +572,49 @@ home_publish_here(struct shard *shard, struct home_conv *home)
 	topic_publish(shard, home->cid, home->entries, home->count, home->head);
 }
 
-/* To the other nodes, what was committed by way of this one; only how far it is if that is much. */
+/* Facts go with the first of them. */
+static void
+home_ring_out(struct shard *shard, const struct home_conv *home, struct conv_mail *mail)
+{
+	cluster_ring(shard, RING_CONV, home->cid, &mail->mail);
+	mail->facts.kind = 0;
+	mail->count = 0;
+}
+
+/*
+ * To the other nodes, what was committed by way of this one, in rings of a bounded size; of what does
+ * not go into so many they only learn how far the log is, and read it.
+ */
 static void
 home_ring(struct shard *shard, const struct home_conv *home)
 {
 	struct conv_mail *mail = mem_alloc(sizeof(*mail) + home->count * sizeof(struct entry *));
-	bool ours = home->tell_head;
-	size_t bytes = 0;
+	size_t bytes = 0, rings = 0;
 
 	*mail = (struct conv_mail){.mail.kind = MAIL_COMMITTED, .cid = home->cid, .head = home->head};
 	if (home->tell_facts) {
 		mail->facts = home->facts;
 		mail->facts_seq = home->facts_seq;
 	}
-	for (size_t i = 0; i < home->count; i++) {
+	for (size_t i = 0; i < home->count && rings < LIMIT_RINGS; i++) {
 		struct entry *entry = home->entries[i];
+		size_t more = entry->body.len + entry->data.len + ENTRY_RING_BYTES;
 
 		if (entry->heard)
 			continue;
-		ours = true;
-		bytes += entry->body.len + entry->data.len + ENTRY_RING_BYTES;
+		if (mail->count > 0 && (bytes + more > LIMIT_RING_BYTES ||
+					   mail->count == LIMIT_RING_ENTRIES)) {
+			home_ring_out(shard, home, mail);
+			rings++;
+			bytes = 0;
+		}
 		mail->entries[mail->count++] = entry; /* borrowed */
+		bytes += more;
 	}
-	if (bytes > LIMIT_RING_BYTES || mail->count > LIMIT_RING_ENTRIES)
+	if (rings == LIMIT_RINGS)
 		mail->count = 0;
-	if (ours)
-		cluster_ring(shard, RING_CONV, home->cid, &mail->mail);
+	if (mail->count > 0 || rings == LIMIT_RINGS || home->tell_head)
+		home_ring_out(shard, home, mail);
 	mem_free(mail);
 }
 

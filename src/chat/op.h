@@ -249,6 +249,9 @@ struct op {
 						    absent: not */
 			uint64_t *uids;          /* out */
 			size_t count;
+			size_t members_max; /* in: so many members of a group are read too */
+			uint64_t *members;  /* out */
+			size_t member_count;
 			uint64_t *hiding; /* out: users who block op->user, or whom he blocks */
 			size_t hiding_count;
 		} contacts;

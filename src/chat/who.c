@@ -13,6 +13,8 @@
 #include "chat/names.h"
 #include "chat/presence.h"
 
+enum { LIMIT_WHO_MEMBERS = 10000 }; /* of a conversation that other nodes follow too */
+
 /* A question, and what has come back. */
 struct gather {
 	uint64_t id, call;
@@ -351,6 +353,7 @@ who_result(struct shard *shard, struct query_mail *mail)
 static void
 around_ask(struct call *call, struct gather *gather, const struct target *conv)
 {
+	struct shard *shard = call->peer->shard;
 	struct op *op = op_create(OP_CONTACTS);
 
 	op->call = call->id;
@@ -358,7 +361,34 @@ around_ask(struct call *call, struct gather *gather, const struct target *conv)
 	op->context = gather->id;
 	if (conv != NULL)
 		op->contacts.target = target_copy(op, conv);
-	shard_submit(call->peer->shard, op);
+	if (gather->question.what == QUERY_CONV && shard->cluster != NULL) {
+		if (conv == NULL)
+			op->contacts.target.cid = gather->question.cid;
+		op->contacts.members_max = LIMIT_WHO_MEMBERS + 1;
+	}
+	shard_submit(shard, op);
+}
+
+/*
+ * Where there are other nodes, nobody here knows who follows a conversation there: its members are
+ * asked about instead.  False: they are too many, and those who follow it here must do.
+ */
+static bool
+conv_members(struct gather *gather)
+{
+	const struct op *op = gather->around;
+	uint64_t pair[] = {op->user, op->contacts.target.peer};
+	bool direct = op->contacts.target.peer != 0;
+	size_t count = direct ? LEN(pair) : op->contacts.member_count;
+
+	if (op->contacts.members_max == 0 || count >= op->contacts.members_max)
+		return false;
+	gather->users = mem_resize(NULL, count + 1, sizeof(*gather->users));
+	if (count > 0)
+		memcpy(gather->users, direct ? pair : op->contacts.members,
+		    count * sizeof(*gather->users));
+	gather->user_count = count;
+	return true;
 }
 
 void
@@ -386,7 +416,10 @@ who_op_done(struct shard *shard, struct op *op)
 		question->users = op->contacts.uids;
 		question->user_count = op->contacts.count;
 	}
-	gather_ask(shard, gather);
+	if (question->what == QUERY_CONV && conv_members(gather))
+		gather_second_round(shard, gather);
+	else
+		gather_ask(shard, gather);
 }
 
 void

@@ -142,6 +142,20 @@ is_target(const struct op_target *target)
 }
 
 static void
+read_member_ids(struct op *op, const struct mem_conv *conv)
+{
+	size_t max = op->contacts.members_max;
+	const struct mem_member *member;
+
+	if (max > conv->members.count)
+		max = conv->members.count;
+	op->contacts.members = op_alloc(op, (max + 1) * sizeof(*op->contacts.members));
+	for (size_t at = 0; (member = map_next(&conv->members, &at)) != NULL;)
+		if (op->contacts.member_count < max && member->row.exists && !member->row.left)
+			op->contacts.members[op->contacts.member_count++] = member->user;
+}
+
+static void
 read_contacts(struct memory *m, struct op *op)
 {
 	const struct mem_user *user = mem_user_get(m, op->user);
@@ -155,6 +169,8 @@ read_contacts(struct memory *m, struct op *op)
 	}
 	op->contacts.uids = contact_uids(op, user, &op->contacts.count);
 	mem_contacts_hiding(op, user);
+	if (op->contacts.members_max > 0 && op->contacts.target.peer == 0)
+		read_member_ids(op, map_get(&m->convs, op->contacts.target.cid));
 }
 
 static struct op_user
