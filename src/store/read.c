@@ -295,6 +295,23 @@ check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
 }
 
 static int
+read_member_ids(struct sql_conn *conn, struct op *op)
+{
+	size_t capacity = 0;
+	int rc = stmt_start(conn, STMT_GROUP_MEMBER_IDS, "ii", op->contacts.target.cid,
+	    (uint64_t)op->contacts.members_max);
+
+	for (; rc == SQL_ROW; rc = stmt_next(conn, STMT_GROUP_MEMBER_IDS)) {
+		op->contacts.members = grown(op, op->contacts.members, op->contacts.member_count,
+		    &capacity, sizeof(*op->contacts.members));
+		op->contacts.members[op->contacts.member_count++] =
+		    column_u64(conn, STMT_GROUP_MEMBER_IDS, 0);
+	}
+	stmt_end(conn, STMT_GROUP_MEMBER_IDS);
+	return rc == SQL_DONE ? SQL_OK : rc;
+}
+
+static int
 read_around(struct sql_conn *conn, struct op *op)
 {
 	const struct op_target *target = &op->contacts.target;
@@ -302,6 +319,9 @@ read_around(struct sql_conn *conn, struct op *op)
 
 	if (target->cid != 0 || slice_given(target->user) || slice_given(target->handle))
 		rc = check_inside(conn, op, &op->contacts.target);
+	if (rc == SQL_OK && op->fault.err == ERR_OK && op->contacts.members_max > 0 &&
+	    target->peer == 0)
+		rc = read_member_ids(conn, op);
 	return rc == SQL_OK && op->fault.err == ERR_OK ? read_contacts(conn, op) : rc;
 }
 

@@ -58,6 +58,7 @@
 	    "JOIN user u ON u.id = m.user WHERE m.user = ?1 AND m.cid = ?2")                           \
 	X(MSG_SENDER, "SELECT sender FROM msg WHERE cid = ?1 AND seq = ?2")                            \
 	/* What is shown of them */                                                                    \
+	X(GROUP_MEMBER_IDS, "SELECT user FROM member WHERE cid = ?1 AND leave_seq IS NULL LIMIT ?2")   \
 	X(GROUP_MEMBERS, "SELECT m.user, m.name, u.display, m.role FROM member m CROSS JOIN user u "   \
 	    "WHERE u.id = m.user AND m.cid = ?1 AND m.name > ?2 AND m.leave_seq IS NULL "              \
 	    "AND (?4 = 0 OR m.role = ?4) ORDER BY m.name LIMIT ?3")                                    \
