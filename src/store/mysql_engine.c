@@ -50,6 +50,9 @@ mysql_writer_look(struct mysql_writer *w)
 		return rc == SQL_DONE ? MYSQL_OTHER_LIFE : rc;
 	if (meta.epoch[0] != '\0')
 		take_over(w, &meta);
+	if (!same)
+		(void)snprintf(w->sql.writer.mysql->why, sizeof(w->sql.writer.mysql->why),
+		    "the store lives another life");
 	return same ? SQL_OK : MYSQL_OTHER_LIFE;
 }
 

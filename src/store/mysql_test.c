@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/* What only a store that several nodes share must do. */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/mysql_db.h"
+#include "store/test_world.h"
+
+static struct world world;
+
+static int
+set_up(void **state)
+{
+	world_init(&world, WORLD_MYSQL);
+	*state = &world;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	world_fini(*state);
+	return 0;
+}
+
+static uint64_t
+world_time(void *cookie)
+{
+	const struct world *w = cookie;
+
+	return w->now_ms;
+}
+
+static void
+nothing_told(void *cookie, slice epoch)
+{
+	(void)cookie;
+	(void)epoch;
+}
+
+/* Another node on the same database. */
+static struct driver *
+node_open(struct world *w, const char *address, void (*epoch_changed)(void *cookie, slice epoch))
+{
+	char why[512] = "";
+	struct driver *driver = mysql_driver.open(&(struct driver_options){.path = address,
+						      .readers = 1,
+						      .now_ms = world_time,
+						      .epoch_changed = epoch_changed,
+						      .cookie = w},
+	    why, sizeof(why));
+
+	if (driver == NULL)
+		fail_msg("%s", why);
+	return driver;
+}
+
+static struct sent
+send_on(struct driver *driver, const struct letter *letter)
+{
+	struct op *op = letter_op(letter);
+	struct sent sent;
+
+	driver->type->write(driver, &op, 1);
+	sent = letter_result(op);
+	op_destroy(&op);
+	return sent;
+}
+
+/* --- Nodes beside each other --- */
+
+enum { NODES = 3, ROUNDS = 20, BATCH = 8 };
+
+struct node {
+	struct driver *driver;
+	uint64_t from;
+	const char *to;
+	struct sent sent[ROUNDS * BATCH];
+	pthread_t thread;
+};
+
+static void *
+node_main(void *cookie)
+{
+	struct node *node = cookie;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		struct op *ops[BATCH];
+
+		for (int i = 0; i < BATCH; i++)
+			ops[i] =
+			    letter_op(&(struct letter){.from = node->from, .to_user = node->to});
+		node->driver->type->write(node->driver, ops, BATCH);
+		for (int i = 0; i < BATCH; i++) {
+			node->sent[round * BATCH + i] = letter_result(ops[i]);
+			op_destroy(&ops[i]);
+		}
+	}
+	return NULL;
+}
+
+/* All write to one conversation, which none of them has yet. */
+static void
+nodes_share_a_conversation(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
+	struct node *nodes = mem_zalloc(NODES * sizeof(*nodes));
+	unsigned char *taken = mem_zalloc(NODES * ROUNDS * BATCH + 1);
+
+	for (int i = 0; i < NODES; i++) {
+		nodes[i].driver = node_open(w, w->address, nothing_told);
+		nodes[i].from = i % 2 == 0 ? ann : bob;
+		nodes[i].to = i % 2 == 0 ? "bob" : "ann";
+	}
+	for (int i = 0; i < NODES; i++)
+		assert_int_equal(pthread_create(&nodes[i].thread, NULL, node_main, &nodes[i]), 0);
+	for (int i = 0; i < NODES; i++)
+		assert_int_equal(pthread_join(nodes[i].thread, NULL), 0);
+	for (int i = 0; i < NODES; i++)
+		for (int k = 0; k < ROUNDS * BATCH; k++) {
+			const struct sent *sent = &nodes[i].sent[k];
+
+			assert_int_equal(sent->fault.err, ERR_OK);
+			assert_in_range(sent->seq, 1, NODES * ROUNDS * BATCH);
+			assert_int_equal(taken[sent->seq]++, 0);
+			assert_true(k == 0 || sent->seq > nodes[i].sent[k - 1].seq);
+			assert_int_equal(sent->cid, nodes[0].sent[0].cid);
+		}
+	assert_int_equal(world_ask(w, "SELECT count(*) FROM conv"), 1);
+	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), NODES * ROUNDS * BATCH);
+	for (int i = 0; i < NODES; i++)
+		nodes[i].driver->type->close(&nodes[i].driver);
+	mem_free(taken);
+	mem_free(nodes);
+}
+
+static void
+a_cmid_is_one_message_on_all_nodes(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
+	struct driver *other = node_open(w, w->address, nothing_told);
+	struct letter letter = {.from = ann, .to_user = "bob", .cmid = "c-1"};
+	struct sent first = world_send(w, &letter), again = send_on(other, &letter);
+
+	(void)bob;
+	assert_int_equal(again.fault.err, ERR_OK);
+	assert_true(again.dup && again.seq == first.seq && again.ts == first.ts);
+	assert_int_equal(world_ask(w, "SELECT count(*) FROM msg"), 1);
+	other->type->close(&other);
+}
+
+/* What one node takes away counts at once on another, whatever that one remembers. */
+static void
+rights_end_on_all_nodes(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
+	struct driver *other = node_open(w, w->address, nothing_told);
+	struct sent sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	struct op *block = op_create(OP_CONTACT);
+
+	block->user = bob;
+	block->contact.what = CONTACT_BLOCK;
+	block->contact.name = S("ann");
+	block->contact.contacts_max = 10;
+	other->type->write(other, &block, 1);
+	assert_int_equal(block->fault.err, ERR_OK);
+	op_destroy(&block);
+	sent =
+	    world_send(w, &(struct letter){.from = ann, .to = sent.cid, .acl_ver = sent.acl_ver});
+	assert_int_not_equal(sent.fault.err, ERR_OK);
+	other->type->close(&other);
+}
+
+static void
+mark_on(struct driver *driver, uint64_t user, uint64_t cid, uint64_t read, uint64_t want)
+{
+	struct op *op = op_create(OP_MARK);
+
+	op->user = user;
+	op->mark.target.cid = cid;
+	op->mark.read = read;
+	driver->type->write(driver, &op, 1);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_int_equal(op->mark.read, want);
+	op_destroy(&op);
+}
+
+static void
+marks_of_all_nodes_only_grow(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), cid;
+	struct driver *other;
+
+	(void)world_user(w, "bob");
+	for (int i = 0; i < 9; i++)
+		cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	other = node_open(w, w->address, nothing_told);
+	mark_on(w->driver, ann, cid, 7, 7);
+	mark_on(other, ann, cid, 4, 4);
+	world_reopen(w);            /* writes 7 */
+	other->type->close(&other); /* writes 4, which is less */
+	assert_int_equal(
+	    world_ask(w, "SELECT read_seq FROM member WHERE user = %llu", (unsigned long long)ann),
+	    7);
+	mark_on(w->driver, ann, cid, 5, 7);
+}
+
+/* --- A connection that ends --- */
+
+static void
+killed_connections_are_opened_anew(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann");
+	struct sent sent;
+
+	(void)world_user(w, "bob");
+	for (int i = 0; i < 3; i++) {
+		uint64_t id;
+
+		while ((id = world_ask(w,
+			    "SELECT id FROM information_schema.processlist WHERE db = '%s' "
+			    "AND id <> connection_id()",
+			    w->database)) != 0)
+			world_sql(w, "KILL %llu", (unsigned long long)id);
+		sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+		assert_int_equal(sent.fault.err, ERR_OK);
+		assert_int_equal(sent.seq, (uint64_t)i + 1);
+	}
+}
+
+static char told[EPOCH_BYTES];
+
+static void
+life_told(void *cookie, slice epoch)
+{
+	(void)cookie;
+	(void)snprintf(told, sizeof(told), "%.*s", SLICE_ARG(epoch));
+}
+
+/* What was asked for in one life is not done in another. */
+static void
+another_life_is_noticed(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann");
+	struct driver *node = node_open(w, w->address, life_told);
+	struct letter letter = {.from = ann, .to_user = "bob"};
+
+	(void)world_user(w, "bob");
+	assert_int_equal(send_on(node, &letter).seq, 1);
+	world_sql(w, "UPDATE meta SET epoch = 'another'");
+	assert_int_equal(send_on(node, &letter).fault.err, ERR_UNAVAILABLE);
+	assert_string_equal(told, "another");
+	assert_int_equal(send_on(node, &letter).seq, 2);
+	node->type->close(&node);
+}
+
+/* --- A COMMIT without an answer --- */
+
+enum cut { CUT_NOT, CUT_BEFORE, CUT_AFTER };
+
+/* Stands between a node and the server, and ends a connection around its next COMMIT. */
+struct wire {
+	char path[108], server[108];
+	int listener;
+	enum cut cut;
+	pthread_t thread;
+};
+
+static int
+unix_socket(const char *path, bool listens)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	if (listens)
+		assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(
+	    listens ? listen(fd, 8) : connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+/* False at the end of the connection. */
+static bool
+pass(int from, int to, bool drop)
+{
+	char bytes[65536];
+	ssize_t n = read(from, bytes, sizeof(bytes));
+
+	return n > 0 && (drop || write(to, bytes, (size_t)n) == n);
+}
+
+static bool
+carries_commit(int fd)
+{
+	char bytes[64];
+	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_PEEK);
+
+	return n > 6 && memmem(bytes, (size_t)n, "COMMIT", 6) != NULL;
+}
+
+static void
+wire_pass(struct wire *wire, int client)
+{
+	int server = unix_socket(wire->server, false);
+	struct pollfd fds[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
+	bool open = true;
+
+	while (open && poll(fds, 2, -1) > 0) {
+		enum cut cut = CUT_NOT;
+
+		if (fds[0].revents != 0 && wire->cut != CUT_NOT && carries_commit(client)) {
+			cut = wire->cut;
+			wire->cut = CUT_NOT;
+		}
+		if (fds[0].revents != 0)
+			open = cut != CUT_BEFORE && pass(client, server, false);
+		if (cut == CUT_AFTER) /* its answer is not told */
+			open = pass(server, client, true) && false;
+		else if (open && fds[1].revents != 0)
+			open = pass(server, client, false);
+	}
+	(void)close(server);
+	(void)close(client);
+}
+
+static void *
+wire_main(void *cookie)
+{
+	struct wire *wire = cookie;
+	int client;
+
+	while ((client = accept(wire->listener, NULL, NULL)) >= 0)
+		wire_pass(wire, client);
+	return NULL;
+}
+
+static void
+wire_open(struct wire *wire, struct world *w)
+{
+	const char *socket = strstr(w->address, "socket=");
+
+	*wire = (struct wire){0};
+	assert_non_null(socket);
+	(void)snprintf(wire->server, sizeof(wire->server), "%s", socket + strlen("socket="));
+	(void)snprintf(wire->path, sizeof(wire->path), "%s/wire", w->directory);
+	wire->listener = unix_socket(wire->path, true);
+	assert_int_equal(pthread_create(&wire->thread, NULL, wire_main, wire), 0);
+}
+
+static void
+wire_close(struct wire *wire)
+{
+	(void)shutdown(wire->listener, SHUT_RDWR);
+	assert_int_equal(pthread_join(wire->thread, NULL), 0);
+	(void)close(wire->listener);
+}
+
+static void
+commit_cut(struct world *w, enum cut cut, enum err want, uint64_t stored)
+{
+	uint64_t ann = world_user(w, "ann");
+	struct letter letter = {.from = ann, .to_user = "bob", .cmid = "c-1"};
+	struct driver *node;
+	struct wire wire;
+	char address[256];
+	struct sent sent;
+
+	(void)world_user(w, "bob");
+	wire_open(&wire, w);
+	(void)snprintf(
+	    address, sizeof(address), "root@localhost/%s?pool=1&socket=%s", w->database, wire.path);
+	node = node_open(w, address, nothing_told);
+	wire.cut = cut;
+	sent = send_on(node, &letter);
+	assert_int_equal(sent.fault.err, want);
+	assert_int_equal(world_ask(w, "SELECT count(*) FROM msg"), stored);
+	sent = send_on(node, &letter);
+	assert_int_equal(sent.fault.err, ERR_OK);
+	assert_int_equal(sent.seq, 1);
+	assert_int_equal(sent.dup, stored == 1);
+	node->type->close(&node);
+	wire_close(&wire);
+}
+
+static void
+a_commit_that_never_arrived_is_unavailable(void **state)
+{
+	commit_cut(*state, CUT_BEFORE, ERR_UNAVAILABLE, 0);
+}
+
+static void
+a_commit_whose_answer_is_lost_is_found(void **state)
+{
+	commit_cut(*state, CUT_AFTER, ERR_OK, 1);
+}
+
+int
+main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    T(nodes_share_a_conversation),
+	    T(a_cmid_is_one_message_on_all_nodes),
+	    T(rights_end_on_all_nodes),
+	    T(marks_of_all_nodes_only_grow),
+	    T(killed_connections_are_opened_anew),
+	    T(another_life_is_noticed),
+	    T(a_commit_that_never_arrived_is_unavailable),
+	    T(a_commit_whose_answer_is_lost_is_found),
+	};
+#undef T
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
