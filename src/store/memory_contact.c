@@ -180,9 +180,13 @@ mem_contacts_hiding(struct op *op, const struct mem_user *user)
 	for (size_t at = 0; (contact = map_next(&user->contacts, &at)) != NULL;)
 		if (contact->state == CONTACT_BLOCKED)
 			op->contacts.hiding[op->contacts.hiding_count++] = contact->peer;
-	for (size_t at = 0; (other = map_next(&user->hiding, &at)) != NULL;)
+	for (size_t at = 0; (other = map_next(&user->hiding, &at)) != NULL;) {
+		contact = map_get(&user->contacts, other->id);
+		if (contact != NULL && contact->state == CONTACT_BLOCKED)
+			continue; /* each blocks the other */
 		if (op->contacts.hiding_count < LIMIT_CONTACTS)
 			op->contacts.hiding[op->contacts.hiding_count++] = other->id;
+	}
 }
 
 /* --- The end of an account --- */

@@ -138,10 +138,10 @@ append_allowed(struct memory *m, struct op *op, const struct mem_conv *conv)
 	} else if (op->append.what == APPEND_EDIT) {
 		msg = mem_msg_row(conv, re);
 		op->fault = rights_edit(op, &msg);
-	} else if (conv == NULL && mem_memberships(m, op->user) >= op->append.conversations_max) {
-		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->append.conversations_max};
 	} else if (re != 0 && (conv == NULL || re < op->append.min_seq || re > conv->row.head)) {
 		op_fail(op, ERR_NOT_FOUND, "re");
+	} else if (conv == NULL && mem_memberships(m, op->user) >= op->append.conversations_max) {
+		op->fault = (struct fault){.err = ERR_LIMIT, .max = op->append.conversations_max};
 	}
 	return op->fault.err == ERR_OK;
 }
