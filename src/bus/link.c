@@ -13,7 +13,7 @@
 #include "base/panic.h"
 #include "bus/resp.h"
 
-enum { READ_BYTES = 64 * 1024 };
+enum { READ_BYTES = 64 * 1024, KEPT_BYTES = 1024 * 1024 };
 
 static const char cannot_connect[] = "Redis can't be reached";
 static const char gone[] = "Redis closed the connection";
@@ -117,6 +117,8 @@ link_flush(struct link *link)
 		if (n > 0)
 			buf_consume(&link->out, (size_t)n);
 	}
+	if (buf_len(&link->out) == 0 && link->out.capacity > KEPT_BYTES)
+		buf_fini(&link->out);
 	return NULL;
 }
 

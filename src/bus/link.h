@@ -15,9 +15,8 @@
 #include "bus/url.h"
 
 enum {
-	LINK_HELLO_MS = 3000,                   /* to connect and sign in */
-	LIMIT_LINK_OUT_BYTES = 8 * 1024 * 1024, /* that Redis has not taken yet */
-	LIMIT_LINK_ANSWER_BYTES = 1024 * 1024,  /* one answer */
+	LINK_HELLO_MS = 3000,                  /* to connect and sign in */
+	LIMIT_LINK_ANSWER_BYTES = 1024 * 1024, /* one answer */
 };
 
 enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_HELLO, LINK_UP };
@@ -26,12 +25,12 @@ struct link {
 	enum link_state state;
 	int fd;
 	redisReader *reader; /* owned; of this connection */
-	struct buf out;
-	uint64_t until_ms; /* CONNECTING, HELLO: the deadline */
-	unsigned owed;     /* HELLO: answers; UP: the user's to count */
-	bool auth, role;   /* HELLO: what the answers are to */
-	bool need_master;  /* that its role is not to be had is an error */
-	bool role_denied;  /* it may not be asked for */
+	struct buf out;      /* what Redis has not taken yet; whoever fills it bounds it */
+	uint64_t until_ms;   /* CONNECTING, HELLO: the deadline */
+	unsigned owed;       /* HELLO: answers; UP: the user's to count */
+	bool auth, role;     /* HELLO: what the answers are to */
+	bool need_master;    /* that its role is not to be had is an error */
+	bool role_denied;    /* it may not be asked for */
 };
 
 struct link_login {

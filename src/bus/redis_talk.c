@@ -396,6 +396,12 @@ hear(struct redis_bus *bus, struct channel_key key, slice payload, uint64_t now_
 	    [ENVELOPE_EPOCH] = STAT_BUS_REJECT_EPOCH,
 	    [ENVELOPE_FORGED] = STAT_BUS_REJECT_FORGED,
 	};
+	static const char *const names[] = {
+	    [ENVELOPE_DAMAGED] = "damaged",
+	    [ENVELOPE_VERSION] = "version",
+	    [ENVELOPE_EPOCH] = "epoch",
+	    [ENVELOPE_FORGED] = "forged",
+	};
 
 	/* Genuine, but put on another channel. */
 	if (good && (e.scope != key.scope || e.id != key.id)) {
@@ -404,7 +410,7 @@ hear(struct redis_bus *bus, struct channel_key key, slice payload, uint64_t now_
 	}
 	if (!good) {
 		stat_add(counters[verdict], 1);
-		log_warn("bus", "rejected", "verdict=%d", (int)verdict);
+		log_warn("bus", "rejected", "why=%s", names[verdict]);
 	} else if (verdict == ENVELOPE_OWN) {
 		if (e.kind == ENVELOPE_BEACON)
 			beacon_came_back(bus, &e, now_ms);
