@@ -15,7 +15,9 @@ chat_history(struct peer *peer, const struct call_tag *tag, const struct history
 	op->user = peer->user;
 	op->page.target = target_copy(op, &cmd->conv);
 	op->page.after = cmd->has_after ? cmd->after : 0;
-	op->page.before = cmd->has_before ? cmd->before : 0;
+	if (cmd->has_before)
+		op->page.before =
+		    cmd->before > 0 ? cmd->before : 1; /* below either there is nothing */
 	op->page.limit = cmd->limit;
 	op->page.max_bytes = 240 * 1024; /* what an answer can hold, about */
 	op->page.newest = !cmd->has_after;

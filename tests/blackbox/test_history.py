@@ -33,6 +33,7 @@ def span(first, last):
     ({"before": 51}, span(1, 50), False),
     ({"before": 52}, span(2, 51), True),
     ({"before": 1}, [], False),
+    ({"before": 0}, [], False),
     ({"before": 1000}, span(81, 130), True),
     ({"after": 0}, span(1, 50), True),
     ({"after": 80}, span(81, 130), False),
@@ -44,6 +45,7 @@ def span(first, last):
     ({"after": 10, "before": 20, "limit": 5}, span(11, 15), True),
     ({"after": 10, "before": 11}, [], False),
     ({"after": 20, "before": 10}, [], False),
+    ({"after": 0, "before": 0}, [], False),
     ({"after": 0, "limit": 200}, span(1, 130), False),
 ])
 def test_pages(talk, params, due, more):
