@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "chat/chat_world.h"
 
-enum { USERS = 5, GROUPS = 3, LINKS = 40, ENTRIES = 1000 };
+enum { USERS = 5, GROUPS = 3, LINKS = 40, ENTRIES = 1000, TURNS_UP = 2100 };
 
 /* What the log says: who joins and who leaves with each entry. */
 struct group {
@@ -485,11 +485,61 @@ an_end_among_questions(void **state)
 	world_close(w);
 }
 
+/* While one syncs so much turns up that not all of it is remembered: then all is looked at. */
+static void
+more_turns_up_than_a_sync_remembers(void **state)
+{
+	static struct fray f;
+	struct world *w = &f.w;
+	slice bob = S("bob");
+	struct group_command cmd = {.what = GROUP_CREATE,
+	    .set = {.title = S("t"), .open = 1, .admins_post = -1, .admins_invite = -1},
+	    .users = &bob,
+	    .user_count = 1};
+	struct link *alice, *link;
+	struct op *sync;
+	unsigned n;
+
+	(void)state;
+	f = (struct fray){0};
+	world_open(w, 1);
+	alice = link_open(w, 0);
+	link = link_open(w, 1);
+	assert_int_equal(do_register(alice, "alice", false), ERR_OK);
+	assert_int_equal(do_register(link, "bob", false), ERR_OK);
+	n = change(&f, alice, &cmd);
+	assert_int_equal(answered(alice, n), ERR_OK);
+	w->store_stopped = true;
+	n = start_sync(link, 0, 0, 500);
+	settle(w);
+	sync = container_of(w->store_queue.first, struct op, mail);
+	assert_true(sync->kind == OP_SYNC && sync->mail.next == NULL);
+	w->store_queue.first = NULL;
+	w->store_queue.last = &w->store_queue.first;
+	w->store->type->read(w->store, 0, sync);
+	w->store_stopped = false;
+	for (unsigned i = 0; i < 2 * TURNS_UP; i++) {
+		struct group_command more = {.what = i % 2 ? GROUP_INVITE : GROUP_REMOVE,
+		    .group = cid(1),
+		    .users = &bob,
+		    .user_count = 1};
+		unsigned m = change(&f, alice, &more);
+
+		assert_int_equal(answered(alice, m), ERR_OK);
+	}
+	assert_int_equal(answered(alice, change(&f, alice, &cmd)), ERR_OK);
+	w->kept_back = sync; /* it comes at last */
+	assert_int_equal(answered(link, n), ERR_OK);
+	assert_stream(link, 2, 1, 1);
+	world_close(w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_end_among_questions),
+	    cmocka_unit_test(more_turns_up_than_a_sync_remembers),
 	    cmocka_unit_test(unknown_changes_are_heard_of),
 	    cmocka_unit_test(in_and_out),
 	};

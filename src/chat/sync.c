@@ -503,6 +503,20 @@ sync_again(struct shard *shard, struct op *op)
 	ask_submit(peer, ask);
 }
 
+/* If it is too much to be remembered, all that he has is looked at. */
+static void
+held_add(struct peer *peer, uint64_t cid, uint64_t joined)
+{
+	struct held_convs *held = peer->held;
+
+	if (held == NULL)
+		held = peer->held = mem_zalloc(sizeof(*held));
+	if (held->count < LIMIT_HELD_CONVS)
+		held->convs[held->count++] = (struct held_conv){cid, joined};
+	else
+		held->convs[LIMIT_HELD_CONVS - 1] = (struct held_conv){0};
+}
+
 void
 sync_announced(struct shard *shard, struct peers_mail *mail)
 {
@@ -514,11 +528,7 @@ sync_announced(struct shard *shard, struct peers_mail *mail)
 		if (peer->state == PEER_SYNCED) {
 			conv_announced(peer, mail->cid, mail->seq);
 		} else if (peer->state == PEER_SYNCING) {
-			if (peer->held == NULL)
-				peer->held = mem_zalloc(sizeof(*peer->held));
-			if (peer->held->count < LIMIT_HELD_CONVS)
-				peer->held->convs[peer->held->count++] =
-				    (struct held_conv){mail->cid, mail->seq};
+			held_add(peer, mail->cid, mail->seq);
 		}
 	}
 	mem_free(mail);
