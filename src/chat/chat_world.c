@@ -122,6 +122,10 @@ world_answer(void *out, const struct call_tag *tag, const struct answer *answer,
 			(void)snprintf(told->text, sizeof(told->text), "%.*s",
 			    SLICE_ARG(answer->who.items[answer->who.count - 1].name));
 	}
+	if (answer->kind == ANSWER_SESSIONS) {
+		told->seq = answer->sessions.count;
+		link->online = answer->sessions.online_count;
+	}
 	if (answer->kind == ANSWER_CONTACTS)
 		tell_contacts(told, answer);
 	if (answer->kind == ANSWER_PRESENCE && answer->presence.count > 0)

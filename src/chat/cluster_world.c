@@ -340,6 +340,7 @@ sim_settle(struct cluster_sim *sim)
 		for (unsigned i = 0; i < sim->count; i++)
 			if (sim->nodes[i].up)
 				moved = world_round(&sim->nodes[i].w) || moved;
+		moved = moved || sim->flight_count > 0;
 	}
 }
 

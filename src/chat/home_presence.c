@@ -217,7 +217,9 @@ user_presence(struct shard *shard, struct op *op)
 	if (home != NULL && op->fault.err == ERR_OK) {
 		if (op->call == 0 || presence_op_stores(op))
 			home_presence(home, op->presence.now, op->presence.now_text);
-		attached = home_attached(home, op->origin, op->presence.peer, 0);
+		attached = op->call != 0
+			       ? home_attached(home, op->origin, op->presence.peer, 0)
+			       : NULL;
 		if (attached != NULL)
 			attached->away = op->presence.away;
 		afar_news(shard, home->user);
