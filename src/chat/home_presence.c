@@ -212,8 +212,12 @@ user_presence(struct shard *shard, struct op *op)
 	struct home_user *home = map_get(&shard->home_users, op->user);
 	struct attached *attached;
 
-	if (home != NULL && op->fault.err == ERR_UNKNOWN_OUTCOME)
-		home->known = false; /* the next connection that syncs has read it */
+	if (home != NULL && op->fault.err == ERR_UNKNOWN_OUTCOME) {
+		home->known = false; /* if not before, the next connection that syncs has read it */
+		if (op->call != 0)
+			user_presence_news(
+			    shard, user_mail_create(shard, MAIL_PRESENCE_NEWS, op->user));
+	}
 	if (home != NULL && op->fault.err == ERR_OK) {
 		if (op->call == 0 || presence_op_stores(op))
 			home_presence(home, op->presence.now, op->presence.now_text);

@@ -225,6 +225,23 @@ away_are_all_of_his_devices(void **state)
 	world_close(&p.w);
 }
 
+/* What was perhaps stored is read again. */
+static void
+what_was_set_is_told_though_nobody_knew_whether_it_was(void **state)
+{
+	static struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	(void)watch(p.eye, "bob");
+	p.w.next_write = ERR_UNKNOWN_OUTCOME;
+	assert_int_equal(
+	    answered(p.bob, start_set(p.bob, PRESENCE_BUSY, "at work")), ERR_UNKNOWN_OUTCOME);
+	settle(&p.w);
+	assert_event(p.eye, 1, PRESENCE_BUSY, "bob:at work");
+	world_close(&p.w);
+}
+
 static void
 who_is_invisible_looks_offline(void **state)
 {
@@ -544,6 +561,7 @@ main(void)
 	    cmocka_unit_test(a_reconnect_is_not_seen),
 	    cmocka_unit_test(a_leaving_that_was_asked_for_is_told),
 	    cmocka_unit_test(away_are_all_of_his_devices),
+	    cmocka_unit_test(what_was_set_is_told_though_nobody_knew_whether_it_was),
 	    cmocka_unit_test(who_is_invisible_looks_offline),
 	    cmocka_unit_test(contacts_are_watched),
 	    cmocka_unit_test(a_block_hides_at_once),
