@@ -141,6 +141,47 @@ last_word(struct op *const *ops, size_t count)
 	return last;
 }
 
+static void
+take_text(slice *mine, slice later)
+{
+	if (slice_given(*mine) && slice_given(later))
+		*mine = later;
+}
+
+static void
+take_number(int *mine, int later)
+{
+	if (*mine >= 0 && later >= 0)
+		*mine = later;
+}
+
+/* Of what op sets, what later set anew. */
+static void
+take_over(struct op *op, const struct op *later)
+{
+	if (op->kind == OP_PRESENCE_SET) {
+		take_number(&op->presence.state, later->presence.state);
+		take_text(&op->presence.text, later->presence.text);
+	} else if (op->kind == OP_PROFILE_SET) {
+		take_number(&op->profile_set.accept, later->profile_set.accept);
+		take_text(&op->profile_set.display, later->profile_set.display);
+		take_text(&op->profile_set.status, later->profile_set.status);
+	}
+}
+
+/* Is the effect of the first there, or what the others made of it? */
+static int
+effect_left(struct sql_store *s, struct op *const *ops, size_t count, bool *ret_there)
+{
+	struct op op = *last_word(ops, count);
+
+	for (size_t i = 1; i < count; i++)
+		if (ops[i]->kind == op.kind && ops[i]->user == op.user &&
+		    ops[i]->fault.err == ERR_OK)
+			take_over(&op, ops[i]);
+	return effect_there(s, &op, ret_there);
+}
+
 /*
  * Without a witness each is asked for itself; what was refused was so in any case, or can be asked
  * again.
@@ -155,7 +196,7 @@ each_for_itself(struct sql_store *s, struct op **ops, size_t count)
 
 		if (ops[i]->fault.err != ERR_OK || ops[i]->kind == OP_APPEND)
 			continue; /* an append that is no witness repeats a stored one */
-		rc = effect_there(s, last_word(ops + i, count - i), &there);
+		rc = effect_left(s, ops + i, count - i, &there);
 		if (rc == SQL_OK && !there)
 			op_unavailable(ops[i]);
 	}

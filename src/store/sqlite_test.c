@@ -761,6 +761,19 @@ what_was_undone_in_the_same_batch_was_done(void **state)
 		op_destroy(&then[i]);
 	}
 	assert_true(world_ask(w, "SELECT count(*) FROM contact WHERE state = 3") == 2);
+
+	for (size_t i = 0; i < LEN(then); i++) {
+		then[i] = op_create(OP_PRESENCE_SET);
+		then[i]->user = bob;
+		then[i]->presence.state = i == 0 ? PRESENCE_BUSY : PRESENCE_INVISIBLE;
+	}
+	then[0]->presence.text = S("not now");
+	fail_after_commit(w);
+	w->driver->type->write(w->driver, then, LEN(then));
+	for (size_t i = 0; i < LEN(then); i++) {
+		assert_int_equal(then[i]->fault.err, ERR_OK);
+		op_destroy(&then[i]);
+	}
 }
 
 static void
