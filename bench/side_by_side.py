@@ -81,18 +81,22 @@ class Contest:
                 for peer in self.peers for members in self.sizes(peer)}
 
     def memory(self, steps):
-        """{name: [[connections, bytes of Private_Dirty of the server], ...]}, everybody in one group."""
-        found = {}
+        """{name: [[connections, bytes of Private_Dirty of the server], ...]}, everybody in one group; a program that is
+        there twice is measured once, and the floor, which keeps nothing, not at all."""
+        found, programs = {}, set()
         for peer in self.peers:
-            server = {"confab": lambda: self.lab.confabd(self.data, idle_ms=600000),
-                      "floor": lambda: self.lab.floor("fan"), "redis": self.lab.redis}.get(
+            if peer.style == "floor" or peer.program in programs - {None}:
+                continue
+            programs.add(peer.program)
+            server = {"confab": lambda: self.lab.confabd(self.data, idle_ms=600000), "redis": self.lab.redis}.get(
                 peer.style, lambda peer=peer: self.lab.peer(peer))()
             people = self.lab.crowd(server, peer.style, "idle", **self.options(peer, LARGE))
-            found[peer.name] = []
+            points = [[0, server.private_dirty()]]
             for count in steps:
                 people.tell(f"open {count}")
                 time.sleep(1)
-                found[peer.name].append([count, server.private_dirty()])
+                points.append([count, server.private_dirty()])
+            found[peer.name.split(" QoS")[0]] = points
             self.lab.stop(people)
             self.lab.stop(server)
         return found

@@ -9,8 +9,8 @@
  *	idle                               then on stdin: open N | say USER CID COUNT | wait DELIVERIES
  *
  * STYLE: confab, floor (frame= bytes a message), redis, nats, mqtt0, mqtt1, irc, xmpp; all but the first two know
- * fanout only.  at_once: so many logins at a time.  tokens: lines `name token` of users who log in.  Prints a line of JSON with the CPU time of process
- * pid and its children between the end of the warm-up and the last delivery.
+ * fanout and idle only.  tokens: lines `name token` of users who log in; at_once= so many at a time.  Prints a line of
+ * JSON with the CPU time of process pid and its children between the end of the warm-up and the last delivery.
  */
 #include <signal.h>
 #include <stdio.h>
