@@ -127,6 +127,20 @@ many_channels_are_heard(void **state)
 	node_close(&a);
 }
 
+static void
+the_last_words_are_heard(void **state)
+{
+	struct node a, b;
+
+	node_pair(*state, &a, &b);
+	bus_ring(a.bus, RING_ALL, 0, S("last"));
+	node_close(&a);
+	node_wait_heard(&b, RING_ALL, 0, "last");
+	node_wait_down(&b, "a");
+	assert_int_equal(bus_health(b.bus).peers, 0);
+	node_close(&b);
+}
+
 /* --- Strangers --- */
 
 static void
@@ -272,6 +286,7 @@ main(void)
 	    R(a_large_ring_arrives_and_a_larger_one_is_told_of),
 	    R(interest_is_counted),
 	    R(many_channels_are_heard),
+	    R(the_last_words_are_heard),
 	    R(what_is_not_of_this_cluster_is_not_heard),
 	    R(two_of_one_name_are_noticed),
 	    R(an_acl_user_with_the_least_rights_is_enough),
