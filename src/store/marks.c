@@ -150,6 +150,21 @@ row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
 	return SQL_OK;
 }
 
+/* What another writer of the pool was told of the same member. */
+static void
+row_raise(struct sql_store *s, struct mark_row *row)
+{
+	uint64_t read = 0, delivered = 0;
+
+	if (s->writer_count == 0)
+		return;
+	marks_overlay(s, row->key[0], row->key[1], &read, &delivered);
+	(void)pthread_mutex_lock(&s->marks.lock);
+	row->read = read;
+	row->delivered = delivered;
+	(void)pthread_mutex_unlock(&s->marks.lock);
+}
+
 int
 sql_mark(struct sql_store *s, struct op *op)
 {
@@ -166,6 +181,7 @@ sql_mark(struct sql_store *s, struct op *op)
 	if ((rc = row_find(s, op, &conv->row, &row, &op->fault.err)) != SQL_OK ||
 	    op->fault.err != ERR_OK)
 		return rc;
+	row_raise(s, row);
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (marks_grow(op, conv->row.head, &row->read, &row->delivered))
 		row_make_pending(&s->marks, row);

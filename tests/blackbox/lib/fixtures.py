@@ -29,7 +29,7 @@ def new_name(base="user"):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes longer than some seconds, most of it waiting")
-    config.addinivalue_line("markers", "disk: needs the store on disk; left out with CONFAB_TEST_STORE=memory")
+    config.addinivalue_line("markers", "disk: needs the store on disk; a file, that is; left out with CONFAB_TEST_STORE=memory or mysql")
     config.addinivalue_line("markers", "tsan: also run against a server built with ThreadSanitizer")
 
 
@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if getattr(item, "originalname", item.name) in TSAN:
             item.add_marker("tsan")
-    if STORE == "memory":
+    if STORE != "sqlite":
         config.hook.pytest_deselected(items=[item for item in items if needs_disk(item)])
         items[:] = [item for item in items if not needs_disk(item)]
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -22,7 +22,8 @@ ALARMS = re.compile(
     r"|\bpanic\b|[Aa]ssertion|stack smashing|buffer overflow detected", re.M)
 
 # The child goes when the test process goes, however that ends; the pid is that of the program itself.
-# What servers store in unless a test says otherwise: "sqlite", on disk, or "memory".
+# What servers store in unless a test says otherwise: "sqlite", on disk, "memory", or "mysql": each in a database of
+# its own on one MariaDB.
 STORE = os.environ.get("CONFAB_TEST_STORE", "sqlite")
 TIED = ["setpriv", "--pdeathsig", "KILL", "--"]
 
@@ -80,6 +81,15 @@ class Metrics(dict):
         return sum(rows)
 
 
+def usual_store():
+    if STORE == "memory":
+        return {"store": "memory:"}
+    if STORE == "mysql":
+        from .mariadb import shared
+        return {"store": shared().database()[1]}
+    return {}
+
+
 class Server:
     """One data directory and, most of the time, one process on it."""
 
@@ -90,7 +100,7 @@ class Server:
         self.data = self.home / "data"
         self.data.mkdir(exist_ok=True)
         self.workers, self.args, self.listen = workers, list(args), tuple(listen)
-        self.config = {**CHEAP, **({"store": "memory:"} if STORE == "memory" else {}), **(config or {})}
+        self.config = {**CHEAP, **usual_store(), **(config or {})}
         self.binary = str(binary or CONFABD)
         self.leaks, self.env, self.wrap = leaks, env or {}, list(wrap)
         self.config_file = self.home / "confabd.conf"

@@ -1,0 +1,150 @@
+"""Several nodes on one MariaDB: what is answered stands in one log, whoever of them dies."""
+
+import asyncio
+import random
+import subprocess
+
+import pytest
+
+from lib.client import Client, on_loop
+from lib.fixtures import PASSWORD
+from lib.load import Load, Sender
+from lib.mariadb import MariaDB
+from lib.server import wait_for
+
+PAIRS = 3
+
+
+@pytest.fixture(scope="module")
+def mariadb():
+    server = MariaDB().start()
+    yield server
+    server.finish()
+
+
+@pytest.fixture
+def place(mariadb):
+    if mariadb.process.poll() is not None:
+        mariadb.start()
+    return mariadb.database()
+
+
+def register(node, name):
+    client = Client(node.port, "tcp")
+    person = client.login_as(client.call("register", user=name, password=PASSWORD))
+    client.close()
+    return person
+
+
+def test_every_node_takes_and_shows_everything(mariadb, place, confabd, transport):
+    one, three = (confabd(config={"store": place[1], "node": name}) for name in ("n1", "n3"))
+    ann, bob = register(one, "ann"), register(three, "bob")
+    writer, reader = Client(one.port, transport), Client(three.port, transport)
+    writer.login_as(writer.call("resume", token=ann["token"]))
+    reader.login_as(reader.call("resume", token=bob["token"]))
+    sent = [writer.call("send", to="@bob", body=f"text {i} \U0001f600", cmid=f"c-{i}") for i in range(20)]
+    assert [s["seq"] for s in sent] == list(range(1, 21))
+    page = reader.call("history", cid=sent[0]["cid"], limit=200)
+    assert [m["body"] for m in page["messages"]] == [f"text {i} \U0001f600" for i in range(20)]
+    again = reader.call("send", to="@ann", body="back", cmid="d-1")
+    assert again["seq"] == 21
+    assert writer.call("send", to="@bob", body="text 3 \U0001f600", cmid="c-3") == {**sent[3], "dup": True}
+    writer.close()
+    reader.close()
+
+
+def check(node):
+    return subprocess.run([*node.command(), "--check"], capture_output=True, text=True, env=node.environment(), timeout=60)
+
+
+def check_refuses(place, confabd, mariadb, change, back, words):
+    node = confabd(config={"store": place[1]}, started=False)
+    mariadb.run(change)
+    try:
+        said = check(node)
+    finally:
+        mariadb.run(back)
+    assert said.returncode != 0
+    for word in words:
+        assert word in said.stderr, said.stderr
+
+
+@pytest.mark.parametrize("variable, wrong, right", [
+    ("innodb_flush_log_at_trx_commit", "2", "1"), ("read_only", "1", "0"), ("max_allowed_packet", "65536", "16777216")])
+def test_check_names_the_setting_that_breaks_a_promise(mariadb, place, confabd, variable, wrong, right):
+    check_refuses(place, confabd, mariadb, f"SET GLOBAL {variable} = {wrong}", f"SET GLOBAL {variable} = {right}", [variable])
+
+
+def test_the_password_is_shown_nowhere(mariadb, place, confabd):
+    mariadb.run(f"CREATE OR REPLACE USER ann@localhost IDENTIFIED BY 'hush-hush'; GRANT ALL ON {place[0]}.* TO ann@localhost")
+    url = mariadb.url(place[0]).replace("root@", "ann:hush-hush@")
+    node = confabd(config={"store": url})
+    node.wait_log("store=mysql://ann@")
+    assert "hush" not in node.log()
+    said = check(confabd(config={"store": url}, started=False))
+    assert said.returncode == 0 and "hush" not in said.stdout + said.stderr
+    wrong = check(confabd(config={"store": url.replace("hush-hush", "hush-wrong")}, started=False))
+    assert wrong.returncode != 0 and "hush" not in wrong.stdout + wrong.stderr
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_database_and_of_a_node_under_load(mariadb, place, confabd):
+    rng = random.Random(5)
+    name, url = place
+    nodes = [confabd(config={"store": url, "node": f"n{i}"}) for i in range(2)]
+    people = [register(nodes[i % 2], f"user{i}") for i in range(2 * PAIRS)]
+    answered, bodies = {}, {}
+    for round_, victim in enumerate(["database", "node", "database", "node"]):
+        senders = [Sender(nodes[i % 2].port, ("tcp", "ws")[round_ % 2], people[i]["token"], f"@user{i ^ 1}", window=16,
+                          prefix=f"r{round_}-{i}") for i in range(2 * PAIRS)]
+        load = Load(senders).start()
+        load.wait_answered(rng.randrange(100, 500))
+        if victim == "database":
+            mariadb.kill9()
+            load.stop()
+            mariadb.start()
+        else:
+            nodes[1].kill9()
+            load.stop()
+            nodes[1].start()
+        for node in nodes:
+            wait_for(lambda node=node: node.http("/readyz")[0] == 200, 30, "the node")
+
+        async def settle():
+            for number, sender in enumerate(senders):
+                left = [cmid for cmid in sender.sent if cmid not in sender.answered]
+                await sender.resend(nodes[number % 2].port, left)
+
+        before = {cmid: where for s in senders for cmid, where in s.answered.items()}
+        stored = {row[2]: (int(row[0]), int(row[1]), int(row[3])) for row in mariadb.sql(
+            name, f"SELECT cid, seq, cmid, ts FROM msg WHERE cmid LIKE 'r{round_}-%'")}
+        for cmid, where in before.items():
+            assert stored.get(cmid) == where, f"{cmid} was answered {where}, and is {stored.get(cmid)}"
+        on_loop(settle(), timeout=60)
+        for sender in senders:
+            assert not sender.errors, sender.errors[:3]
+            answered.update(sender.answered)
+            bodies.update(sender.sent)
+    rows = mariadb.sql(name, "SELECT cid, min(seq), max(seq), count(*), count(DISTINCT cmid) FROM msg GROUP BY cid")
+    assert len(rows) == PAIRS
+    for cid, low, high, count, cmids in rows:
+        assert (low, high, cmids) == ("1", count, count), f"conversation {cid} is not dense"
+    stored = {row[2]: (int(row[0]), int(row[1]), int(row[3])) for row in mariadb.sql(name, "SELECT cid, seq, cmid, ts FROM msg")}
+    assert stored == answered and len(stored) == len(bodies)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_away_is_told_and_comes_back(mariadb, place, confabd):
+    node = confabd(config={"store": place[1]})
+    ann = register(node, "ann")
+    register(node, "bob")
+    client = Client(node.port, "tcp")
+    client.login_as(client.call("resume", token=ann["token"]))
+    assert client.call("send", to="@bob", body="one", cmid="c-1")["seq"] == 1
+    mariadb.kill9()
+    client.fails(["unavailable", "unknown_outcome"], "send", to="@bob", body="two", cmid="c-2", timeout=30)
+    wait_for(lambda: node.http("/readyz")[0] == 503, 20, "/readyz to say so")
+    mariadb.start()
+    wait_for(lambda: node.http("/readyz")[0] == 200, 20, "the node")
+    assert client.call("send", to="@bob", body="two", cmid="c-2")["seq"] == 2
+    client.close()
