@@ -144,7 +144,7 @@ struct peer {
 	struct list calls;
 	struct sending *sending;   /* owned, NULL while nothing is sent */
 	struct held_convs *held;   /* owned, NULL but while syncing */
-	struct watching *watching; /* owned; NULL while it watches nobody: presence.c */
+	struct watching *watching; /* owned; NULL while it watches nobody: watch.c */
 	struct ask *asks;          /* owned */
 	uint32_t ask_count;
 };
@@ -203,7 +203,7 @@ struct shard {
 	struct map home_watched;     /* by user: the shards that watch him, a bit each */
 	struct list leavings;        /* of users, not told yet: home_presence.c */
 	struct map leavings_by_user; /* the same */
-	struct map watched;          /* by user: presence.c */
+	struct map watched;          /* by user: watch.c */
 	uint32_t watch_serial;
 	struct list dirty_convs; /* have entries to publish */
 	struct revoked revoked[LIMIT_REVOKED];

@@ -145,7 +145,7 @@ void peers_kill(struct shard *shard, struct peers_mail *mail);
 void topic_mail(struct shard *shard, struct conv_mail *mail);
 struct user_mail *user_mail_create(struct shard *shard, enum mail_kind kind, uint64_t user);
 void user_mail_destroy(struct user_mail *mail);
-/* presence.c, who.c */
+/* watch.c, relation.c, who.c */
 void presence_watched(struct shard *shard, struct watch_mail *mail);
 void presence_shown(struct shard *shard, struct shown_mail *mail);
 void presence_again(struct shard *shard, struct op *op);

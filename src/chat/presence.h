@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Presence.  A user's home knows what he shows (home_presence.c).  A shard knows which of its peers
- * watch whom, and what those were told last (presence.c); it has a place in the list of each home
+ * watch whom, and what those were told last (watch.c, relation.c); it has a place in the list of each home
  * whose users somebody here watches.  who.c asks all homes what users show at one moment.
  */
 #ifndef CHAT_PRESENCE_H
@@ -60,7 +60,7 @@ struct query_mail {
 	size_t count;
 };
 
-/* --- Watching (presence.c) --- */
+/* --- Watching (watch.c, relation.c) --- */
 
 /*
  * Contact or block between the peer's user and another began or ended: what of him may be seen is
