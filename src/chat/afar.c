@@ -326,6 +326,18 @@ afar_heard(struct shard *shard, struct afar_mail *mail)
 	afar_mail_destroy(mail);
 }
 
+/* All shards of this node hear the same, so one of them asks. */
+static void
+node_ask(struct shard *shard, slice node, uint32_t part)
+{
+	struct tell_mail mail = {.mail.kind = MAIL_TELL, .part = part};
+
+	if (shard->config.index != 0)
+		return;
+	(void)snprintf(mail.node, sizeof(mail.node), "%.*s", SLICE_ARG(node));
+	cluster_ring(shard, RING_ALL, 0, &mail.mail);
+}
+
 void
 afar_node(struct shard *shard, slice node, bool up)
 {
@@ -346,24 +358,20 @@ afar_node(struct shard *shard, slice node, bool up)
 			at = 0;
 		}
 	table->tell = table->tell || up;
+	if (up)
+		node_ask(shard, node, SHARDS_MAX);
 }
 
-/* All shards of the node hear the same, so one of them asks. */
 static void
 sources_ask(struct shard *shard)
 {
 	struct source *source;
-	struct tell_mail mail = {.mail.kind = MAIL_TELL};
 
-	if (shard->config.index != 0)
-		return;
 	for (size_t at = 0; (source = smap_next(&shard->cluster->afar->sources, &at)) != NULL;) {
 		if (source->whole || source->telling || source->ask_ms > shard->mono_ms)
 			continue;
 		source->ask_ms = shard->mono_ms + ASK_MS + random_below(ASK_SPREAD_MS);
-		memcpy(mail.node, source->node, sizeof(mail.node));
-		mail.part = source->part;
-		cluster_ring(shard, RING_ALL, 0, &mail.mail);
+		node_ask(shard, slice_str(source->node), source->part);
 	}
 }
 
@@ -379,7 +387,8 @@ afar_news(struct shard *shard, uint64_t user)
 void
 afar_asked(struct shard *shard, struct tell_mail *mail)
 {
-	if (mail->part == shard->config.index && strcmp(mail->node, shard->config.node) == 0)
+	if ((mail->part == shard->config.index || mail->part == SHARDS_MAX) &&
+	    strcmp(mail->node, shard->config.node) == 0)
 		shard->cluster->afar->tell = true;
 	mem_free(mail);
 }

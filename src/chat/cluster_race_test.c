@@ -137,6 +137,9 @@ fray_open(struct fray *f, uint32_t seed)
 
 /* --- What happens --- */
 
+/* Everybody has one of these. */
+static const slice passwords[] = {S("open sesame"), S("close sesame")};
+
 static void
 fray_change(struct fray *f, struct link *link)
 {
@@ -165,8 +168,9 @@ fray_enter(struct fray *f)
 		return;
 	t = tag(seat->link->world, &n);
 	if (sim_pick(sim, 4) == 0) {
-		struct login_command cmd = {
-		    .user = slice_str(f->names[user]), .password = S("open sesame"), .sync = sync};
+		struct login_command cmd = {.user = slice_str(f->names[user]),
+		    .password = passwords[sim_pick(sim, 2)],
+		    .sync = sync};
 
 		chat_login(seat->link->peer, &t, &cmd);
 	} else {
@@ -184,11 +188,11 @@ fray_revoke(struct fray *f, struct link *link)
 {
 	struct cluster_sim *sim = &f->sim;
 	const struct seat *other = &f->seats[sim_pick(sim, (unsigned)f->seat_count)];
-	unsigned n;
+	unsigned n, old = sim_pick(sim, 2);
 	struct call_tag t = tag(link->world, &n);
 
 	if (sim_pick(sim, 4) == 0)
-		chat_password_change(link->peer, &t, S("open sesame"), S("open sesame"));
+		chat_password_change(link->peer, &t, passwords[old], passwords[1 - old]);
 	else if (other->link != NULL && other->link->user == link->user)
 		chat_session_revoke(link->peer, &t, slice_str(other->link->session));
 }

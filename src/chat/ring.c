@@ -479,7 +479,7 @@ get_TELL(struct reader *r, uint64_t *ret_id)
 	struct tell_mail *mail = mem_zalloc(sizeof(*mail));
 
 	get_name(r, mail->node, sizeof(mail->node));
-	mail->part = (uint32_t)get_up_to(r, SHARDS_MAX - 1);
+	mail->part = (uint32_t)get_up_to(r, SHARDS_MAX);
 	*ret_id = 0;
 	return mail;
 }

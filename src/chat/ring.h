@@ -46,7 +46,7 @@ struct afar_mail {
 /* To the shard that is so named: it tells all of its users again. */
 struct tell_mail {
 	struct mail mail;
-	uint32_t part;
+	uint32_t part; /* SHARDS_MAX: to all of the node */
 	char node[NODE_NAME_BYTES];
 };
 

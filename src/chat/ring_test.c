@@ -63,7 +63,8 @@ there_and_back(const struct mail *mail, enum ring_scope scope, uint64_t id)
 	bytes_of(&second, back);
 	assert_true(slice_eq(buf_slice(&first), buf_slice(&second)));
 	for (size_t len = 0; len < buf_len(&first); len++) {
-		char *copy = mem_dup(slice_of(buf_head(&first), len)); /* of its own, to be watched */
+		char *copy =
+		    mem_dup(slice_of(buf_head(&first), len)); /* of its own, to be watched */
 
 		assert_null(ring_decode(scope, id, slice_of(copy, len)));
 		mem_free(copy);
@@ -258,15 +259,13 @@ static void
 there_is_one_way_to_say_a_thing(void **state)
 {
 	static const slice wrong[] = {
-	    S(""),
-	    S("\1"),
-	    S("\2\14\3n1\0"),      /* of another version */
-	    S("\1\15"),            /* of no kind */
-	    S("\1\201\0"),         /* a number with a needless byte */
-	    S("\1\14\3n1\200\0"),  /* the same */
-	    S("\1\14\1\0\0"),      /* more behind it */
-	    S("\1\14\0\0"),        /* no name */
-	    S("\1\14\3n1\100"),    /* no such shard */
+	    S(""), S("\1"), S("\2\14\3n1\0"),                 /* of another version */
+	    S("\1\15"),                                       /* of no kind */
+	    S("\1\201\0"),                                    /* a number with a needless byte */
+	    S("\1\14\3n1\200\0"),                             /* the same */
+	    S("\1\14\1\0\0"),                                 /* more behind it */
+	    S("\1\14\0\0"),                                   /* no name */
+	    S("\1\14\3n1\101"),                               /* no such shard */
 	    S("\1\14\377\377\377\377\377\377\377\377\377\2"), /* a number of 65 bits */
 	    S("\1\14\377\377\377\377\377\377\377\377\377\1"), /* a text longer than memory */
 	};
@@ -300,8 +299,7 @@ noise_is_no_ring(void **state)
 		heard = ring_decode(RING_CONV, 12, slice_of(copy, buf_len(&good)));
 		if (heard != NULL) {
 			bytes_of(&again, heard);
-			assert_true(
-			    slice_eq(buf_slice(&again), slice_of(copy, buf_len(&good))));
+			assert_true(slice_eq(buf_slice(&again), slice_of(copy, buf_len(&good))));
 			ring_mail_destroy(heard);
 		}
 		mem_free(copy);
