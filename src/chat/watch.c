@@ -6,9 +6,9 @@
  *
  *   presence.watch, sync, contact begins → WATCH to the home → WATCHED: what he shows → SHOWN …
  */
-#include <stdlib.h>
-
 #include "chat/watch.h"
+
+#include <stdlib.h>
 
 /* A user that a peer is to watch, and how. */
 struct wanted {
