@@ -124,8 +124,7 @@ same_pair(const struct op *a, const struct op *b)
 {
 	uint64_t peer_a = a->contact.peer, peer_b = b->contact.peer;
 
-	return (a->user == b->user && peer_a == peer_b) ||
-	       (a->user == peer_b && peer_a == b->user);
+	return (a->user == b->user && peer_a == peer_b) || (a->user == peer_b && peer_a == b->user);
 }
 
 /* The one of these whose effect stands for the first's: its own, or what came over it. */
