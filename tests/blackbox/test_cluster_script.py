@@ -12,7 +12,7 @@ import pytest
 
 from lib.confab import CONFAB
 from lib.fixtures import PASSWORD, new_name
-from lib.server import ALARMS, CONFABD, TIED, TOP, sanitizer_environment
+from lib.server import ALARMS, CONFABD, TIED, TOP, sanitizer_environment, wait_for
 
 SCRIPT = str(TOP / "scripts/cluster")
 
@@ -118,6 +118,36 @@ def test_up_status_down(machine):
     assert sorted(machine.parts()) == ["mariadb", "n1", "nginx", "redis"]
     machine.run(CONFAB, "-s", "127.0.0.1:9100", "login", bob, "--password-stdin", stdin=PASSWORD + "\n")
     assert "through all of it" in machine.run(CONFAB, "-s", "127.0.0.1:9100", "-u", bob, "history", "@" + alice).stdout
+    machine.cluster("down")
+
+
+@pytest.mark.slow
+@pytest.mark.disk
+def test_rolling_restart_under_load(machine, tmp_path):
+    """Each node in turn, in place and then by ending and starting it: everything once, in order, and all are there."""
+    machine.cluster("up")
+    before, stop = machine.parts(), tmp_path / "stop"
+    pair = subprocess.Popen(machine.command("/usr/bin/python3", TOP / "tests/blackbox/lib/pair.py", 8000, tmp_path, stop),
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        assert pair.stdout.readline() == "ready\n", machine.logs()
+        for name in ("n1", "n2", "n3"):
+            log = machine.data / name / "log"
+            machine.run("kill", "-USR2", before[name][1])
+            wait_for(lambda: log.read_text().count("ready listen=") == 2, 60, f"{name} in place")
+        assert machine.parts() == before, "the same processes"
+        for name in ("n1", "n2", "n3"):
+            machine.run("kill", "-TERM", before[name][1])
+            wait_for(lambda: machine.parts()[name][0] == "stopped", 60, f"the end of {name}")
+            assert " server ended" in (machine.data / name / "log").read_text()
+            machine.cluster("up")
+        stop.write_text("")
+        said = pair.communicate(timeout=120)[0]
+        assert pair.returncode == 0 and int(said) > 100, (said, machine.logs())
+    finally:
+        if pair.poll() is None:
+            pair.kill()
+            pair.communicate()
     machine.cluster("down")
 
 
