@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the readers do: each operation sees one snapshot. */
+#include <stdlib.h>
+
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -91,20 +93,62 @@ read_sessions(struct sql_store *s, struct sql_conn *conn, struct op *op)
 	return rc;
 }
 
+/* "[1,2,3]", for statements that take many ids. */
+static void
+ids_put(struct buf *json, const uint64_t *ids, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_printf(json, "%c%llu", i == 0 ? '[' : ',', (unsigned long long)ids[i]);
+	buf_put(json, count == 0 ? S("[]") : S("]"));
+}
+
+static int
+id_order(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Of `count` sessions, which are there, in ret_there; *ret_count of them. */
+static int
+sessions_there(struct sql_conn *conn, const uint64_t *sessions, size_t count, uint64_t *ret_there,
+    size_t *ret_count)
+{
+	struct buf json = {0};
+	size_t found = 0;
+	int rc;
+
+	ids_put(&json, sessions, count);
+	rc = stmt_start(conn, STMT_TOKENS_LIVE, "s", buf_slice(&json));
+	for (; rc == SQL_ROW && found < count; rc = stmt_next(conn, STMT_TOKENS_LIVE))
+		ret_there[found++] = column_u64(conn, STMT_TOKENS_LIVE, 0);
+	stmt_end(conn, STMT_TOKENS_LIVE);
+	buf_fini(&json);
+	if (found > 0)
+		qsort(ret_there, found, sizeof(*ret_there), id_order);
+	*ret_count = found;
+	return rc;
+}
+
 static int
 read_live(struct sql_conn *conn, struct op *op)
 {
-	op->live.gone = op_alloc(op, op->live.want * sizeof(*op->live.gone));
-	for (size_t i = 0; i < op->live.want; i++) {
-		uint64_t there;
-		int rc = stmt_number(conn, &there, STMT_TOKEN_LIVE, "i", op->live.sessions[i]);
+	uint64_t there[1000];
+	size_t want = op->live.want, found, count;
+	int rc = SQL_DONE;
 
-		if (rc != SQL_OK)
-			return rc;
-		if (there == 0)
-			op->live.gone[op->live.count++] = op->live.sessions[i];
+	op->live.gone = op_alloc(op, want * sizeof(*op->live.gone));
+	for (size_t at = 0; at < want && rc == SQL_DONE; at += count) {
+		const uint64_t *sessions = op->live.sessions + at;
+
+		count = want - at < LEN(there) ? want - at : LEN(there);
+		rc = sessions_there(conn, sessions, count, there, &found);
+		for (size_t i = 0; rc == SQL_DONE && i < count; i++)
+			if (bsearch(&sessions[i], there, found, sizeof(there[0]), id_order) == NULL)
+				op->live.gone[op->live.count++] = sessions[i];
 	}
-	return SQL_OK;
+	return rc;
 }
 
 static int
@@ -600,10 +644,7 @@ read_heads(struct sql_conn *conn, struct op *op)
 	int rc;
 
 	op->heads.items = op_alloc(op, op->heads.want * sizeof(*op->heads.items));
-	for (size_t i = 0; i < op->heads.want; i++)
-		buf_printf(&json, "%c%llu", i == 0 ? '[' : ',',
-		    (unsigned long long)op->heads.cids[i]);
-	buf_put(&json, op->heads.want == 0 ? S("[]") : S("]"));
+	ids_put(&json, op->heads.cids, op->heads.want);
 	rc = stmt_start(conn, STMT_HEADS, "s", buf_slice(&json));
 	for (; rc == SQL_ROW && op->heads.count < op->heads.want;
 	     rc = stmt_next(conn, STMT_HEADS)) {

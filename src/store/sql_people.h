@@ -71,7 +71,7 @@
 	X(TOKENS, "SELECT session, device, ip, created, seen FROM token WHERE user = ?1 "              \
 	    "ORDER BY seen, session LIMIT ?2")                                                         \
 	X(TOKEN_SEEN, "UPDATE token SET seen = max(seen, ?2), ip = coalesce(?3, ip) WHERE session = ?1") \
-	X(TOKEN_LIVE, "SELECT 1 FROM token WHERE session = ?1")                                        \
+	X(TOKENS_LIVE, "SELECT session FROM token WHERE session IN (SELECT value FROM json_each(?1))") \
 	X(TOKEN_OF, "SELECT 1 FROM token WHERE session = ?1 AND user = ?2")                            \
 	X(TOKEN_OTHERS, "SELECT 1 FROM token WHERE user = ?1 AND session <> ?2 LIMIT 1")               \
 	X(TOKEN_DROP, "DELETE FROM token WHERE session = ?1 AND user = ?2")                            \
