@@ -37,7 +37,7 @@ struct envelope {
 
 enum envelope_verdict {
 	ENVELOPE_GOOD,
-	ENVELOPE_OWN,     /* of this very process; not examined further but for its signature */
+	ENVELOPE_OWN, /* of this very process; RINGS are not examined further, and not to be heard */
 	ENVELOPE_DAMAGED, /* no envelope, or cut short */
 	ENVELOPE_VERSION, /* of a newer confab */
 	ENVELOPE_EPOCH,   /* of a node whose store lives another life */

@@ -25,10 +25,10 @@ peers_fini(struct peers *peers)
 {
 	size_t at = 0;
 
+	gauge_add(GAUGE_BUS_PEERS, -(int64_t)peers->by_node.count);
 	for (struct peer *p; (p = smap_next(&peers->by_node, &at)) != NULL;)
 		mem_free(p);
 	smap_fini(&peers->by_node);
-	gauge_add(GAUGE_BUS_PEERS, -(int64_t)peers->by_node.count);
 }
 
 unsigned

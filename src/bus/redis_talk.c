@@ -158,9 +158,6 @@ up(struct redis_bus *bus, uint64_t now_ms)
 	bus->publish.owed = bus->subscribe.owed = 0;
 	stat_add(STAT_BUS_CONNECTS, 1);
 	gauge_add(GAUGE_BUS_CONNECTED, 1);
-	bus->told_why = NULL;
-	log_info("bus", "connected", "host=%s port=%s down_ms=%llu", bus->master.host,
-	    bus->master.port, (unsigned long long)(now_ms - bus->down_ms));
 	(void)channel_name(&bus->channels, (struct channel_key){RING_ALL, 0}, name);
 	resp_command(&bus->subscribe.out, (const char *const[]){"SUBSCRIBE", name, NULL});
 }
@@ -366,8 +363,12 @@ static void
 beacon_came_back(struct redis_bus *bus, const struct envelope *e, uint64_t now_ms)
 {
 	histogram_add(HISTOGRAM_BUS_LOOP, clock_mono_ns() - e->sent_ns);
-	if (!bus->looped)
+	if (!bus->looped) {
 		bus->peers.missed = true;
+		bus->told_why = NULL;
+		log_info("bus", "connected", "host=%s port=%s after_ms=%llu", bus->master.host,
+		    bus->master.port, (unsigned long long)(now_ms - bus->down_ms));
+	}
 	bus->looped_ms = now_ms;
 	bus->backoff_ms = BUS_RETRY_MIN_MS;
 	set_looped(bus, true);
@@ -463,7 +464,9 @@ publisher_took(struct redis_bus *bus, const redisReply *reply)
 	if (reply->type != REDIS_REPLY_ERROR)
 		return NULL;
 	stat_add(STAT_BUS_DROP_REFUSED, 1);
-	return "Redis does not let the user publish";
+	return slice_starts(slice_of(reply->str, reply->len), S("NOPERM"))
+		   ? "Redis does not let the user publish"
+		   : "Redis refuses what is published";
 }
 
 static const char *
@@ -527,6 +530,7 @@ beacon_turn(struct redis_bus *bus, uint64_t now_ms)
 		log_warn(
 		    "bus", "not_looped", "host=%s port=%s", bus->master.host, bus->master.port);
 		set_looped(bus, false);
+		bus->down_ms = bus->looped_ms;
 		bus->peers.missed = true;
 	}
 }

@@ -38,6 +38,7 @@ def person(connect, server, name):
     return client
 
 
+@pytest.mark.tsan
 def test_messages_cross(nodes, connect):
     one, two = nodes("n1"), nodes("n2")
     wait_peers(one, 1)
