@@ -195,7 +195,8 @@ def test_the_release_is_hardened():
     assert "__stack_chk_fail" in symbols and re.search(r"__\w+_chk\b", symbols)
     needed = set(re.findall(r"NEEDED.*\[(.+?)\.so", said))
     needed = {name for name in needed if not name.startswith("ld-linux")}
-    assert needed <= {"libsodium", "libsqlite3", "libssl", "libcrypto", "libutf8proc", "libc", "libm"}, needed
+    assert needed <= {"libsodium", "libsqlite3", "libmariadb", "libhiredis", "libssl", "libcrypto",
+                      "libutf8proc", "libc", "libm"}, needed
 
 
 def test_version_and_help_tell_what_this_build_has():
