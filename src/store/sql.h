@@ -24,21 +24,30 @@
 #define SQL_BODY(m) "coalesce((SELECT e.body " SQL_EDITS(m) "ORDER BY e.seq DESC LIMIT 1), " m ".body)"
 #define SQL_DATA(m) "coalesce((SELECT e.data " SQL_EDITS(m)                                            \
 	"AND e.data IS NOT NULL ORDER BY e.seq DESC LIMIT 1), " m ".data)"
+/* Asked once a page: most have neither edits nor deletions, and each row that is asked costs as much again. */
+#define SQL_ANY_EDIT "EXISTS (SELECT 1 FROM msg WHERE kind = 'edit' AND cid = ?1 AND re BETWEEN ?2 AND ?3)"
+#define SQL_ANY_DELETE "EXISTS (SELECT 1 FROM msg WHERE kind = 'delete' AND cid = ?1 AND re <= ?3)"
 #define SQL_ENTRY                                                                                      \
-	"SELECT m.seq, m.ts, m.sender, m.re, " SQL_EDITED("m") ", " SQL_DELETED("m") ", m.kind, "      \
-	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, " SQL_BODY("m") ", " SQL_DATA("m") ", m.ends " \
+	"SELECT m.seq, m.ts, m.sender, m.re, CASE WHEN " SQL_ANY_EDIT " THEN " SQL_EDITED("m") " END, " \
+	"CASE WHEN " SQL_ANY_DELETE " THEN " SQL_DELETED("m") " END, m.kind, "                         \
+	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, "                                             \
+	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_BODY("m") " ELSE m.body END, "                          \
+	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA("m") " ELSE m.data END, m.ends "                   \
 	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
 	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
-/* named: those that are listed though he left them. */
+/*
+ * named: those that are listed though he left them.  x, the last entry that he may see, is as it was
+ * written: what would have changed it comes after it, and where he left it is his leaving.
+ */
 #define SQL_SYNC_OF(named)                                                                             \
 	"SELECT c.cid, c.kind, c.lo, c.hi, c.min_seq, c.history, c.handle, c.title, "                  \
 	SQL_NAME("a") ", " SQL_NAME("b") ", a.display, b.display, "                                    \
 	"m.role, m.join_seq, coalesce(m.leave_seq, c.ended), m.read_seq, m.delivered_seq, "            \
 	"m.muted_until, "                                                                              \
 	"p.read_seq, p.delivered_seq, x.seq, x.ts, x.sender, x.re, "                                   \
-	"CASE WHEN ?2 THEN " SQL_EDITED("x") " END, CASE WHEN ?2 THEN " SQL_DELETED("x") " END, "      \
+	"NULL, NULL, "                                                                                 \
 	"CASE WHEN ?2 THEN x.kind END, coalesce(" SQL_NAME("s") ", 'deleted'), x.cmid, "               \
-	"CASE WHEN ?2 THEN substr(" SQL_BODY("x") ", 1, 256) END "                                                \
+	"CASE WHEN ?2 THEN substr(x.body, 1, 256) END "                                                \
 	"FROM member m JOIN conv c ON c.cid = m.cid "                                                  \
 	"LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                             \
 	"LEFT JOIN member p ON p.user = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "              \
