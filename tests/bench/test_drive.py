@@ -64,6 +64,22 @@ def test_floor_d_and_latencies(lab):
     assert 0 < run["p50_us"] <= run["p90_us"] <= run["p99_us"] <= run["p999_us"]
 
 
+def test_coming_back(lab):
+    groups = [range(1, 11)] * 3
+    data, tokens = lab.store("resume", 10, groups)
+    load = {"users": 10, "window": 4, "resumes": 40}
+    ours = lab.generate(lab.confabd(data), "confab", "resume", tokens=tokens, **load)
+    data, _ = lab.store("other", 10, groups)
+    floor = lab.generate(lab.floor("resume", os.path.join(data, "confab.db")), "floor", "resume", **load)
+    assert ours["verified"] >= 44 and floor["verified"] >= 44
+
+
+def test_who_only_writes(lab):
+    data, tokens = lab.store("ingest", 3, [range(1, 4)])
+    run = lab.generate(lab.confabd(data), "confab", "ingest", tokens=tokens, senders=3, window=8, messages=200)
+    assert run["units"] == 200 and run["verified"] == 220
+
+
 def test_idle_connections_open_in_steps(lab):
     data, tokens = lab.store("idle", 6)
     server = lab.confabd(data)
