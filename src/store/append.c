@@ -109,6 +109,8 @@ find_sent(struct sql_store *s, struct op *op, const struct cached_conv *conv, bo
 	*ret_found = false;
 	if (conv == NULL || !slice_given(op->append.entry->cmid))
 		return SQL_OK;
+	if ((rc = sql_settle_log(s)) != SQL_OK)
+		return rc;
 	rc = stmt_start(c, STMT_MSG_BY_CMID, "sii", op->append.entry->cmid, conv->row.cid,
 	    op->append.entry->sender);
 	if (rc == SQL_ROW) {
@@ -209,9 +211,12 @@ insert_at_head(struct sql_store *s, struct op *op, struct cached_conv *conv)
 	const struct entry *e = op->append.entry;
 	uint64_t seq = conv->row.head + 1;
 	uint64_t ts = s->now_ms > conv->row.ts ? s->now_ms : conv->row.ts;
-	int rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
-	    e->cmid, ts, e->kind, e->data, e->body, e->re);
+	const struct place place = {conv->row.cid, seq, ts};
+	int rc = SQL_OK;
 
+	if (s->engine->later == NULL || !s->engine->later(s, op, &place))
+		rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
+		    e->cmid, ts, e->kind, e->data, e->body, e->re);
 	if (rc != SQL_OK)
 		return rc;
 	convs_advance(conv, seq, ts);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/panic.h"
 #include "store/sql_db.h"
@@ -55,26 +56,26 @@ keep(struct conv_cache *cache, const struct conv_row *row)
 }
 
 static void
-conv_columns(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
+conv_columns(struct sql_conn *conn, enum stmt stmt, struct conv_row *ret)
 {
 	*ret = (struct conv_row){
-	    .cid = cid,
-	    .kind = (enum conv_kind)column_u64(conn, STMT_CONV, 0),
-	    .lo = column_u64(conn, STMT_CONV, 1),
-	    .hi = column_u64(conn, STMT_CONV, 2),
-	    .acl_ver = column_u64(conn, STMT_CONV, 3),
-	    .min_seq = column_u64(conn, STMT_CONV, 4),
-	    .open = column_u64(conn, STMT_CONV, 5) != 0,
-	    .history = column_u64(conn, STMT_CONV, 6) != 0,
-	    .admins_post = column_u64(conn, STMT_CONV, 7) != 0,
-	    .handle = short_name_of(column_slice(conn, STMT_CONV, 8)),
-	    .lo_name = short_name_of(column_slice(conn, STMT_CONV, 9)),
-	    .hi_name = short_name_of(column_slice(conn, STMT_CONV, 10)),
-	    .head = column_u64(conn, STMT_CONV, 11),
-	    .ts = column_u64(conn, STMT_CONV, 12),
-	    .ended = column_u64(conn, STMT_CONV, 13),
-	    .members = column_u64(conn, STMT_CONV, 14),
-	    .admins_invite = column_u64(conn, STMT_CONV, 15) != 0,
+	    .cid = column_u64(conn, stmt, 16),
+	    .kind = (enum conv_kind)column_u64(conn, stmt, 0),
+	    .lo = column_u64(conn, stmt, 1),
+	    .hi = column_u64(conn, stmt, 2),
+	    .acl_ver = column_u64(conn, stmt, 3),
+	    .min_seq = column_u64(conn, stmt, 4),
+	    .open = column_u64(conn, stmt, 5) != 0,
+	    .history = column_u64(conn, stmt, 6) != 0,
+	    .admins_post = column_u64(conn, stmt, 7) != 0,
+	    .handle = short_name_of(column_slice(conn, stmt, 8)),
+	    .lo_name = short_name_of(column_slice(conn, stmt, 9)),
+	    .hi_name = short_name_of(column_slice(conn, stmt, 10)),
+	    .head = column_u64(conn, stmt, 11),
+	    .ts = column_u64(conn, stmt, 12),
+	    .ended = column_u64(conn, stmt, 13),
+	    .members = column_u64(conn, stmt, 14),
+	    .admins_invite = column_u64(conn, stmt, 15) != 0,
 	};
 	/* Nothing there, or nothing any more. */
 	if (ret->head + 1 < ret->min_seq)
@@ -87,7 +88,7 @@ conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret)
 	int rc = stmt_start(conn, STMT_CONV, "i", cid);
 
 	if (rc == SQL_ROW)
-		conv_columns(conn, cid, ret);
+		conv_columns(conn, STMT_CONV, ret);
 	else
 		*ret = (struct conv_row){0};
 	stmt_end(conn, STMT_CONV);
@@ -120,6 +121,30 @@ convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 	if (rc == SQL_OK && row.cid != 0)
 		*ret = keep(&s->convs, &row);
 	return rc;
+}
+
+int
+convs_get_all(struct sql_store *s, const uint64_t *cids, size_t count)
+{
+	struct sql_conn *c = &s->writer;
+	struct buf json = {0};
+	int rc;
+
+	if (count == 0)
+		return SQL_OK;
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&json, "%c%llu", i == 0 ? '[' : ',', (unsigned long long)cids[i]);
+	buf_put(&json, S("]"));
+	rc = stmt_start(c, STMT_CONVS, "s", buf_slice(&json));
+	for (; rc == SQL_ROW; rc = stmt_next(c, STMT_CONVS)) {
+		struct conv_row row;
+
+		conv_columns(c, STMT_CONVS, &row);
+		(void)keep(&s->convs, &row);
+	}
+	stmt_end(c, STMT_CONVS);
+	buf_fini(&json);
+	return rc == SQL_DONE ? SQL_OK : rc;
 }
 
 int

@@ -176,6 +176,8 @@ mysql_conn_close(struct mysql_conn **conn)
 		return;
 	for (size_t i = 0; i < STMT_MAX; i++)
 		mysql_statement_free(&c->stmts[i]);
+	for (size_t i = 0; i < MANY_MAX * MYSQL_MANY_SIZES; i++)
+		mysql_statement_free(&c->many[i / MYSQL_MANY_SIZES][i % MYSQL_MANY_SIZES]);
 	if (c->mysql != NULL)
 		mysql_close(c->mysql);
 	mem_free(c);
@@ -454,6 +456,34 @@ mysql_statement_slice(const struct mysql_statement *s, size_t at)
 	if (column->number)
 		return S("");
 	return slice_of(column->text, column->length);
+}
+
+/* --- Several rows --- */
+
+int
+mysql_conn_many(
+    struct mysql_conn *conn, enum mysql_many many, size_t rows, struct mysql_statement **ret)
+{
+#define MANY_AS_TEXTS(name, before, row, after) [MANY_##name] = {before, row, after},
+	static const char *const texts[][3] = {MYSQL_MANY(MANY_AS_TEXTS)};
+	struct buf text = {0};
+	size_t size = 0;
+	int rc = 0;
+
+	while ((size_t)1 << size < rows)
+		size++;
+	assert((size_t)1 << size == rows && size < MYSQL_MANY_SIZES);
+	if (conn->many[many][size] == NULL) {
+		buf_put(&text, slice_str(texts[many][0]));
+		for (size_t i = 0; i < rows; i++)
+			buf_printf(&text, "%s%s", i > 0 ? "," : "", texts[many][1]);
+		buf_put(&text, slice_str(texts[many][2]));
+		rc = mysql_statement_prepare(
+		    conn, buf_head(&text), buf_len(&text), &conn->many[many][size]);
+		buf_fini(&text);
+	}
+	*ret = conn->many[many][size];
+	return rc;
 }
 
 /* --- The table of statements --- */

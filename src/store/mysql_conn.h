@@ -30,9 +30,28 @@ struct mysql_param {
 struct mysql_statement; /* prepared */
 struct st_mysql;        /* the library's */
 
+/* Statements over several rows: before, a row, after. */
+/* clang-format off */
+#define MYSQL_MANY(X)                                                                              \
+	X(LOCK_USERS, "SELECT id FROM user WHERE id IN (", "?", ") ORDER BY id FOR UPDATE")        \
+	X(LOCK_CONVS, "SELECT cid FROM conv WHERE cid IN (", "?", ") ORDER BY cid FOR UPDATE")     \
+	X(LOCK_FREE, "SELECT cid FROM conv WHERE cid IN (", "?",                                   \
+	    ") ORDER BY cid FOR UPDATE SKIP LOCKED")                                               \
+	X(MSGS, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) VALUES ",      \
+	    "(?,?,?,?,?,?,?,?,?)", "")                                                             \
+	X(HEADS, "INSERT INTO conv (cid, last_seq, last_ts) VALUES ", "(?,?,?)",                   \
+	    " ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq), last_ts = VALUES(last_ts)")
+/* clang-format on */
+#define MYSQL_MANY_AS_ENUM(name, before, row, after) MANY_##name,
+enum mysql_many { MYSQL_MANY(MYSQL_MANY_AS_ENUM) MANY_MAX };
+
+/* Rows of one statement are a power of two, so that few are prepared. */
+enum { MYSQL_MANY_SIZES = 7, MYSQL_MANY_ROWS = 1 << (MYSQL_MANY_SIZES - 1) };
+
 struct mysql_conn {
-	struct st_mysql *mysql;                  /* owned */
-	struct mysql_statement *stmts[STMT_MAX]; /* owned; NULL until used */
+	struct st_mysql *mysql;                                   /* owned */
+	struct mysql_statement *stmts[STMT_MAX];                  /* owned; NULL until used */
+	struct mysql_statement *many[MANY_MAX][MYSQL_MANY_SIZES]; /* owned; of 1, 2, 4… rows */
 	uint64_t last_id, changes, total_changes;
 	unsigned long version; /* of the server, 101106 for 10.11.6 */
 	bool mariadb;
@@ -64,6 +83,10 @@ int mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *statem
 void mysql_statement_end(struct mysql_statement *statement);
 uint64_t mysql_statement_u64(const struct mysql_statement *statement, size_t column);
 slice mysql_statement_slice(const struct mysql_statement *statement, size_t column);
+
+/* The one for so many rows, which are a power of two up to MYSQL_MANY_ROWS. */
+int mysql_conn_many(
+    struct mysql_conn *conn, enum mysql_many many, size_t rows, struct mysql_statement **ret);
 
 /* The same for the table of statements: what store/sql.h promises. */
 int mysql_conn_start(struct mysql_conn *conn, enum stmt stmt, const char *types, va_list *params);

@@ -13,13 +13,26 @@
 
 enum { MYSQL_READERS_MAX = 16 };
 
+enum { MSG_COLUMNS = 9, HEAD_COLUMNS = 3, PACKET_BYTES = 512 * 1024 };
+
 struct mysql;
+
+/* An entry that waits to be written. */
+struct mysql_later {
+	const struct entry *entry; /* borrowed from its operation */
+	struct place at;
+};
 
 struct mysql_writer {
 	struct driver base; /* of a type that only writes, see driver.h's writer() */
 	struct sql_store sql;
 	struct mysql *store;
 	uint64_t next_poll_ms, next_open_ms, open_backoff_ms; /* monotonic */
+	struct mysql_later later[512];                        /* of the transaction under way */
+	size_t later_count;
+	bool at_once;       /* one of the batch's entries is there already: none waits */
+	uint64_t held[512]; /* conversations that another node holds, after SQL_HELD */
+	size_t held_count;
 };
 
 struct mysql_reader {
@@ -47,6 +60,17 @@ extern const struct sql_engine mysql_engine;
  * each kind in the order of their ids, so that no two transactions wait for each other.
  */
 int mysql_lock_rows(struct sql_store *s, struct op *const *ops, size_t count);
+/* After SQL_HELD: those that need nothing of what is held first; how many they are. */
+size_t mysql_divide(struct sql_store *s, struct op **ops, size_t count);
+
+/* mysql_batch.c */
+/* Locks rows of one kind; which of them it locked into ret_locked, of count elements. */
+int mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *ids,
+    size_t count, uint64_t *ret_locked, size_t *ret_count);
+/* The engine's later() and now(). */
+bool mysql_later(struct sql_store *s, const struct op *op, const struct place *place);
+int mysql_later_write(struct sql_store *s);
+int mysql_heads_write(struct sql_store *s);
 
 /* mysql_engine.c */
 /* Connects the writer, makes the tables where create says so; 0, or a code and a message. */
@@ -58,5 +82,11 @@ void mysql_adopt(struct mysql *m, const struct meta *meta);
 
 /* A result code of our own, beside the server's. */
 enum { MYSQL_OTHER_LIFE = 199 };
+
+static inline struct mysql_writer *
+mysql_writer_of(struct sql_store *s)
+{
+	return container_of(s, struct mysql_writer, sql);
+}
 
 #endif

@@ -16,12 +16,6 @@
 
 enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 1000 };
 
-static struct mysql_writer *
-writer_of(struct sql_store *s)
-{
-	return container_of(s, struct mysql_writer, sql);
-}
-
 /* --- Lives --- */
 
 void
@@ -104,7 +98,7 @@ mysql_writer_connect(struct mysql_writer *w, char *ret_error, size_t error_size)
 static bool
 writer_ready(struct sql_store *s)
 {
-	struct mysql_writer *w = writer_of(s);
+	struct mysql_writer *w = mysql_writer_of(s);
 	char why[512];
 
 	if (s->writer.mysql != NULL)
@@ -113,8 +107,7 @@ writer_ready(struct sql_store *s)
 		return false;
 	if (mysql_writer_connect(w, why, sizeof(why)) == SQL_OK) {
 		if (w->open_backoff_ms > 0)
-			log_info(
-			    "store", "reconnected", "database=%s", w->store->address.database);
+			log_info("store", "reconnected", "database=%s", w->store->address.database);
 		w->open_backoff_ms = 0;
 		set_why(w, NULL);
 		return true;
@@ -133,13 +126,15 @@ writer_ready(struct sql_store *s)
 static int
 begun(struct sql_store *s, struct op *const *ops, size_t count)
 {
+	struct mysql_writer *w = mysql_writer_of(s);
 	int rc;
 
 	convs_clear(&s->convs);
+	w->later_count = 0;
 	s->locks = false;
 	rc = mysql_lock_rows(s, ops, count);
 	if (rc == SQL_OK)
-		rc = mysql_writer_look(writer_of(s));
+		rc = mysql_writer_look(w);
 	s->locks = count > 0;
 	return rc;
 }
@@ -147,33 +142,25 @@ begun(struct sql_store *s, struct op *const *ops, size_t count)
 static int
 ending(struct sql_store *s)
 {
-	int rc = SQL_OK;
+	int rc = mysql_later_write(s);
 
-	for (struct list *at = s->convs.used.next; rc == SQL_OK && at != &s->convs.used;
-	     at = at->next) {
-		struct cached_conv *conv = container_of(at, struct cached_conv, used);
-
-		if (conv->moved)
-			rc = stmt_run(&s->writer, STMT_HEAD_SAVE, "iii", conv->row.cid,
-			    conv->row.head, conv->row.ts);
-		conv->moved = false;
-	}
 	s->locks = false;
-	return rc;
+	return rc == SQL_OK ? mysql_heads_write(s) : rc;
 }
 
 static enum sql_class
 failed(struct sql_store *s, int code)
 {
-	bool other_life = code == MYSQL_OTHER_LIFE;
+	bool ours = code == MYSQL_OTHER_LIFE || code == SQL_HELD;
 
 	s->locks = false;
+	mysql_writer_of(s)->later_count = 0;
 	convs_clear(&s->convs);
-	if (other_life || !mysql_error_reopen(code))
+	if (ours || !mysql_error_reopen(code))
 		if (stmt_run(&s->writer, STMT_ROLLBACK, "") != SQL_OK)
 			writer_close(s);
-	if (other_life)
-		return CLASS_UNAVAILABLE;
+	if (ours)
+		return code == SQL_HELD ? CLASS_DIVIDE : CLASS_UNAVAILABLE;
 	if (mysql_error_reopen(code))
 		writer_close(s);
 	return mysql_error_class(code, PHASE_BEFORE_COMMIT);
@@ -220,7 +207,7 @@ ask(struct sql_store *s, struct op **ops, size_t count)
 static int
 settle(struct sql_store *s, struct op **ops, size_t count, int code)
 {
-	struct mysql_writer *w = writer_of(s);
+	struct mysql_writer *w = mysql_writer_of(s);
 	char why[512];
 	int rc;
 
@@ -230,6 +217,12 @@ settle(struct sql_store *s, struct op **ops, size_t count, int code)
 	if ((rc = ask(s, ops, count)) == SQL_OK)
 		set_why(w, NULL);
 	return rc;
+}
+
+static void
+rest(struct sql_store *s)
+{
+	mysql_writer_of(s)->at_once = false;
 }
 
 static void
@@ -245,7 +238,10 @@ const struct sql_engine mysql_engine = {
     .failed = failed,
     .settle = settle,
     .close = writer_close,
-    .rest = nothing,
+    .rest = rest,
     .erased = nothing,
+    .later = mysql_later,
+    .now = mysql_later_write,
+    .divide = mysql_divide,
     .shared = true,
 };

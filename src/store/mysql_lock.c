@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "store/mysql_db.h"
+#include "store/store.h"
 
 struct ids {
 	uint64_t *items; /* owned */
@@ -182,15 +183,61 @@ want(struct wanted *w, const struct op *op)
 /* --- Locking --- */
 
 static int
-lock_each(struct sql_store *s, enum stmt stmt, struct ids *ids)
+lock_users(struct wanted *w)
 {
-	uint64_t found;
+	uint64_t *locked = mem_alloc((w->users.count + 1) * sizeof(*locked));
+	size_t count;
+	int rc = mysql_lock_many(
+	    w->s->writer.mysql, MANY_LOCK_USERS, w->users.items, w->users.count, locked, &count);
+
+	mem_free(locked);
+	return rc;
+}
+
+/* What is there and was not locked is held by somebody else. */
+static int
+find_held(struct wanted *w, const uint64_t *locked, size_t locked_count)
+{
+	struct mysql_writer *writer = mysql_writer_of(w->s);
 	int rc = SQL_OK;
 
-	ids_sort(ids);
-	for (size_t i = 0; rc == SQL_OK && i < ids->count; i++)
-		rc = stmt_number(&s->writer, &found, stmt, "i", ids->items[i]);
+	writer->held_count = 0;
+	for (size_t i = 0, at = 0; rc == SQL_OK && i < w->convs.count; i++) {
+		struct conv_row row;
+
+		if (at < locked_count && locked[at] == w->convs.items[i]) {
+			at++;
+			continue;
+		}
+		rc = conv_load(&w->s->writer, w->convs.items[i], &row);
+		if (rc == SQL_OK && row.cid != 0 && writer->held_count < LEN(writer->held))
+			writer->held[writer->held_count++] = row.cid;
+	}
+	return rc == SQL_OK && writer->held_count > 0 ? SQL_HELD : rc;
+}
+
+/* A batch does not wait for what others hold; who is alone with it, or patient, does. */
+static int
+lock_convs(struct wanted *w, bool waits)
+{
+	uint64_t *locked = mem_alloc((w->convs.count + 1) * sizeof(*locked));
+	size_t count;
+	int rc = mysql_lock_many(w->s->writer.mysql, waits ? MANY_LOCK_CONVS : MANY_LOCK_FREE,
+	    w->convs.items, w->convs.count, locked, &count);
+
+	if (rc == SQL_OK && !waits && count < w->convs.count)
+		rc = find_held(w, locked, count);
+	if (rc == SQL_OK)
+		rc = convs_get_all(w->s, w->convs.items, w->convs.count);
+	mem_free(locked);
 	return rc;
+}
+
+static void
+wanted_fini(struct wanted *w)
+{
+	mem_free(w->users.items);
+	mem_free(w->convs.items);
 }
 
 int
@@ -201,11 +248,44 @@ mysql_lock_rows(struct sql_store *s, struct op *const *ops, size_t count)
 
 	for (size_t i = 0; rc == SQL_OK && i < count; i++)
 		rc = want(&w, ops[i]);
+	ids_sort(&w.users);
+	ids_sort(&w.convs);
 	if (rc == SQL_OK)
-		rc = lock_each(s, STMT_LOCK_USER, &w.users);
+		rc = lock_users(&w);
 	if (rc == SQL_OK)
-		rc = lock_each(s, STMT_LOCK_CONV, &w.convs);
-	mem_free(w.users.items);
-	mem_free(w.convs.items);
+		rc = lock_convs(&w, s->patient || w.convs.count < 2);
+	wanted_fini(&w);
 	return rc;
+}
+
+/* --- Dividing --- */
+
+static bool
+needs_held(struct mysql_writer *writer, const struct op *op)
+{
+	struct wanted w = {.s = &writer->sql};
+	bool needs = want(&w, op) != SQL_OK;
+
+	for (size_t i = 0; i < w.convs.count; i++)
+		for (size_t k = 0; k < writer->held_count; k++)
+			needs = needs || w.convs.items[i] == writer->held[k];
+	wanted_fini(&w);
+	return needs;
+}
+
+size_t
+mysql_divide(struct sql_store *s, struct op **ops, size_t count)
+{
+	struct mysql_writer *writer = mysql_writer_of(s);
+	struct op *held[LIMIT_STORE_BATCH];
+	size_t free_count = 0, held_count = 0;
+
+	assert(count <= LEN(held));
+	for (size_t i = 0; i < count; i++)
+		if (needs_held(writer, ops[i]))
+			held[held_count++] = ops[i];
+		else
+			ops[free_count++] = ops[i];
+	memcpy(&ops[free_count], held, held_count * sizeof(held[0]));
+	return free_count;
 }

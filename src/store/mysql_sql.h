@@ -20,6 +20,7 @@
 	X(BEGIN_READ, "START TRANSACTION READ ONLY")                                                   \
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = greatest(read_seq, ?3), "                        \
 	    "delivered_seq = greatest(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                \
+	X(CONVS, SQL_CONV "WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                     \
 	X(TOKENS_LIVE, "SELECT session FROM token WHERE session IN (SELECT j.value FROM "              \
 	    "JSON_TABLE(?1, '$[*]' COLUMNS (value BIGINT PATH '$')) AS j)")                            \
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, greatest(c.last_seq, c.min_seq - 1) "                \

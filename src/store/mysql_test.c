@@ -213,6 +213,78 @@ marks_of_all_nodes_only_grow(void **state)
 	mark_on(w->driver, ann, cid, 5, 7);
 }
 
+/* A row that somebody holds delays what needs it, and nothing else. */
+static void
+what_is_held_waits_alone(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), held, other;
+	struct mysql_address address;
+	struct mysql_conn *holder = NULL;
+	struct op *ops[3];
+	char why[256], sql[96];
+
+	(void)world_user(w, "bob");
+	(void)world_user(w, "cid");
+	held = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	other = world_send(w, &(struct letter){.from = ann, .to_user = "cid"}).cid;
+	assert_true(mysql_address_parse(slice_str(w->address), &address, why, sizeof(why)));
+	assert_int_equal(mysql_conn_open(&address, false, &holder, why, sizeof(why)), 0);
+	(void)snprintf(sql, sizeof(sql), "UPDATE conv SET topic = 'held' WHERE cid = %llu",
+	    (unsigned long long)held);
+	assert_int_equal(mysql_conn_exec(holder, "START TRANSACTION"), 0);
+	assert_int_equal(mysql_conn_exec(holder, sql), 0);
+	ops[0] = letter_op(&(struct letter){.from = ann, .to = other});
+	ops[1] = letter_op(&(struct letter){.from = ann, .to = held});
+	ops[2] = letter_op(&(struct letter){.from = ann, .to = other});
+	w->driver->type->write(w->driver, ops, LEN(ops));
+	for (size_t i = 0; i < LEN(ops); i++) {
+		struct sent sent = letter_result(ops[i]);
+
+		if (sent.cid == held) {
+			assert_int_equal(sent.fault.err, ERR_UNAVAILABLE);
+		} else {
+			assert_int_equal(sent.fault.err, ERR_OK);
+			assert_in_range(sent.seq, 2, 3);
+		}
+		op_destroy(&ops[i]);
+	}
+	mysql_conn_close(&holder);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann, .to = held}).seq, 2);
+}
+
+/* However many there are, and repeated ones among them. */
+static void
+a_large_batch_is_numbered_without_holes(void **state)
+{
+	enum { COUNT = 300 };
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), cid;
+	struct op *ops[COUNT];
+	char cmids[COUNT][16];
+
+	(void)world_user(w, "bob");
+	cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob", .cmid = "c-7"}).cid;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < COUNT; i++) {
+			(void)snprintf(cmids[i], sizeof(cmids[i]), "c-%d", i + round * COUNT / 2);
+			ops[i] =
+			    letter_op(&(struct letter){.from = ann, .to = cid, .cmid = cmids[i]});
+		}
+		w->driver->type->write(w->driver, ops, COUNT);
+		for (int i = 0; i < COUNT; i++) {
+			bool dup = round == 0 ? i == 7 : i < COUNT / 2;
+
+			assert_int_equal(ops[i]->fault.err, ERR_OK);
+			assert_int_equal(ops[i]->append.dup, dup);
+			op_destroy(&ops[i]);
+		}
+	}
+	assert_int_equal(world_ask(w, "SELECT count(DISTINCT seq) FROM msg"), COUNT * 3 / 2);
+	assert_int_equal(world_ask(w, "SELECT max(seq) FROM msg"), COUNT * 3 / 2);
+	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), COUNT * 3 / 2);
+}
+
 /* --- A connection that ends --- */
 
 static void
@@ -414,6 +486,8 @@ main(void)
 	    T(a_cmid_is_one_message_on_all_nodes),
 	    T(rights_end_on_all_nodes),
 	    T(marks_of_all_nodes_only_grow),
+	    T(what_is_held_waits_alone),
+	    T(a_large_batch_is_numbered_without_holes),
 	    T(killed_connections_are_opened_anew),
 	    T(another_life_is_noticed),
 	    T(a_commit_that_never_arrived_is_unavailable),

@@ -81,6 +81,11 @@ struct saved_input {
 
 struct sql_store;
 
+/* Where an entry goes. */
+struct place {
+	uint64_t cid, seq, ts;
+};
+
 /* What a database does in its own way. */
 struct sql_engine {
 	/* There is a connection to write with; opens it if it is closed and the time has come. */
@@ -101,7 +106,20 @@ struct sql_engine {
 	void (*rest)(struct sql_store *s);
 	/* Something is erased. */
 	void (*erased)(struct sql_store *s);
+	/*
+	 * An entry may wait to be written with others by the end of the transaction; false: it is
+	 * to be written at once.  Should one turn out to be there already, the transaction is
+	 * begun again, and then all are.  May be NULL.
+	 */
+	bool (*later)(struct sql_store *s, const struct op *op, const struct place *place);
 	bool marks_ride; /* marks that are due are written by the transaction of a batch */
+	/*
+	 * Before somebody reads the log in the same transaction: writes what waits.  NULL where
+	 * nothing does.
+	 */
+	int (*now)(struct sql_store *s);
+	/* After CLASS_DIVIDE: those that need not wait first; how many they are. */
+	size_t (*divide)(struct sql_store *s, struct op **ops, size_t count);
 	/*
 	 * Others write at the same time: rows that a decision hangs on are locked when they are
 	 * read, and nothing that may change is remembered from one transaction to the next.
@@ -116,6 +134,7 @@ struct sql_store {
 	struct conv_cache convs;
 	struct saved_input saved[512]; /* of the batch under way */
 	uint64_t now_ms;               /* real time of the batch */
+	bool patient;                  /* waits for what others hold, after CLASS_DIVIDE */
 	bool locks;                    /* convs_get() locks: in a transaction, where shared */
 	uint64_t settle_ms;            /* SETTLE_MS */
 	uint64_t next_flush_ms;        /* monotonic */
@@ -131,6 +150,8 @@ struct sql_store {
 };
 
 /* transact.c */
+/* Before the log is read in a transaction. */
+int sql_settle_log(struct sql_store *s);
 void sql_store_init(
     struct sql_store *s, const struct sql_engine *engine, const struct driver_options *options);
 /* Its connection is closed before or after. */
@@ -174,6 +195,8 @@ void convs_clear(struct conv_cache *cache);
 int conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret);
 /* Cached or loaded; *ret NULL where there is none.  Valid until the next call. */
 int convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret);
+/* Loads many into the empty cache, in one question. */
+int convs_get_all(struct sql_store *s, const uint64_t *cids, size_t count);
 int convs_direct(struct sql_store *s, uint64_t a, uint64_t b, struct cached_conv **ret);
 /* An entry is its newest from now on. */
 void convs_advance(struct cached_conv *conv, uint64_t seq, uint64_t ts);

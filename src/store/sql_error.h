@@ -11,6 +11,7 @@ enum sql_class {
 	CLASS_UNAVAILABLE, /* nothing was stored and nothing will be for now */
 	CLASS_UNKNOWN,     /* it may have been committed: reopen and look */
 	CLASS_BUG,         /* the transaction itself is wrong */
+	CLASS_DIVIDE,      /* part of it must wait for others: sql_engine's divide() */
 };
 
 enum sql_phase { PHASE_BEFORE_COMMIT, PHASE_COMMIT };

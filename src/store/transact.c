@@ -17,7 +17,14 @@
 
 enum { TRIES_MAX = 3, FLUSH_AGAIN_MS = POLL_MS };
 
-enum attempt { ATTEMPT_DONE, ATTEMPT_RETRY, ATTEMPT_UNAVAILABLE, ATTEMPT_BUG, ATTEMPT_UNKNOWN };
+enum attempt {
+	ATTEMPT_DONE,
+	ATTEMPT_RETRY,
+	ATTEMPT_UNAVAILABLE,
+	ATTEMPT_BUG,
+	ATTEMPT_UNKNOWN,
+	ATTEMPT_DIVIDE
+};
 
 /* --- What a failed attempt must not leave behind --- */
 
@@ -75,15 +82,38 @@ attempt_failed(struct sql_store *s, int code)
 	    [CLASS_UNAVAILABLE] = ATTEMPT_UNAVAILABLE,
 	    [CLASS_UNKNOWN] = ATTEMPT_UNKNOWN,
 	    [CLASS_BUG] = ATTEMPT_BUG,
+	    [CLASS_DIVIDE] = ATTEMPT_DIVIDE,
 	};
+	/* Nothing is wrong where rows are held or an entry stands there already. */
+	bool expected =
+	    code == SQL_HELD || (s->engine->later != NULL && sql_is_duplicate(&s->writer, code));
 
-	say_failed(s, code, "before_commit");
+	if (!expected)
+		say_failed(s, code, "before_commit");
 	return attempts[s->engine->failed(s, code)];
+}
+
+int
+sql_settle_log(struct sql_store *s)
+{
+	return s->engine->now != NULL ? s->engine->now(s) : SQL_OK;
+}
+
+/* What is no message of his own kind reads the log. */
+static bool
+reads_log(const struct op *op)
+{
+	return op->kind == OP_GROUP || op->kind == OP_CLOSE ||
+	       (op->kind == OP_APPEND && op->append.what != APPEND_MESSAGE);
 }
 
 static int
 run_one(struct sql_store *s, struct op *op)
 {
+	int rc = reads_log(op) ? sql_settle_log(s) : SQL_OK;
+
+	if (rc != SQL_OK)
+		return rc;
 	switch ((enum op_kind)op->kind) {
 	case OP_APPEND:
 		return sql_append(s, op);
@@ -195,7 +225,7 @@ transact(struct sql_store *s, struct op **ops, size_t count, bool marks)
 		outcome = s->engine->ready(s) ? attempt(s, ops, count, marks, &code)
 					      : ATTEMPT_UNAVAILABLE;
 	}
-	if (outcome == ATTEMPT_BUG)
+	if (outcome == ATTEMPT_BUG || outcome == ATTEMPT_DIVIDE)
 		inputs_restore(s, ops, count);
 	else if (outcome == ATTEMPT_UNKNOWN)
 		settle(s, ops, count, code);
@@ -218,12 +248,36 @@ transact_each(struct sql_store *s, struct op **ops, size_t count)
 }
 
 static void
+transact_patiently(struct sql_store *s, struct op **ops, size_t count)
+{
+	if (count > 0 && transact(s, ops, count, false) == ATTEMPT_BUG)
+		transact_each(s, ops, count);
+}
+
+/* Others hold something: who needs nothing of it goes first, and the rest waits by itself. */
+static void
+transact_divided(struct sql_store *s, struct op **ops, size_t count)
+{
+	size_t free_count = s->engine->divide(s, ops, count);
+
+	s->patient = true;
+	transact_patiently(s, ops, free_count);
+	transact_patiently(s, ops + free_count, count - free_count);
+	s->patient = false;
+}
+
+static void
 transact_timed(struct sql_store *s, struct op **ops, size_t count)
 {
 	uint64_t start = clock_mono_ns();
+	enum attempt outcome = transact(s, ops, count, false);
 
-	if (transact(s, ops, count, false) == ATTEMPT_BUG)
+	s->patient = outcome == ATTEMPT_BUG;
+	if (outcome == ATTEMPT_BUG)
 		transact_each(s, ops, count);
+	else if (outcome == ATTEMPT_DIVIDE)
+		transact_divided(s, ops, count);
+	s->patient = false;
 	histogram_add(HISTOGRAM_COMMIT, clock_mono_ns() - start);
 	s->engine->rest(s);
 }
