@@ -15,10 +15,8 @@ buf_fini(struct buf *b)
 }
 
 char *
-buf_reserve(struct buf *b, size_t more)
+buf_make_room(struct buf *b, size_t more)
 {
-	if (b->capacity - b->end >= more)
-		return b->bytes + b->end;
 	if (b->start > 0) {
 		memmove(b->bytes, b->bytes + b->start, b->end - b->start);
 		b->end -= b->start;
@@ -34,15 +32,6 @@ buf_reserve(struct buf *b, size_t more)
 		b->capacity = want;
 	}
 	return b->bytes + b->end;
-}
-
-void
-buf_append(struct buf *b, const void *bytes, size_t len)
-{
-	if (len == 0)
-		return;
-	memcpy(buf_reserve(b, len), bytes, len);
-	b->end += len;
 }
 
 void

@@ -17,12 +17,30 @@ struct buf {
 
 /* Frees the memory; the buffer is empty and usable again. */
 void buf_fini(struct buf *b);
-/* Room for `more` bytes behind the end; returns where they go.  Fill, then buf_grew(). */
-char *buf_reserve(struct buf *b, size_t more);
-void buf_append(struct buf *b, const void *bytes, size_t len);
+/* buf_reserve() where there is no room yet. */
+char *buf_make_room(struct buf *b, size_t more);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Drops n bytes from the front, at most what is there. */
 void buf_consume(struct buf *b, size_t n);
+
+/* Room for `more` bytes behind the end; returns where they go.  Fill, then buf_grew(). */
+static inline char *
+buf_reserve(struct buf *b, size_t more)
+{
+	if (__builtin_expect(b->capacity - b->end < more, 0))
+		return buf_make_room(b, more);
+	return b->bytes + b->end;
+}
+
+/* Here, because most of what is appended is a few bytes of known length. */
+static inline void
+buf_append(struct buf *b, const void *bytes, size_t len)
+{
+	if (len == 0)
+		return;
+	memcpy(buf_reserve(b, len), bytes, len);
+	b->end += len;
+}
 
 static inline const char *
 buf_head(const struct buf *b)

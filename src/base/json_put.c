@@ -104,10 +104,15 @@ json_comma(struct buf *to)
 void
 json_key(struct buf *to, const char *key)
 {
+	size_t len = strlen(key);
+	char *at;
+
 	json_comma(to);
-	buf_append(to, "\"", 1);
-	buf_append(to, key, strlen(key));
-	buf_append(to, "\":", 2);
+	at = buf_reserve(to, len + 3);
+	*at = '"';
+	memcpy(at + 1, key, len);
+	memcpy(at + 1 + len, "\":", 2);
+	buf_grew(to, len + 3);
 }
 
 void
