@@ -41,6 +41,7 @@ TSAN = {
     "test_marks_go_to_the_peer_and_to_the_own_other_connections", "test_presence_across_shards",
     "test_signals_reach_those_who_are_online", "test_metrics", "test_a_reader_that_lags_a_little_gets_everything",
     "test_sigterm_drains", "test_sigterm_under_load", "test_signals_under_load_do_no_harm", "test_user_add_passwd_disable",
+    "test_ten_restarts_under_load", "test_clients_are_told_to_come_back", "test_sigterm_sends_many_away_in_waves",
     "test_sighup_opens_the_log_anew", "test_crossing_requests_make_contacts", "test_accept_and_block_at_once",
     "test_from_two_devices_at_once", "test_what_is_in_flight", "test_two_sessions_of_a_user_share_his_limit", "test_sighup_changes_limits",
     "test_who_guesses_from_many_addresses_does_not_lock_the_owner_out",
