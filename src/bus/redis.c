@@ -162,7 +162,7 @@ good_bye(struct redis_bus *bus)
 {
 	uint64_t until_ms = clock_mono_ms() + BUS_GOOD_BYE_MS;
 
-	if (!talk_good_bye(bus))
+	if (!say_good_bye(bus))
 		return;
 	while (bus->phase == PHASE_UP && bus->publish.owed > 0 && clock_mono_ms() < until_ms) {
 		struct pollfd fd = {.fd = bus->publish.fd, .events = link_wants(&bus->publish)};

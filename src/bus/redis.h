@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bus over Redis's publish/subscribe; the contracts are those of bus.h.  What its files share:
- * redis.c has the queue that other threads fill and the thread, redis_talk.c the connections.
+ * redis.c has the queue that other threads fill and the thread, redis_talk.c the connections,
+ * redis_say.c what is published.
  *
  *   bus_ring ─ queue (bounded, one lock) ─ thread: envelopes, signed ─ connection `publish` ─ Redis
  *   heard() ─ thread: who, whole, genuine? ─ connection `subscribe` ─ Redis
@@ -97,10 +98,18 @@ void talk_turn(struct redis_bus *bus, uint64_t now_ms);
 void talk_ready(struct redis_bus *bus, struct link *link, short events, uint64_t now_ms);
 /* How long poll() may wait. */
 int talk_timeout_ms(const struct redis_bus *bus, uint64_t now_ms);
-/* Publishes what waits and a good-bye.  False if there is nobody to say it to. */
-bool talk_good_bye(struct redis_bus *bus);
 /* Gives the connections up for good; or tries again later. */
 void talk_end(struct redis_bus *bus);
 void talk_fail(struct redis_bus *bus, const char *why, uint64_t now_ms);
+
+/* --- redis_say.c; the thread --- */
+
+void say_beacon(struct redis_bus *bus, enum envelope_kind kind);
+/* Publishes what waits in the queue; while Redis does not take it, it stays there, whose bound holds. */
+void say_queue(struct redis_bus *bus);
+/* Drops it: Redis is away for too long. */
+void say_nothing(struct redis_bus *bus);
+/* Publishes what waits and a good-bye.  False if there is nobody to say it to. */
+bool say_good_bye(struct redis_bus *bus);
 
 #endif
