@@ -538,7 +538,10 @@ json_string_is(struct json string, slice text)
 	const char *at = inside.ptr, *end = at + inside.len;
 	char out[4];
 
-	if (text.len > inside.len)
+	/* What has escapes is longer than what it stands for. */
+	if (text.len == inside.len)
+		return slice_eq(text, inside) && escape_in(at, end) == end;
+	if (text.len > inside.len || (text.len > 0 && *at != '\\' && *at != *text.ptr))
 		return false;
 	for (;;) {
 		const char *escape = escape_in(at, end);
