@@ -33,7 +33,7 @@ const struct config_key config_keys[] = {
     {"data", CONFIG_TEXT, AT(data), 0, 0, false, NULL, "DIR",
 	"the data directory; made if it is not there; one confabd at a time"},
     {"store", CONFIG_STORE, AT(store), 0, 0, false, NULL,
-	"sqlite:PATH|memory:|mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?...]",
+	"sqlite:PATH|memory:|mysql://USER@HOST/DATABASE[?...]",
 	"where messages live; memory: forgets them at the end; several nodes share a MariaDB or "
 	"MySQL"},
     {"bus", CONFIG_BUS, AT(bus), 0, 0, false, "local:",
