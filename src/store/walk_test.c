@@ -30,7 +30,7 @@ struct walk {
 	uint64_t people[PEOPLE], users;
 	bool failing;
 	/* Where they got something done, by the place of the user in people. */
-	struct place {
+	struct spot {
 		uint64_t cid, seq;
 	} recent[PEOPLE][RECENT];
 	/* What a shard would keep: by the place of the user in people. */
@@ -593,7 +593,7 @@ recipe_for(struct walk *t, enum op_kind kind)
 	r.user = t->people[r.who];
 	r.cid = some_conv(t, &t->dice);
 	if (roll(&t->dice, 4) != 0) {
-		const struct place *place = &t->recent[r.who][roll(&t->dice, RECENT)];
+		const struct spot *place = &t->recent[r.who][roll(&t->dice, RECENT)];
 
 		r.cid = place->cid;
 		r.seq = place->seq;
@@ -666,7 +666,7 @@ write_until_done(struct walk *t, const struct recipe *recipes, struct op **ops, 
 static void
 was_there(struct walk *t, size_t who, uint64_t cid, uint64_t seq)
 {
-	t->recent[who][roll(&t->dice, RECENT)] = (struct place){cid, seq};
+	t->recent[who][roll(&t->dice, RECENT)] = (struct spot){cid, seq};
 }
 
 static void
