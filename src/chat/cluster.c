@@ -154,12 +154,25 @@ cluster_opened(struct shard *shard, struct ring_mail *ring)
 	mem_free(ring);
 }
 
+static void
+lost_note(struct shard *shard)
+{
+	shard->cluster->lost = true;
+	shard->cluster->lost_ns = shard->mono_ns;
+}
+
 void
 cluster_lost(struct shard *shard, struct ring_mail *ring)
 {
 	if (shard->cluster != NULL)
-		shard->cluster->lost = true;
+		lost_note(shard);
 	mem_free(ring);
+}
+
+bool
+cluster_doubts(const struct shard *shard, uint64_t at_ns)
+{
+	return shard->cluster != NULL && at_ns <= shard->cluster->lost_ns;
 }
 
 void
@@ -168,7 +181,7 @@ cluster_node(struct shard *shard, struct ring_mail *ring)
 	if (shard->cluster != NULL) {
 		/* What it committed last it may not have told. */
 		if (!ring->up)
-			shard->cluster->lost = true;
+			lost_note(shard);
 		afar_node(shard, slice_str(ring->node), ring->up);
 	}
 	mem_free(ring);
@@ -317,7 +330,8 @@ cluster_tick(struct shard *shard)
 	cluster->poll_failed = false;
 	if (cluster->lost || slow) {
 		home_convs_heard(shard, poll_want);
-		sessions_check(shard);
+		/* And once more, for logins that are on their way. */
+		shard_check_sessions(shard);
 		cluster->slow_ms =
 		    shard->mono_ms + SLOW_POLL_MIN_MS + random_below(SLOW_POLL_SPREAD_MS);
 	}

@@ -34,6 +34,7 @@ struct cluster {
 	struct map polls; /* by cid: conversations whose heads are to be read; values say nothing */
 	bool polling, poll_failed; /* a reading is on its way; the next waits for the tick */
 	bool lost;                 /* rings were missed: at the next tick everything is looked at */
+	uint64_t lost_ns;          /* when that was heard last */
 	uint64_t slow_ms;          /* when that happens in any case */
 	struct map checks;         /* by user: whose memberships are to be read again; enum check */
 	size_t rota;     /* of users who are checked at rest: a place in shard->home_users */
@@ -62,6 +63,8 @@ void cluster_opened(struct shard *shard, struct ring_mail *mail);
 void cluster_lost(struct shard *shard, struct ring_mail *mail);
 void cluster_node(struct shard *shard, struct ring_mail *mail);
 void cluster_polled(struct shard *shard, struct op *op);
+/* Whether a login that began then may have read of a session that ended unheard of since. */
+bool cluster_doubts(const struct shard *shard, uint64_t at_ns);
 /* What he shows, and what he is a member of, is read again soon. */
 void cluster_check(struct shard *shard, uint64_t user);
 

@@ -99,8 +99,9 @@ was_revoked(const struct shard *shard, const struct user_mail *mail, bool *ret_d
 
 		if (r->user != mail->user)
 			continue;
-		if (r->session != 0 ? r->session != mail->session
-				    : r->except == mail->session || mail->at_ns >= r->at_ns)
+		if (r->session != 0
+			? r->session != mail->session
+			: r->except == mail->session || mail->at_ns >= r->at_ns + r->heard)
 			continue;
 		if (r->session != 0 || !r->heard)
 			return true;
@@ -123,8 +124,8 @@ user_attach(struct shard *shard, struct user_mail *mail)
 		mail->fault = (struct fault){.err = ERR_LIMIT, .max = max};
 	} else {
 		if (home == NULL)
-			home = home_user_create(shard, mail->user, slice_str(mail->name),
-			    slice_str(mail->display));
+			home = home_user_create(
+			    shard, mail->user, slice_str(mail->name), slice_str(mail->display));
 		if (home->count == 0)
 			cluster_interest(shard, RING_USER, mail->user, true);
 		home->attached =
@@ -132,7 +133,7 @@ user_attach(struct shard *shard, struct user_mail *mail)
 		home->attached[home->count++] = (struct attached){
 		    .peer = mail->peer, .session = mail->session, .shard = (uint16_t)mail->from};
 		afar_news(shard, mail->user);
-		if (doubt)
+		if (doubt || cluster_doubts(shard, mail->at_ns))
 			shard_post(shard, shard->config.index,
 			    &user_mail_create(shard, MAIL_VERIFY, mail->user)->mail);
 	}
