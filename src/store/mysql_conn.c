@@ -66,9 +66,12 @@ static void
 set_options(MYSQL *mysql, const struct mysql_address *address)
 {
 	unsigned connect_s = MYSQL_CONNECT_S, io_s = MYSQL_IO_S, no = 0;
+	/* "localhost" would be a socket to the library, whatever the port. */
+	unsigned protocol = address->socket[0] != '\0' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
 	my_bool encrypted = address->tls != MYSQL_TLS_OFF;
 	my_bool verify = address->tls == MYSQL_TLS_VERIFY, off = 0;
 
+	(void)mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
 	(void)mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s);
 	(void)mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &io_s);
 	(void)mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &io_s);

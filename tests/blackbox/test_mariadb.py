@@ -10,6 +10,7 @@ from lib.client import Client, on_loop
 from lib.fixtures import PASSWORD
 from lib.load import Load, Sender
 from lib.mariadb import MariaDB
+from lib.nginx import free_port
 from lib.server import wait_for
 
 PAIRS = 3
@@ -148,3 +149,46 @@ def test_a_database_that_is_away_is_told_and_comes_back(mariadb, place, confabd)
     wait_for(lambda: node.http("/readyz")[0] == 200, 20, "the node")
     assert client.call("send", to="@bob", body="two", cmid="c-2")["seq"] == 2
     client.close()
+
+
+def make_certificates(home):
+    """An authority, another one, and a server's certificate for localhost by the first."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=home, check=True, capture_output=True)
+
+    home.mkdir()
+    for name in ("ca", "other"):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem",
+                "-subj", f"/CN={name}", "-days", "2")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+    (home / "names").write_text("subjectAltName=DNS:localhost")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "server.pem",
+            "-days", "2", "-extfile", "names")
+    home.chmod(0o755)
+    for path in home.iterdir():
+        path.chmod(0o644)
+
+
+def test_tls_is_verified_unless_told_otherwise(confabd):
+    port = free_port()
+    server = MariaDB("--bind-address=127.0.0.1", f"--port={port}", "--ssl-ca=../tls/ca.pem", "--ssl-cert=../tls/server.pem",
+                     "--ssl-key=../tls/server.key")
+    tls = server.home / "tls"
+    try:
+        make_certificates(tls)
+        server.start()
+        server.run("CREATE DATABASE chat; CREATE USER ann@localhost IDENTIFIED BY 'secret' REQUIRE SSL;"
+                   "GRANT ALL ON chat.* TO ann@localhost")
+        for host, options, good, word in (
+                ("localhost", f"tls=verify&ca={tls}/ca.pem", True, ""),
+                ("localhost", f"tls=verify&ca={tls}/other.pem", False, "certificate"),
+                ("localhost", "tls=verify", False, "certificate"),
+                ("127.0.0.1", f"tls=verify&ca={tls}/ca.pem", False, "TLS"),
+                ("127.0.0.1", "tls=on", True, ""),
+                ("127.0.0.1", "tls=off", False, "Access denied")):
+            url = f"mysql://ann:secret@{host}:{port}/chat?{options}"
+            said = check(confabd(config={"store": url}, started=False))
+            assert (said.returncode == 0) == good, (url, said.stdout, said.stderr)
+            assert word in said.stderr and "secret" not in said.stderr + said.stdout
+    finally:
+        server.finish()

@@ -20,7 +20,8 @@ def as_user():
 
 
 class MariaDB:
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = list(options) or ["--skip-networking"]
         assert BINARY, "mariadbd is missing"
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="confab-mariadb-", dir="/tmp"))
         self.socket = self.home / "sock"
@@ -41,7 +42,7 @@ class MariaDB:
         with open(self.home / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [*TIED, BINARY, "--no-defaults", *as_user(), f"--datadir={self.home}/data", f"--socket={self.socket}",
-                 f"--pid-file={self.home}/pid", "--skip-networking", "--innodb-flush-log-at-trx-commit=1",
+                 f"--pid-file={self.home}/pid", *self.options, "--innodb-flush-log-at-trx-commit=1",
                  "--innodb-log-file-size=32M", "--innodb-buffer-pool-size=64M", "--innodb-fast-shutdown=2",
                  "--performance-schema=OFF", "--max-connections=400"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
