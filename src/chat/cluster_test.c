@@ -269,6 +269,43 @@ an_ended_session_ends_everywhere(void **state)
 	}
 }
 
+/* His token was read before it ended, and he arrives after all sessions were looked at. */
+static void
+a_login_on_its_way_while_news_are_lost(void **state)
+{
+	static struct people p;
+	struct world *w = &p.sim.nodes[1].w;
+	struct link *other, *late;
+	unsigned n, home;
+	struct call_tag t;
+
+	(void)state;
+	people_open(&p, 9);
+	other = sim_link(&p.sim, 0, 0);
+	assert_int_equal(do_login(other, "bob", "open sesame", true), ERR_OK);
+	sim_pass(&p.sim, 2);
+	home = shard_home(2, w->shard_count); /* bob's */
+	late = sim_link(&p.sim, 1, home + 1);
+	assert_int_not_equal(late->shard, home);
+	t = tag(w, &n);
+	chat_resume(late->peer, &t, &(struct resume_command){.token = slice_str(p.bob->token)});
+	while (store_step(w))
+		;
+	p.sim.loses = 1;
+	t = tag(other->world, &n);
+	chat_session_revoke(other->peer, &t, slice_str(p.bob->session));
+	assert_int_equal(answered(other, n), ERR_OK);
+	p.sim.loses = 0;
+	world_post(w, home, ring_lost());
+	(void)shard_step(w, home);
+	world_pass(w, 1000);
+	while (store_step(w))
+		;
+	sim_pass(&p.sim, 3);
+	assert_true(late->closed && p.bob->closed);
+	sim_close(&p.sim);
+}
+
 static void
 sessions_are_online_wherever_they_are(void **state)
 {
@@ -474,6 +511,7 @@ main(void)
 	    cmocka_unit_test(members_come_and_go),
 	    cmocka_unit_test(who_is_in_a_group_is_counted_on_all_nodes),
 	    cmocka_unit_test(an_ended_session_ends_everywhere),
+	    cmocka_unit_test(a_login_on_its_way_while_news_are_lost),
 	    cmocka_unit_test(sessions_are_online_wherever_they_are),
 	    cmocka_unit_test(who_is_on_another_node_is_seen),
 	    cmocka_unit_test(who_changes_nodes_does_not_flap),
