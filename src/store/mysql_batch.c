@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/stat.h"
 #include "store/mysql_db.h"
 #include "store/mysql_error.h"
 
@@ -26,6 +27,7 @@ many_start(struct mysql_conn *conn, enum mysql_many many, size_t rows,
 {
 	int rc = mysql_conn_many(conn, many, rows, ret);
 
+	stat_add(STAT_STORE_STATEMENTS, 1);
 	return rc == 0 ? mysql_statement_start(conn, *ret, params, false) : rc;
 }
 
