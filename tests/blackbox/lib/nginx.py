@@ -50,10 +50,10 @@ class Nginx:
         text = text.replace("worker_rlimit_nofile 65536;", "worker_rlimit_nofile 8192;")
         (self.home / "nginx.conf").write_text(text.replace("worker_connections 32000;", "worker_connections 4000;"))
 
-    def start(self):
+    def start(self, port=None):
         """On ports that are free; another program may take them first, so it is tried again."""
         for _ in range(5):
-            self.port, self.tls_port = free_port(), free_port()
+            self.port, self.tls_port = port or free_port(), free_port()
             self.write()
             with open(self.home / "said.log", "wb") as said:
                 self.process = subprocess.Popen(
