@@ -15,6 +15,7 @@ import os
 import pytest
 
 from .client import Client
+from .mariadb import finish_shared
 from .server import CONFABD_RELEASE, STORE, Server
 
 PASSWORD = "correct horse battery"
@@ -31,6 +32,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes longer than some seconds, most of it waiting")
     config.addinivalue_line("markers", "disk: needs the store on disk; a file, that is; left out with CONFAB_TEST_STORE=memory or mysql")
     config.addinivalue_line("markers", "tsan: also run against a server built with ThreadSanitizer")
+
+
+def pytest_unconfigure(config):
+    finish_shared()
 
 
 # What makes all threads of a server work on the same things: `./test tsan` runs these.

@@ -91,9 +91,10 @@ class MariaDB:
 
 @functools.cache
 def shared():
-    """One for all servers of this process."""
-    import atexit
+    """One for all servers of this process; finish_shared() ends it."""
+    return MariaDB().start()
 
-    server = MariaDB()
-    atexit.register(server.finish)
-    return server.start()
+
+def finish_shared():
+    if shared.cache_info().currsize:
+        shared().finish()
