@@ -886,7 +886,8 @@ the_log_is_begun_anew_under_load(void **state)
 		largest = size_of(wal) > largest ? size_of(wal) : largest;
 	}
 	assert_true(counter(STAT_STORE_CHECKPOINTS) > checkpoints);
-	assert_true(largest < (uint64_t)CHECKPOINT_WAIT_PAGES * 4096);
+	/* A batch may go beyond before the writer waits. */
+	assert_true(largest < ((uint64_t)CHECKPOINT_WAIT_PAGES + 1000) * 4096);
 	mem_free(body);
 }
 
