@@ -24,14 +24,15 @@ class Machine:
         self.home = home
         self.data = home / "cluster"
         self.holder = subprocess.Popen(
-            [*TIED, "unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c",
+            [*TIED, "unshare", "--net", "--pid", "--fork", "--mount-proc", "--propagation",
+             "unchanged", "--kill-child", "bash", "-c",
              "ip link set lo up && echo && exec sleep infinity"], stdout=subprocess.PIPE)
         assert self.holder.stdout.readline() == b"\n", "no private network"
         children = f"/proc/{self.holder.pid}/task/{self.holder.pid}/children"
         (self.inside,) = pathlib.Path(children).read_text().split()
 
     def command(self, *words):
-        return [*TIED, "nsenter", "-t", self.inside, "-n", "-p", "-m", "--", *map(str, words)]
+        return [*TIED, "nsenter", "-t", self.inside, "-n", "-p", "-m", "-r", f"--wd={self.home}", "--", *map(str, words)]
 
     def run(self, *words, code=0, stdin=""):
         env = {**sanitizer_environment(), "CONFABD": CONFABD, "XDG_STATE_HOME": str(self.home / "state")}
