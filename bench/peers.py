@@ -159,7 +159,8 @@ modules:
         self.env = {"EJABBERD_CONFIG_PATH": config, "ERL_CRASH_DUMP_BYTES": "0", "HOME": str(home),
                     "ERL_LIBS": "/usr/lib/x86_64-linux-gnu", "EJABBERD_LOG_PATH": f"{home}/ejabberd.log",
                     "ERL_MAX_PORTS": "65536"}
-        lib = next(pathlib.Path("/usr/lib").glob("**/ejabberd-*/ebin"), "/usr/lib/ejabberd/ebin")   # where it is installed
+        # Where it is installed.
+        lib = next(pathlib.Path("/usr/lib").glob("**/ejabberd-*/ebin"), "/usr/lib/ejabberd/ebin")
         return ["erl", "-noinput", "-pa", str(lib), "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none",
                 "+sbwtdio", "none", "-mnesia", "dir", f'"{home}/mnesia"', "-s", "ejabberd"]
 
