@@ -6,6 +6,7 @@ All connections of a test process live on one asyncio loop in one thread; tests 
 import asyncio
 import itertools
 import json
+import ssl
 import threading
 import time
 
@@ -58,6 +59,10 @@ class TcpWire:
             line = await self.reader.readline()
         except ConnectionError:
             return None
+        except ssl.SSLError:
+            if self.hung_up:    # what came after our own good-bye
+                return None
+            raise
         if line and not line.endswith(b"\n"):
             if self.hung_up:    # by ourselves, in the middle of it
                 return None

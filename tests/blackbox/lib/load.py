@@ -33,9 +33,15 @@ class Sender:
     async def open(self):
         self.wire = WIRES[self.transport]()
         await self.wire.open("127.0.0.1", self.port)
-        await self.wire.send(dumps({"id": 0, "method": "resume", "params": {"token": self.token}}))
-        first = json.loads(await self.wire.recv())
-        assert "result" in first, first
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            await self.wire.send(dumps({"id": 0, "method": "resume", "params": {"token": self.token}}))
+            first = json.loads(await self.wire.recv())
+            if "result" in first:
+                return
+            again = first["error"]["data"].get("retry") and asyncio.get_running_loop().time() < deadline
+            assert again, first
+            await asyncio.sleep(first["error"]["data"].get("retry_after_ms", 100) / 1000)   # as it asks for
 
     def request(self, cmid):
         return dumps({"id": cmid, "method": "send", "params": {"to": self.to, "body": self.sent[cmid], "cmid": cmid}})
