@@ -100,15 +100,23 @@ class Sender:
         return True
 
     async def resend(self, port, cmids):
-        """The unanswered ones again, on a new connection, in the old order, with the same cmids."""
+        """The unanswered ones again, on a new connection, in the old order, with the same cmids; and those once more that
+        are told to come again."""
         self.port = port
         await self.open()
-        waiting = set(cmids)
-        self.errors = [e for e in self.errors if e[0] not in waiting]
-        for start in range(0, len(cmids), 100):
-            await self.wire.send(*[self.request(cmid) for cmid in cmids[start:start + 100]])
-        while waiting:
-            assert await self.one(waiting), "the connection ended"
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while cmids:
+            waiting = set(cmids)
+            self.errors = [e for e in self.errors if e[0] not in waiting]
+            for start in range(0, len(cmids), 100):
+                await self.wire.send(*[self.request(cmid) for cmid in cmids[start:start + 100]])
+            while waiting:
+                assert await self.one(waiting), "the connection ended"
+            later = {cmid for cmid, error in self.errors if error["data"].get("retry")}
+            cmids = [cmid for cmid in cmids if cmid in later]
+            if cmids and asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.1 if cmids else 0)
         await self.wire.close()
 
 
