@@ -158,6 +158,8 @@ def test_a_thousand_pipelined_history_unread(confabd, kind):
 @pytest.mark.parametrize("kind", ["tcp", "ws"])
 def test_more_than_one_reactor_works(server, kind):
     clients = [Client(server.port, kind) for _ in range(9)]
+    for client in clients:
+        client.call("ping")
     shards = server.shards()
     used = [shards[c.local_port] for c in clients]
     assert len(set(used)) == 3, "nine connections are dealt to three reactors"
