@@ -281,6 +281,54 @@ in_a_group_admins_delete_too(void **state)
 	check_fault(erase(w, later, cid, 6), ERR_NOT_FOUND, NULL);
 }
 
+/* How the entry at seq reads to that user. */
+static void
+check_entry_for(struct world *w, uint64_t user, uint64_t cid, uint64_t seq, const char *body,
+    const char *data, uint64_t edited)
+{
+	struct op *op = world_page(w, user, cid, seq - 1, seq + 1, 10, false);
+	const struct entry *entry;
+
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_int_equal(op->page.count, 1);
+	entry = op->page.items[0];
+	assert_true(reads(entry->body, body) && reads(entry->data, data));
+	assert_int_equal(entry->edited, edited);
+	op_destroy(&op);
+}
+
+/* An edit is an entry: who had left before it doesn't read its words, wherever they are put. */
+static void
+who_left_reads_what_was_said_then(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
+	const struct conv_row row = {.kind = CONV_GROUP, .acl_ver = 1, .min_seq = 1};
+	struct member_row member = {.exists = true, .role = ROLE_MEMBER, .join_seq = 1};
+	uint64_t cid = world_group(w, &row, "g");
+
+	world_member(w, cid, ann, &member);
+	world_member(w, cid, bob, &member);
+	check_fault(say(w, ann, cid, "one", "{\"a\":1}"), ERR_OK, NULL);
+	check_fault(say(w, ann, cid, "two", NULL), ERR_OK, NULL);
+	assert_true(edit(w, ann, cid, 2, "dos", "{\"b\":2}", NULL).seq == 3);
+	check_fault(say(w, ann, cid, "four", NULL), ERR_OK, NULL);
+	member = (struct member_row){
+	    .exists = true, .left = true, .leave_seq = 4, .join_seq = 1, .role = ROLE_MEMBER};
+	world_member(w, cid, bob, &member);
+	assert_true(edit(w, ann, cid, 1, "uno", "{}", NULL).seq == 5);
+	assert_true(edit(w, ann, cid, 2, "zwei", NULL, NULL).seq == 6);
+	check_entry_for(w, ann, cid, 1, "uno", "{}", 5);
+	check_entry_for(w, ann, cid, 2, "zwei", "{\"b\":2}", 6);
+	check_entry_for(w, bob, cid, 1, "one", "{\"a\":1}", 0);
+	check_entry_for(w, bob, cid, 2, "dos", "{\"b\":2}", 3);
+	check_entry_for(w, bob, cid, 4, "four", NULL, 0);
+	/* What is deleted is deleted for all. */
+	assert_true(erase(w, ann, cid, 1).seq == 7);
+	check_entry_for(w, bob, cid, 1, NULL, NULL, 0);
+	check_entry_for(w, ann, cid, 1, NULL, NULL, 5);
+}
+
 /* In one transaction. */
 static void
 edit_often(struct world *w, const struct pair *p, size_t count)
@@ -691,6 +739,7 @@ run_suite(const char *name, enum world_kind kind)
 	    T(a_deleted_message_has_no_body),
 	    T(who_may_not_delete_is_told_why),
 	    T(in_a_group_admins_delete_too),
+	    T(who_left_reads_what_was_said_then),
 	    T(edits_of_a_message_are_limited),
 	    T(one_batch_does_it_all),
 	    T(a_preview_shows_no_deleted_words),

@@ -57,9 +57,13 @@ conv_free(struct mem_conv *conv)
 {
 	struct mem_member *member;
 	struct mem_sent *sent;
+	struct entry *written;
 
 	for (size_t i = 0; i < conv->log_count; i++)
 		entry_unref(conv->log[i]);
+	for (size_t at = 0; (written = map_next(&conv->written, &at)) != NULL;)
+		entry_unref(written);
+	map_fini(&conv->written);
 	for (size_t at = 0; (sent = smap_next(&conv->sent, &at)) != NULL;)
 		mem_free(sent);
 	for (size_t at = 0; (member = map_next(&conv->members, &at)) != NULL;)

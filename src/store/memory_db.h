@@ -59,9 +59,10 @@ struct mem_conv {
 	struct mem_pair pair; /* key of directs */
 	slice title, topic;   /* owned */
 	uint64_t created;
-	struct entry **log;   /* counted; seq is log_base + index */
+	struct entry **log; /* counted; seq is log_base + index */
 	uint64_t log_base;
 	size_t log_count, log_capacity;
+	struct map written; /* messages that were edited, by seq, as they were first; counted */
 	struct smap sent;   /* by sender and cmid */
 	struct map members; /* by user; owned */
 };
@@ -124,6 +125,12 @@ void mem_append(struct memory *m, struct op *op, uint64_t now_ms);
 /* memory_edit.c: an edit or a deletion was appended; its message (and, deleted, its edits) change. */
 void mem_edit_apply(struct mem_conv *conv, const struct entry *edit);
 void mem_delete_apply(struct mem_conv *conv, uint64_t seq, uint64_t deletion);
+/*
+ * How a message that was edited read when the log ended at head: body and data are borrowed until the
+ * next change; the result is the edit's seq, 0 for none.
+ */
+uint64_t mem_edit_then(const struct mem_conv *conv, const struct entry *message, uint64_t head,
+    slice *ret_body, slice *ret_data);
 struct msg_row mem_msg_row(const struct mem_conv *conv, uint64_t seq);
 void mem_receipts(struct memory *m, struct op *op);
 void mem_mark(struct memory *m, struct op *op);

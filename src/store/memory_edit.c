@@ -71,15 +71,43 @@ replace(
 void
 mem_edit_apply(struct mem_conv *conv, const struct entry *edit)
 {
-	const struct entry *message = mem_entry_at(conv, edit->re);
+	struct entry *message = mem_entry_at(conv, edit->re);
 
+	if (map_get(&conv->written, edit->re) == NULL)
+		map_put(&conv->written, edit->re, entry_ref(message));
 	replace(conv, edit->re, edit->body, slice_given(edit->data) ? edit->data : message->data,
 	    edit->seq, 0);
+}
+
+uint64_t
+mem_edit_then(const struct mem_conv *conv, const struct entry *message, uint64_t head,
+    slice *ret_body, slice *ret_data)
+{
+	const struct entry *written = map_get(&conv->written, message->seq);
+	uint64_t edited = 0;
+
+	*ret_body = written != NULL ? written->body : message->body;
+	*ret_data = written != NULL ? written->data : message->data;
+	for (uint64_t at = message->seq + 1; at <= head; at++) {
+		const struct entry *edit = mem_entry_at(conv, at);
+
+		if (edit->re != message->seq || !slice_eq(edit->kind, S("edit")))
+			continue;
+		edited = at;
+		*ret_body = edit->body;
+		if (slice_given(edit->data))
+			*ret_data = edit->data;
+	}
+	return edited;
 }
 
 void
 mem_delete_apply(struct mem_conv *conv, uint64_t seq, uint64_t deletion)
 {
+	struct entry *written = map_remove(&conv->written, seq);
+
+	if (written != NULL)
+		entry_unref(written);
 	for (uint64_t at = seq; at < deletion; at++) {
 		const struct entry *entry = mem_entry_at(conv, at);
 

@@ -286,6 +286,22 @@ entry_read(struct memory *m, struct entry *entry)
 	return entry_copy(m, entry, entry->body, entry->data);
 }
 
+/* As it read when the log ended at head, for who sees no further. */
+static struct entry *
+entry_read_then(struct memory *m, const struct mem_conv *conv, struct entry *entry, uint64_t head)
+{
+	struct entry *then;
+	uint64_t edited;
+	slice body, data;
+
+	if (entry->edited <= head)
+		return entry_read(m, entry);
+	edited = mem_edit_then(conv, entry, head, &body, &data);
+	then = entry_copy(m, entry, body, data);
+	then->edited = edited;
+	return then;
+}
+
 static size_t
 page_cost(const struct entry *entry)
 {
@@ -324,7 +340,8 @@ page_fill(struct memory *m, struct op *op, const struct mem_conv *conv)
 	op->page.more = count <= to - from;
 	op->page.items = op_alloc(op, count * sizeof(struct entry *));
 	for (size_t i = 0; i < count; i++)
-		op->page.items[op->page.count++] = entry_read(m, mem_entry_at(conv, first + i));
+		op->page.items[op->page.count++] =
+		    entry_read_then(m, conv, mem_entry_at(conv, first + i), op->page.head);
 }
 
 static void

@@ -25,18 +25,24 @@
 #define SQL_EDITED(m) "(SELECT max(e.seq) " SQL_EDITS(m) ")"
 #define SQL_DELETED(m) "(SELECT d.seq FROM msg d" SQL_BY_RE "WHERE d.kind = 'delete' AND d.cid = " m ".cid "       \
 	"AND d.re = CASE " m ".kind WHEN 'edit' THEN " m ".re ELSE " m ".seq END)"
-#define SQL_BODY(m) "coalesce((SELECT e.body " SQL_EDITS(m) "ORDER BY e.seq DESC LIMIT 1), " m ".body)"
 #define SQL_DATA(m) "coalesce((SELECT e.data " SQL_EDITS(m)                                            \
 	"AND e.data IS NOT NULL ORDER BY e.seq DESC LIMIT 1), " m ".data)"
+/* As it read when ?5 was the head: what who left may know of later edits. */
+#define SQL_EDITS_THEN "FROM msg e" SQL_BY_RE                                                          \
+	"WHERE e.kind = 'edit' AND e.cid = m.cid AND e.re = m.seq AND e.seq <= ?5 "
+#define SQL_EDITED_THEN "(SELECT max(e.seq) " SQL_EDITS_THEN ")"
+#define SQL_BODY_THEN "coalesce((SELECT e.body " SQL_EDITS_THEN "ORDER BY e.seq DESC LIMIT 1), m.body)"
+#define SQL_DATA_THEN "coalesce((SELECT e.data " SQL_EDITS_THEN                                        \
+	"AND e.data IS NOT NULL ORDER BY e.seq DESC LIMIT 1), m.data)"
 /* Asked once a page: most have neither edits nor deletions, and each row that is asked costs as much again. */
 #define SQL_ANY_EDIT "EXISTS (SELECT 1 FROM msg WHERE kind = 'edit' AND cid = ?1 AND re BETWEEN ?2 AND ?3)"
 #define SQL_ANY_DELETE "EXISTS (SELECT 1 FROM msg WHERE kind = 'delete' AND cid = ?1 AND re BETWEEN 1 AND ?3)"
 #define SQL_ENTRY                                                                                      \
-	"SELECT m.seq, m.ts, m.sender, m.re, CASE WHEN " SQL_ANY_EDIT " THEN " SQL_EDITED("m") " END, " \
+	"SELECT m.seq, m.ts, m.sender, m.re, CASE WHEN " SQL_ANY_EDIT " THEN " SQL_EDITED_THEN " END, "  \
 	"CASE WHEN " SQL_ANY_DELETE " THEN " SQL_DELETED("m") " END, m.kind, "                         \
 	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, "                                             \
-	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_BODY("m") " ELSE m.body END, "                          \
-	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA("m") " ELSE m.data END, m.ends "                   \
+	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_BODY_THEN " ELSE m.body END, "                          \
+	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA_THEN " ELSE m.data END, m.ends "                   \
 	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
 	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
 #define SQL_CONV                                                                                       \

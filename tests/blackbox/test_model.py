@@ -307,7 +307,7 @@ class Machine(RuleBasedStateMachine):
             plan = self.model.history(self.people[who], conv, before, after, limit)
             page = self.do(who, device, "history", plan, cid=conv.cid, before=before, after=after, limit=limit)
             for one in page["messages"] if page else []:
-                self.model.check_entry(conv, one)
+                self.model.check_entry(conv, one, reader=self.people[who])
 
     @rule(who=WHO, device=DEVICE, pick=PICK, back=st.integers(0, 5))
     def receipts(self, who, device, pick, back):
@@ -544,7 +544,7 @@ class Machine(RuleBasedStateMachine):
         page = client.call("history", cid=conv.cid, after=0, limit=200)
         self.check_result(plan.expect, page, f"{name}: {page}")
         for one in page["messages"]:
-            self.model.check_entry(conv, one)
+            self.model.check_entry(conv, one, reader=name)
             if conv.kind == "group":
                 assert one["to"] == ("#" + conv.handle if conv.handle else conv.cid), f"{conv.handle}: {one}"
 

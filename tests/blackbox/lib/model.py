@@ -649,8 +649,8 @@ class Model:
         """(from, kind, re, data) of a change, or of a message without its body."""
         return self.users[entry.sender].author if entry.sender in self.users else entry.sender
 
-    def check_entry(self, conv, got, live=False):
-        """An entry as it was sent: as it is now, or (live) as it was at some time since."""
+    def check_entry(self, conv, got, live=False, reader=None):
+        """An entry as it was sent: as it is now to the reader, or (live) as it was at some time since."""
         entry = conv.entries[got["seq"] - 1]
         where = f"{conv.cid}:{entry.seq} {entry.kind} by {entry.sender}: {got}"
         authors = {self.shown(conv, entry)} | ({entry.sender} if live else set())
@@ -663,7 +663,8 @@ class Model:
         assert live or entry.deleted is None, f"deleted by {entry.deleted}: {where}"
         assert got.get("cmid") == entry.cmid, where
         if entry.is_message:
-            states = entry.states if live else entry.states[-1:]
+            known = [one for one in entry.states if live or one[2] is None or one[2] <= conv.head_of(reader)]
+            states = known if live else known[-1:]
             assert (got.get("body"), got.get("data"), got.get("edited")) in states, f"{states}: {where}"
         elif entry.kind == "edit":
             assert got.get("body") == entry.body and got.get("data") in (entry.data, *self._data_of(conv, entry)), where
