@@ -5,6 +5,8 @@
  *   link      a connection over TCP, TLS and WebSocket: bytes in, frames out
  *   client    the protocol: login, sync, sends and their answers, reconnecting
  *   check     the verification: what a delivery must be, and what was wrong
+ *   loop      a turn of everything; connecting
+ *   groups    the groups that a scenario needs, made if they are not there
  *   scenario  who writes to whom, when, and for how long
  *   report    the figures as JSON
  *
@@ -41,14 +43,14 @@ struct options {
 	enum scenario_kind scenario;
 	const char *scenario_name;
 	char host[128], port[16];
-	bool tls, ws, progress;
+	bool tls, ws, progress, histogram;
 	int pid; /* 0: the server's costs are not looked at */
 	const char *tokens;
 	bool registers;
 	unsigned connections, from, pairs, members, authors, window, burst, slow;
 	uint64_t cid, rounds, messages, seed;
-	double rate, seconds, warmup, hold, pause, rest, stall, deadline;
-	unsigned body, opening, backlog;
+	double rate, seconds, warmup, hold, pause, away, rest, stall, deadline;
+	unsigned body, opening, backlog, small, large, watch;
 };
 
 /* A message as it first came, to compare what others get with. */
@@ -63,6 +65,7 @@ struct conv {
 	uint64_t cid, newest, answered, answered_first;
 	struct line *lines; /* owned; those of the last mask + 1 places */
 	bool group;
+	uint32_t here; /* streams of ours */
 };
 
 /* A connection's place in a conversation's stream. */
@@ -85,12 +88,15 @@ struct author {
 	struct sent *ring;       /* owned */
 	uint64_t first, next, unanswered, last_seen;
 	bool disordered; /* something was sent again: its numbers may come out of order */
+	bool large;      /* a large group */
 };
 
 /* What a gap left out, until history has brought it. */
 struct hole {
 	uint64_t cid, from, to;
 };
+
+enum group_asked { GROUP_IDLE, GROUP_ASKED, GROUP_DONE, GROUP_AGAIN };
 
 enum client_state {
 	CLIENT_CLOSED,
@@ -105,9 +111,13 @@ enum client_state {
 struct client {
 	int fd;
 	uint8_t state; /* enum client_state */
-	bool registering, unsynced, paused, was_slow, out_waits, dirty, auditor, expects_close;
-	uint32_t index, hint;
-	void *ssl; /* owned */
+	uint8_t asked; /* enum group_asked */
+	bool registering, unsynced, paused, was_slow, out_waits, dirty, auditor, expects_close,
+	    away;
+	bool prompt; /* read before others: what it waits for is timed */
+	uint32_t index, hint, watches;
+	uint64_t made; /* the group that it made */
+	void *ssl;     /* owned */
 	struct buf in, out;
 	struct stream *streams; /* owned */
 	uint32_t stream_count, author_count;
@@ -121,7 +131,7 @@ struct client {
 
 struct totals {
 	uint64_t sends, answers, deliveries, missing, dups, refused, retried, gaps, history,
-	    signals, marks, resumes, goaways, closed;
+	    signals, marks, presences, resumes, goaways, closed;
 };
 
 struct bench {
@@ -136,7 +146,7 @@ struct bench {
 	struct totals totals;
 	struct hist ack, ack_before, delivery, resume;
 	bool listening, setting_up, stopped;
-	int epoll_fd;
+	int epoll_fd, prompt_fd;
 };
 
 extern struct bench bench;
@@ -180,6 +190,12 @@ void client_send(struct client *c, unsigned slot, uint64_t sched_ns);
 void client_mark(struct client *c);
 void client_signal(struct client *c, unsigned slot);
 void client_history(struct client *c, uint64_t cid, uint64_t from, uint64_t to);
+/* Wants to hear of the presence of so many clients, those after it; again whenever it is connected. */
+void client_watch(struct client *c, uint32_t count);
+/* Goes away, or is back. */
+void client_presence(struct client *c);
+/* Asks for a group with these members (cid 0), or for more members of one; c->asked and c->made say how it went. */
+void client_group(struct client *c, uint64_t cid, struct client *const *members, unsigned count);
 /* Pings, reopens and sends again what is due. */
 void clients_tick(void);
 /* The other side of a client's writing: called when an answer to its slot came. */
@@ -251,8 +267,6 @@ check_fast(struct client *c, const char *at, size_t len, bool line_end)
 }
 
 /* --- scenario.c --- */
-/* How many users it needs. */
-unsigned scenario_users(void);
 /* Connects, loads, marks, drains and verifies. */
 void scenario_run(void);
 

@@ -177,6 +177,7 @@ stream_begin(struct client *c, uint64_t cid, uint64_t next, bool group)
 		stream = &c->streams[c->stream_count++];
 		*stream = (struct stream){.conv = conv_of(cid), .next = next};
 		stream->conv->group = group;
+		stream->conv->here++;
 	} else if (next != stream->next) {
 		violation(next < stream->next ? VIOLATION_TWICE : VIOLATION_LOST, c, cid, next,
 		    "the stream begins at %" PRIu64 " where %" PRIu64 " is due", next,

@@ -14,6 +14,9 @@
 /* Ids of requests: a message's number and slot, or one of these. */
 enum {
 	ID_SLOTS = 64,
+	ID_GROUP = 54,
+	ID_PRESENCE = 55,
+	ID_WATCH = 56,
 	ID_HELLO = 57,
 	ID_HISTORY = 58,
 	ID_MARK = 59,
@@ -210,6 +213,19 @@ client_history(struct client *c, uint64_t cid, uint64_t from, uint64_t to)
 }
 
 static void
+ask_watch(struct client *c)
+{
+	buf_printf(
+	    &text, "{\"id\":%d,\"method\":\"presence.watch\",\"params\":{\"users\":[", ID_WATCH);
+	for (uint32_t i = 1; i <= c->watches && i < bench.client_count; i++)
+		buf_printf(&text, "%s\"%s\"", i > 1 ? "," : "",
+		    bench.clients[(c->index + i) % bench.client_count].name);
+	buf_put(&text, S("]}}"));
+	put_text(c);
+	c->dirty = true;
+}
+
+static void
 is_ready(struct client *c)
 {
 	c->state = CLIENT_READY;
@@ -218,6 +234,7 @@ is_ready(struct client *c)
 	hist_add(&bench.resume, bench.now_ns - c->opened_ns);
 	bench.totals.resumes++;
 	c->opened_ns = 0;
+	c->away = false;
 	/* What has no answer goes out again, in the old order and under its old cmid. */
 	for (unsigned slot = 0; slot < c->author_count; slot++) {
 		const struct author *author = &c->authors[slot];
@@ -233,6 +250,8 @@ is_ready(struct client *c)
 	}
 	if (c->hole_count > 0)
 		ask_history(c);
+	if (c->watches > 0)
+		ask_watch(c);
 	if (c->dirty)
 		link_flush(c);
 }
@@ -384,6 +403,49 @@ client_signal(struct client *c, unsigned slot)
 	link_flush(c);
 }
 
+void
+client_watch(struct client *c, uint32_t count)
+{
+	c->watches = count;
+	if (c->state != CLIENT_READY)
+		return;
+	ask_watch(c);
+	link_flush(c);
+}
+
+void
+client_presence(struct client *c)
+{
+	if (c->state != CLIENT_READY)
+		return;
+	c->away = !c->away;
+	buf_printf(&text, "{\"id\":%d,\"method\":\"presence.set\",\"params\":{\"state\":\"%s\"}}",
+	    ID_PRESENCE, c->away ? "away" : "online");
+	put_text(c);
+	link_flush(c);
+}
+
+void
+client_group(struct client *c, uint64_t cid, struct client *const *members, unsigned count)
+{
+	if (cid == 0)
+		buf_printf(&text,
+		    "{\"id\":%d,\"method\":\"group.create\",\"params\":{\"title\":\"bench "
+		    "%s\",\"members\":[",
+		    ID_GROUP, bench.run);
+	else
+		buf_printf(&text,
+		    "{\"id\":%d,\"method\":\"group.invite\",\"params\":{\"cid\":%" PRIu64
+		    ",\"users\":[",
+		    ID_GROUP, cid);
+	for (unsigned i = 0; i < count; i++)
+		buf_printf(&text, "%s\"%s\"", i > 0 ? "," : "", members[i]->name);
+	buf_put(&text, S("]}}"));
+	put_text(c);
+	link_flush(c);
+	c->asked = GROUP_ASKED;
+}
+
 static struct sent *
 sent_of(struct client *c, uint64_t id)
 {
@@ -501,11 +563,27 @@ take_error(struct client *c, slice frame, uint64_t id)
 		client_reopen(c, bench.now_ns + (after_ms > 0 ? after_ms : 500) * 1000000);
 	} else if (c->state < CLIENT_READY) {
 		cannot("%s can't log in: %.*s", c->name, SLICE_ARG(frame));
+	} else if (id == ID_GROUP && !retry) {
+		cannot("%s can't make a group: %.*s", c->name, SLICE_ARG(frame));
 	} else if (!retry) {
 		violation(VIOLATION_REFUSED, c, 0, 0, "%.*s", SLICE_ARG(frame));
 	} else if (id == ID_HISTORY) {
 		ask_history(c);
+	} else if (id == ID_GROUP) {
+		c->asked = GROUP_AGAIN;
 	}
+}
+
+static void
+take_group(struct client *c, slice frame)
+{
+	struct json result = parsed(frame, S("result")), failed = json_member(result, S("failed"));
+
+	if (slice_given(failed.text) && failed.text.len > 2)
+		cannot("not all could become members of a group: %.*s", SLICE_ARG(frame));
+	if (integer_of(result, S("cid")) != 0)
+		c->made = integer_of(result, S("cid"));
+	c->asked = GROUP_DONE;
 }
 
 static void
@@ -525,6 +603,8 @@ take_answer(struct client *c, slice frame)
 	else if (id == ID_HELLO)
 		keep(bench.server_version, sizeof(bench.server_version),
 		    string_of(parsed(frame, S("result")), S("version")));
+	else if (id == ID_GROUP)
+		take_group(c, frame);
 	else if (id == ID_MARK)
 		bench.totals.marks++;
 }
@@ -560,7 +640,9 @@ take_other(struct client *c, slice frame, slice method)
 		bench.totals.signals++;
 	} else if (slice_eq(method, S("mark"))) {
 		bench.totals.marks++;
-	} else if (!slice_eq(method, S("presence")) && !slice_eq(method, S("contact"))) {
+	} else if (slice_eq(method, S("presence"))) {
+		bench.totals.presences++;
+	} else if (!slice_eq(method, S("contact"))) {
 		violation(VIOLATION_ALTERED, c, 0, 0, "a notification that there is not: %.*s",
 		    frame.len > 160 ? 160 : (int)frame.len, frame.ptr);
 	}

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-/* The highest value that a bucket holds. */
-static uint64_t
-bucket_top(unsigned bucket)
+uint64_t
+hist_bucket_top(unsigned bucket)
 {
 	unsigned shift;
 
@@ -23,7 +22,7 @@ hist_at(const struct hist *h, double share)
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
 		seen += h->buckets[i];
 		if (seen >= want && seen > 0) {
-			uint64_t top = bucket_top(i);
+			uint64_t top = hist_bucket_top(i);
 
 			return top < h->max ? top : h->max;
 		}

@@ -44,6 +44,8 @@ hist_add(struct hist *h, uint64_t value)
 
 /* The value that `share` (0 to 1) of all are not above; 0 if there are none. */
 uint64_t hist_at(const struct hist *h, double share);
+/* The highest value that a bucket holds. */
+uint64_t hist_bucket_top(unsigned bucket);
 void hist_clear(struct hist *h);
 
 #endif

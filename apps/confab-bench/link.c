@@ -18,6 +18,7 @@
 
 enum {
 	EVENTS = 512,
+	PROMPT_EVERY = 8, /* events of others after which the prompt ones are looked at */
 	READ_BYTES = 256 * 1024,
 	TLS_RECORD_BYTES = 17 * 1024,
 	/* What of a frame may wait for its rest; the server's are at most 256 KiB. */
@@ -43,7 +44,12 @@ link_init(void)
 	memcpy(&address, found->ai_addr, found->ai_addrlen);
 	address_len = found->ai_addrlen;
 	freeaddrinfo(found);
-	if ((bench.epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+	/* The prompt ones have a set of their own, which is in that of all. */
+	bench.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	bench.prompt_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (bench.epoll_fd < 0 || bench.prompt_fd < 0 ||
+	    epoll_ctl(bench.epoll_fd, EPOLL_CTL_ADD, bench.prompt_fd,
+		&(struct epoll_event){.events = EPOLLIN, .data.ptr = NULL}) != 0)
 		cannot("epoll: %s", strerror(errno));
 	if (!bench.options.tls)
 		return;
@@ -61,7 +67,7 @@ watch(struct client *c, int how)
 	struct epoll_event event = {.data.ptr = c};
 
 	event.events = (uint32_t)EPOLLIN | (c->out_waits ? (uint32_t)EPOLLOUT : 0);
-	if (epoll_ctl(bench.epoll_fd, how, c->fd, &event) != 0)
+	if (epoll_ctl(c->prompt ? bench.prompt_fd : bench.epoll_fd, how, c->fd, &event) != 0)
 		cannot("epoll_ctl: %s", strerror(errno));
 }
 
@@ -430,6 +436,17 @@ event(struct client *c, uint32_t events)
 	}
 }
 
+static void
+prompt_turn(void)
+{
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(bench.prompt_fd, events, EVENTS, 0);
+
+	bench.now_ns = clock_mono_ns();
+	for (int i = 0; i < n; i++)
+		event(events[i].data.ptr, events[i].events);
+}
+
 void
 link_turn(uint64_t until_ns)
 {
@@ -449,8 +466,11 @@ link_turn(uint64_t until_ns)
 		bench.active_ns = bench.now_ns;
 	for (int i = 0; i < n; i++) {
 		/* The time that a delivery counts with is that of its reading, not of the turn's beginning. */
-		if (i % 16 == 15)
+		if (bench.options.scenario == SCENARIO_resume_storm && i % PROMPT_EVERY == 0)
+			prompt_turn();
+		else if (i % 16 == 15)
 			bench.now_ns = clock_mono_ns();
-		event(events[i].data.ptr, events[i].events);
+		if (events[i].data.ptr != NULL)
+			event(events[i].data.ptr, events[i].events);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -45,7 +46,8 @@ static const struct {
     {"authors", UNSIGNED, AT(authors), "N", "fanout, slow-readers, ingest: who writes (1)"},
     {"pairs", UNSIGNED, AT(pairs), "N",
 	"direct: who write to whom; resume-storm: who stay and write (500)"},
-    {"cid", LARGE, AT(cid), "CID", "the group; otherwise the first that the first user is in"},
+    {"cid", LARGE, AT(cid), "CID",
+	"the group; otherwise one that all are in, made if there is none"},
     {"window", UNSIGNED, AT(window), "N",
 	"closed loop: unanswered messages of an author (16; fanout: rounds)"},
     {"burst", UNSIGNED, AT(burst), "N", "messages at a time (fanout 32, otherwise 1)"},
@@ -59,16 +61,21 @@ static const struct {
     {"rest", REAL, AT(rest), "S", "after connecting, before memory is measured (0; idle 2)"},
     {"slow", UNSIGNED, AT(slow), "N", "slow-readers: how many stop reading (10)"},
     {"pause", REAL, AT(pause), "S", "slow-readers: for how long (3)"},
+    {"away", REAL, AT(away), "S", "resume-storm: before those cut off come back (0)"},
     {"body", UNSIGNED, AT(body), "BYTES", "of a message (200)"},
     {"opening", UNSIGNED, AT(opening), "N", "connections that are opened at the same time (256)"},
     {"backlog", UNSIGNED, AT(backlog), "N",
 	"missed messages that a stream brings after a reconnect, others come "
 	"as history (500)"},
+    {"small", UNSIGNED, AT(small), "N", "mixed: members of the small groups that it makes (8)"},
+    {"large", UNSIGNED, AT(large), "N", "mixed: members of the large ones (200)"},
+    {"watch", UNSIGNED, AT(watch), "N", "mixed: whose presence each hears of (10)"},
     {"stall", REAL, AT(stall), "S", "what hasn't come any nearer for so long is lost (10)"},
     {"deadline", REAL, AT(deadline), "S", "give up after so long (600)"},
     {"seed", LARGE, AT(seed), "N", "of what is random (1)"},
     {"progress", FLAG, AT(progress), NULL,
 	"a line each second on stderr, also if it is no terminal"},
+    {"histogram", FLAG, AT(histogram), NULL, "latencies in full too: [up to, how many], ..."},
     {"help", FLAG, 0, NULL, "this text"},
 };
 
@@ -212,6 +219,10 @@ complete(void)
 		o->rate = 200;
 	if (o->seconds <= 0 && o->messages == 0)
 		o->seconds = o->scenario == SCENARIO_slow_readers ? o->pause + 2 : 10;
+	if (o->small < 2 || o->large < 2)
+		misused("--small, --large", "a group has at least two members");
+	if (o->watch > 1000)
+		misused("--watch", "is at most 1000");
 	if (o->scenario == SCENARIO_slow_readers && o->slow >= o->members)
 		misused("--slow", "must be fewer than --members");
 	if (o->rest < 0)
@@ -245,6 +256,9 @@ options_read(int argc, char **argv)
 	    .body = 200,
 	    .opening = 256,
 	    .backlog = 500,
+	    .small = 8,
+	    .large = 200,
+	    .watch = 10,
 	    .stall = 10,
 	    .deadline = 600,
 	    .seed = 1,
@@ -286,7 +300,7 @@ users_load(void)
 {
 	char name[NAME_BYTES], token[TOKEN_BYTES];
 	FILE *f = fopen(bench.options.tokens, "r");
-	uint32_t count = scenario_users(), known = 0;
+	uint32_t count = plan_users(), known = 0;
 
 	if (f == NULL && !(bench.options.registers && errno == ENOENT))
 		cannot("%s: %s", bench.options.tokens, strerror(errno));

@@ -48,6 +48,22 @@ put_number(struct buf *to, const char *key, double value)
 	buf_printf(to, "%.6g", value);
 }
 
+/* [highest value, how many] of all that are not empty. */
+static void
+put_buckets(struct buf *to, const struct hist *h)
+{
+	json_key(to, "buckets");
+	buf_put(to, S("["));
+	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+		if (h->buckets[i] == 0)
+			continue;
+		json_comma(to);
+		buf_printf(
+		    to, "[%.6g,%" PRIu64 "]", (double)hist_bucket_top(i) / 1000, h->buckets[i]);
+	}
+	buf_put(to, S("]"));
+}
+
 static void
 put_hist(struct buf *to, const char *key, const struct hist *h)
 {
@@ -61,7 +77,10 @@ put_hist(struct buf *to, const char *key, const struct hist *h)
 	put_number(to, "p90", (double)hist_at(h, 0.9) / 1000);
 	put_number(to, "p99", (double)hist_at(h, 0.99) / 1000);
 	put_number(to, "p99.9", (double)hist_at(h, 0.999) / 1000);
+	put_number(to, "p99.99", (double)hist_at(h, 0.9999) / 1000);
 	put_number(to, "max", (double)h->max / 1000);
+	if (bench.options.histogram)
+		put_buckets(to, h);
 	buf_put(to, S("}"));
 }
 
@@ -169,6 +188,7 @@ put_totals(struct buf *to)
 	    {"sent_again", t->retried},
 	    {"signals", t->signals},
 	    {"marks", t->marks},
+	    {"presences", t->presences},
 	    {"resumes", t->resumes},
 	    {"goaways", t->goaways},
 	    {"closed", t->closed},

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
+#include "loop.h"
+#include "plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/panic.h"
 
-enum { VIOLATIONS_MAX = 100 };
+enum { VIOLATIONS_MAX = 100, STORM_STEP = 16 };
 
-#define TICK_NS (10 * UINT64_C(1000000))
-#define SECOND_NS UINT64_C(1000000000)
 #define RECONNECT_NS (50 * UINT64_C(1000000))
-
-/* Who writes, in the order of their turns. */
-static struct writer {
-	struct client *client;
-	unsigned slot;
-} * writers;
-static size_t writer_count;
 
 /* One load: warming up, or what is measured. */
 static struct {
@@ -41,88 +33,11 @@ random_up_to(uint32_t bound)
 	return (uint32_t)((random_state >> 32) * bound >> 32);
 }
 
-static uint64_t
-ns(double seconds)
-{
-	return (uint64_t)(seconds * 1e9);
-}
-
 static bool
 in_rounds(void)
 {
 	return bench.options.scenario == SCENARIO_fanout && bench.options.rate <= 0 &&
 	       bench.options.window == 0;
-}
-
-/* --- The loop --- */
-
-static void
-one_turn(uint64_t until_ns)
-{
-	static uint64_t ticked_ns, told_ns;
-
-	link_turn(until_ns < bench.now_ns + TICK_NS ? until_ns : bench.now_ns + TICK_NS);
-	if (bench.now_ns - ticked_ns >= TICK_NS) {
-		ticked_ns = bench.now_ns;
-		clients_tick();
-	}
-	if (bench.now_ns - told_ns >= SECOND_NS) {
-		if (bench.options.progress && told_ns != 0)
-			report_progress();
-		told_ns = bench.now_ns;
-	}
-	if (bench.now_ns - bench.started_ns > ns(bench.options.deadline))
-		cannot("not done after %.0f s (--deadline)", bench.options.deadline);
-}
-
-/* Whether what is awaited has not come any nearer for --stall seconds. */
-static bool
-stalled(void)
-{
-	static uint64_t seen, since_ns;
-	const struct totals *t = &bench.totals;
-	uint64_t now = t->sends + t->answers + t->deliveries + t->resumes + t->retried +
-		       t->missing + bench.ready + bench.opening;
-
-	if (now != seen) {
-		seen = now;
-		since_ns = bench.now_ns;
-	}
-	return bench.now_ns - since_ns > ns(bench.options.stall);
-}
-
-static void
-open_up_to(uint32_t count)
-{
-	uint32_t most = bench.options.opening;
-
-	if (bench.options.registers && most > 64)
-		most = 64; /* passwords are hashed on few threads, with a short queue */
-	for (uint32_t i = 0; i < count; i++) {
-		if (bench.clients[i].state != CLIENT_CLOSED)
-			continue;
-		while (bench.opening >= most) {
-			one_turn(bench.now_ns + TICK_NS);
-			if (stalled())
-				cannot("connections stay without an answer");
-		}
-		client_open(&bench.clients[i]);
-	}
-	while (bench.ready < count) {
-		one_turn(bench.now_ns + TICK_NS);
-		if (stalled())
-			cannot("%u of %u connections stay without an answer", count - bench.ready,
-			    count);
-	}
-}
-
-static void
-rest(double seconds)
-{
-	uint64_t until = bench.now_ns + ns(seconds);
-
-	while (bench.now_ns < until)
-		one_turn(until);
 }
 
 /* --- Writing --- */
@@ -177,7 +92,7 @@ next_round(void)
 	link_flush(w->client);
 }
 
-/* A day's other things: typing, reading, going and coming back. */
+/* A day's other things: typing, reading, going away, leaving and coming back. */
 static void
 mixed_beside(struct client *c, unsigned slot)
 {
@@ -187,10 +102,31 @@ mixed_beside(struct client *c, unsigned slot)
 		client_signal(c, slot);
 	else if (what < 500)
 		client_mark(c);
-	else if (what < 505 && c->state == CLIENT_READY) {
+	else if (what < 520)
+		client_presence(c);
+	else if (what < 525 && c->state == CLIENT_READY) {
 		client_abort(c);
 		client_reopen(c, bench.now_ns + RECONNECT_NS);
 	}
+}
+
+/* To whom: of a hundred messages 55 go to one other, 43 to small groups, 2 to large ones. */
+static unsigned
+mixed_slot(const struct client *c)
+{
+	uint32_t what = random_up_to(100);
+	unsigned groups = c->author_count - 1, first;
+
+	if (what < 55 || groups == 0)
+		return 0;
+	first = random_up_to(groups);
+	for (unsigned i = 0; i < groups; i++) {
+		unsigned slot = 1 + (first + i) % groups;
+
+		if (c->authors[slot].large == (what >= 98))
+			return slot;
+	}
+	return 0;
 }
 
 static const struct writer *
@@ -199,10 +135,7 @@ next_writer(void)
 	if (bench.options.scenario == SCENARIO_mixed) {
 		struct writer *w = &writers[random_up_to((uint32_t)writer_count)];
 
-		/* Most of what people write is to one other. */
-		w->slot = w->client->author_count > 1 && random_up_to(5) == 0
-			      ? 1 + random_up_to(w->client->author_count - 1)
-			      : 0;
+		w->slot = mixed_slot(w->client);
 		mixed_beside(w->client, w->slot);
 		return w;
 	}
@@ -252,34 +185,50 @@ pump(void)
 static struct {
 	uint32_t at, first;
 	uint64_t rounds, until_ns;
-	bool going;
+	bool going, cutting;
 } beside;
 
 static void
 storm_begin(void)
 {
-	for (uint32_t i = 0; i < bench.client_count; i++) {
-		struct client *c = &bench.clients[i];
-
-		if (i < 2 * bench.options.pairs && i % 2 == 0)
-			continue; /* who stays, and writes */
-		client_abort(c);
-		c->opened_ns = bench.now_ns;
-	}
-	beside.going = true;
+	beside.going = beside.cutting = true;
 	beside.at = 0;
 }
 
+/* Some at a time: those who stay are looked at in between. */
 static void
 storm_step(void)
 {
-	for (; beside.at < bench.client_count && bench.opening < bench.options.opening;
-	     beside.at++) {
-		if (bench.clients[beside.at].state == CLIENT_CLOSED &&
-		    bench.clients[beside.at].reopen_ns == 0)
-			client_open(&bench.clients[beside.at]);
+	unsigned some = STORM_STEP;
+
+	for (; beside.cutting && beside.at < bench.client_count && some > 0; beside.at++) {
+		struct client *c = &bench.clients[beside.at];
+
+		if (c->prompt)
+			continue;
+		client_abort(c);
+		c->opened_ns = bench.now_ns;
+		some--;
 	}
-	if (!beside.going || beside.at < bench.client_count || bench.ready < bench.client_count)
+	if (beside.cutting && beside.at == bench.client_count) {
+		beside.cutting = false;
+		beside.at = 0;
+		beside.until_ns = bench.now_ns + seconds_ns(bench.options.away);
+	}
+	if (!beside.cutting && bench.now_ns < beside.until_ns)
+		return;
+	for (; !beside.cutting && beside.at < bench.client_count && some > 0 &&
+	       bench.opening < bench.options.opening;
+	     beside.at++) {
+		const struct client *c = &bench.clients[beside.at];
+
+		if (c->state != CLIENT_CLOSED || c->reopen_ns != 0)
+			continue;
+		client_open(&bench.clients[beside.at]);
+		some--;
+	}
+	if (!beside.going || beside.cutting || beside.at < bench.client_count ||
+	    bench.ready < bench.client_count)
 		return;
 	if (--beside.rounds > 0) {
 		storm_begin();
@@ -289,6 +238,16 @@ storm_step(void)
 	run.over = true;
 }
 
+/* There is more to be cut or opened at once. */
+static bool
+storm_hurries(void)
+{
+	return beside.going && bench.options.scenario == SCENARIO_resume_storm &&
+	       (beside.cutting ||
+		   (bench.now_ns >= beside.until_ns && beside.at < bench.client_count &&
+		       bench.opening < bench.options.opening));
+}
+
 static void
 slow_begin(void)
 {
@@ -296,7 +255,7 @@ slow_begin(void)
 	for (uint32_t i = beside.first; i < bench.client_count; i++)
 		link_pause(&bench.clients[i], true);
 	beside.going = true;
-	beside.until_ns = bench.now_ns + ns(bench.options.pause);
+	beside.until_ns = bench.now_ns + seconds_ns(bench.options.pause);
 }
 
 static void
@@ -339,7 +298,7 @@ load_over(void)
 		return true;
 	if (run.left == 0 || (bench.now_ns >= run.until_ns && !storm))
 		return true;
-	return stalled();
+	return loop_stalled();
 }
 
 static void
@@ -347,7 +306,7 @@ load(uint64_t messages, double seconds)
 {
 	bench.now_ns = clock_mono_ns();
 	run.left = messages > 0 ? messages : UINT64_MAX;
-	run.until_ns = seconds > 0 ? bench.now_ns + ns(seconds) : UINT64_MAX;
+	run.until_ns = seconds > 0 ? bench.now_ns + seconds_ns(seconds) : UINT64_MAX;
 	if (bench.options.scenario == SCENARIO_resume_storm && beside.going)
 		run.until_ns = UINT64_MAX;
 	run.due_ns = bench.now_ns;
@@ -359,9 +318,10 @@ load(uint64_t messages, double seconds)
 	while (!load_over()) {
 		pump();
 		step_beside();
-		one_turn(bench.options.rate > 0 && run.due_ns > bench.now_ns
-			     ? run.due_ns
-			     : bench.now_ns + TICK_NS);
+		loop_turn(storm_hurries() ? bench.now_ns
+			  : bench.options.rate > 0 && run.due_ns > bench.now_ns
+			      ? run.due_ns
+			      : bench.now_ns + TICK_NS);
 	}
 	run.on = false;
 }
@@ -380,8 +340,8 @@ drain(void)
 			if (check_complete())
 				return;
 		}
-		one_turn(bench.now_ns + TICK_NS / 5);
-		if (stalled() || violations() > VIOLATIONS_MAX)
+		loop_turn(bench.now_ns + TICK_NS / 5);
+		if (loop_stalled() || violations() > VIOLATIONS_MAX)
 			return;
 	}
 }
@@ -392,6 +352,12 @@ measured_load(void)
 	const struct options *o = &bench.options;
 	double warm = o->warmup >= 0 ? o->warmup : o->seconds > 0 ? o->seconds / 10 : 0;
 
+	if (o->scenario == SCENARIO_resume_storm) {
+		/* The first message of a pair costs more than any other: it is not what the storm is compared with. */
+		load(o->pairs, 0);
+		drain();
+		hist_clear(&bench.ack);
+	}
 	if (o->messages > 0 && o->warmup < 0)
 		load(o->messages / 10 + o->burst, warm);
 	else if (warm > 0)
@@ -425,8 +391,8 @@ audit(void)
 	client_open(&auditor);
 	client_history(&auditor, conv->cid, conv->answered_first, conv->answered);
 	while (auditor.hole_count > 0 && violations() <= VIOLATIONS_MAX) {
-		one_turn(bench.now_ns + TICK_NS);
-		if (stalled()) {
+		loop_turn(bench.now_ns + TICK_NS);
+		if (loop_stalled()) {
 			violation(VIOLATION_LOST, &auditor, conv->cid, auditor.holes[0].from,
 			    "history doesn't answer");
 			break;
@@ -434,124 +400,6 @@ audit(void)
 	}
 	bench.stopped = true;
 	client_abort(&auditor);
-}
-
-/* --- Who writes to whom --- */
-
-static void
-writer_add(struct client *c, const char *to, struct client *peer)
-{
-	unsigned slot = client_author(c, to, peer);
-
-	if (slot > 0)
-		return; /* picked among the slots of one writer */
-	writers = mem_resize(writers, writer_count + 1, sizeof(*writers));
-	writers[writer_count++] = (struct writer){c, slot};
-}
-
-static void
-write_direct(struct client *c, struct client *peer)
-{
-	char to[NAME_BYTES + 4];
-
-	(void)snprintf(to, sizeof(to), "\"@%s\"", peer->name);
-	writer_add(c, to, peer);
-}
-
-static void
-write_group(struct client *c, uint64_t cid)
-{
-	char to[NAME_BYTES + 4];
-
-	(void)snprintf(to, sizeof(to), "%" PRIu64, cid);
-	writer_add(c, to, NULL);
-}
-
-/* The group that is asked for, or the first that the author is in. */
-static uint64_t
-group_of(const struct client *c)
-{
-	if (bench.options.cid != 0)
-		return bench.options.cid;
-	for (uint32_t i = 0; i < c->stream_count; i++) {
-		if (c->streams[i].conv->group)
-			return c->streams[i].conv->cid;
-	}
-	cannot("%s is in no group: name one with --cid", c->name);
-}
-
-static void
-plan_group(unsigned authors)
-{
-	uint64_t cid = group_of(&bench.clients[0]);
-
-	for (uint32_t i = 0; bench.listening && i < bench.client_count; i++) {
-		if (stream_of(&bench.clients[i], cid) == NULL)
-			cannot("%s is not in group %" PRIu64, bench.clients[i].name, cid);
-	}
-	for (unsigned i = 0; i < authors && i < bench.client_count; i++)
-		write_group(&bench.clients[i], cid);
-}
-
-static void
-plan_mixed(void)
-{
-	for (uint32_t i = 0; i < bench.client_count; i++) {
-		struct client *c = &bench.clients[i];
-
-		write_direct(c, &bench.clients[i ^ 1]);
-		for (uint32_t s = 0; s < c->stream_count && c->author_count < SLOTS_MAX; s++) {
-			if (c->streams[s].conv->group)
-				write_group(c, c->streams[s].conv->cid);
-		}
-	}
-}
-
-static void
-plan(void)
-{
-	switch (bench.options.scenario) {
-	case SCENARIO_fanout:
-	case SCENARIO_slow_readers:
-	case SCENARIO_ingest:
-		plan_group(bench.options.authors);
-		break;
-	case SCENARIO_direct:
-	case SCENARIO_resume_storm:
-		for (uint32_t i = 0; i < 2 * bench.options.pairs; i += 2)
-			write_direct(&bench.clients[i], &bench.clients[i + 1]);
-		break;
-	case SCENARIO_mixed:
-		plan_mixed();
-		break;
-	case SCENARIO_idle:
-	case SCENARIO_MAX:
-		break;
-	}
-}
-
-unsigned
-scenario_users(void)
-{
-	const struct options *o = &bench.options;
-
-	switch (o->scenario) {
-	case SCENARIO_fanout:
-	case SCENARIO_slow_readers:
-		return o->members;
-	case SCENARIO_direct:
-		return 2 * o->pairs;
-	case SCENARIO_ingest:
-		return o->authors;
-	case SCENARIO_resume_storm:
-		return 2 * o->pairs + o->connections;
-	case SCENARIO_mixed:
-		return o->connections & ~1u;
-	case SCENARIO_idle:
-	case SCENARIO_MAX:
-		break;
-	}
-	return o->connections;
 }
 
 /* --- A run --- */
@@ -563,25 +411,28 @@ set_up(void)
 
 	random_state = o->seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
 	if (o->rate > 0)
-		run.step_ns = ns(o->burst / o->rate);
+		run.step_ns = seconds_ns(o->burst / o->rate);
 	for (uint32_t i = 0; i < bench.client_count; i++) {
 		bench.clients[i].unsynced = !bench.listening;
 		bench.clients[i].was_slow =
 		    o->scenario == SCENARIO_slow_readers && i >= bench.client_count - o->slow;
+		/* Of a storm: who stays, and writes. */
+		bench.clients[i].prompt =
+		    o->scenario == SCENARIO_resume_storm && i < 2 * o->pairs && i % 2 == 0;
 	}
 	bench.setting_up = true;
 	mark_set(MARK_EMPTY);
 	if (o->from > 0 && o->from < bench.client_count) {
-		open_up_to(o->from);
-		rest(o->rest);
+		loop_open(o->from);
+		loop_rest(o->rest);
 		mark_set(MARK_OPEN_FROM);
 	}
-	open_up_to(bench.client_count);
+	loop_open(bench.client_count);
 	client_hello(&bench.clients[0]);
-	rest(o->rest);
+	loop_rest(o->rest);
 	mark_set(MARK_OPEN);
 	bench.setting_up = false;
-	plan();
+	plan_writers();
 }
 
 void
@@ -596,7 +447,7 @@ scenario_run(void)
 		client_answered = refill;
 	if (o->scenario == SCENARIO_idle) {
 		mark_set(MARK_START);
-		rest(o->hold);
+		loop_rest(o->hold);
 		mark_set(MARK_END);
 	} else {
 		measured_load();

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """confab-bench finds what is wrong, and nothing where all is well."""
 import asyncio
+import contextlib
+import sqlite3
 import threading
 
 import pytest
@@ -15,9 +17,9 @@ SCENARIOS = {
     "idle": ["--connections", 40, "--from", 10, "--hold", 0.2, "--rest", 0.1],
     "resume-storm": ["--pairs", 5, "--connections", 30, "--rounds", 2, "--seconds", 0.5],
     "resume-storm, with gaps": ["--pairs", 10, "--connections", 5, "--rounds", 3, "--seconds", 0.5, "--rate", 2000,
-                                "--backlog", 0],
+                                "--backlog", 0, "--away", 0.1],
     "slow-readers": ["--members", MEMBERS, "--slow", 3, "--pause", 0.5, "--rate", 200, "--seconds", 0.8],
-    "mixed": ["--connections", 20, "--rate", 400, "--seconds", 0.8],
+    "mixed": ["--connections", 40, "--large", 40, "--rate", 800, "--messages", 800],
 }
 
 
@@ -46,6 +48,11 @@ def test_clean(bench, scenario, transport):
         assert result["total"]["gaps"] and result["total"]["from_history"], "nothing came by way of history"
     if scenario == "resume-storm":
         assert result["resume_us"]["count"] == 2 * 35
+    if scenario == "mixed":
+        total = result["total"]
+        assert all(total[what] > 0 for what in ("signals", "marks", "presences")), total
+        assert total["resumes"] > 40, "some reconnect"
+        assert result["deliveries"] > 2 * result["sends"], "some goes to groups"
     if scenario != "idle":
         times = result["ack_us"]
         assert 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["p99.9"] <= times["max"]
@@ -215,6 +222,33 @@ def test_registers_and_resumes(bench, tmp_path):
     assert more.code == 0 and tokens.read_text().split("\n")[:4] == lines[:4], more.errors
 
 
+@pytest.mark.parametrize("scenario, options", [
+    ("fanout", ["--members", 130, "--rounds", 4]), ("ingest", ["--authors", 3, "--messages", 100]),
+    ("slow-readers", ["--members", 12, "--slow", 2, "--pause", 0.2, "--seconds", 0.4]),
+    ("mixed", ["--connections", 24, "--small", 5, "--large", 24, "--rate", 400, "--messages", 200])])
+def test_makes_the_groups_that_it_needs(bench, tmp_path, scenario, options):
+    """On new users, who have none; the next run finds those of the first."""
+    for register in (["--register"], []):
+        run = bench.run(scenario, *options, *register, tokens=tmp_path / "new", timeout=120)
+        assert run.code == 0 and not run.complaints, run.errors
+    if scenario == "fanout":
+        assert run.result["deliveries"] == 4 * 32 * 130
+    if scenario != "ingest":
+        with contextlib.closing(sqlite3.connect(bench.server.data / "confab.db")) as db:
+            name = (tmp_path / "new").read_text().split()[0]
+            groups, = db.execute("SELECT count(*) FROM member JOIN conv USING (cid) JOIN user ON user.id = member.user "
+                                 "WHERE user.name = ? AND conv.kind = 2", (name,)).fetchone()
+        assert groups == (2 if scenario == "mixed" else 1)
+
+
+def test_latencies_in_full(bench):
+    run = bench.run("direct", "--pairs", 2, "--messages", 300, "--histogram")
+    times = run.result["ack_us"]
+    assert sum(count for _, count in times["buckets"]) == times["count"] == 300
+    tops = [top for top, _ in times["buckets"]]
+    assert tops == sorted(tops) and tops[-1] >= times["max"] * 0.98
+
+
 @pytest.mark.parametrize("options", [["nothing"], ["direct", "--window", "x"], ["direct", "--body", "10"],
                                      ["direct", "--transport", "udp"], ["direct", "--unknown"], ["direct", "more"]])
 def test_usage(bench, options):
@@ -225,7 +259,7 @@ def test_usage(bench, options):
 def test_what_cannot_be_run(bench, tmp_path):
     assert "users" in (run := bench.run("idle", "--connections", 1000)).errors and run.code == 3
     assert bench.run("idle", tokens=tmp_path / "none").code == 3
-    assert bench.run("fanout", "--members", MEMBERS + 1).code == 3, "not all are members"
+    assert bench.run("fanout", "--members", MEMBERS + 1, "--cid", bench.cid).code == 3, "not all are members"
     assert bench.run("direct", "--pairs", 1, port=1).code == 3
     wrong = tmp_path / "wrong"
     wrong.write_text("somebody " + "A" * 43 + "\n" + "another " + "B" * 43 + "\n")
