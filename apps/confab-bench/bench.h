@@ -270,20 +270,4 @@ check_fast(struct client *c, const char *at, size_t len, bool line_end)
 /* Connects, loads, marks, drains and verifies. */
 void scenario_run(void);
 
-/* --- report.c --- */
-/* The costs between two marks. */
-struct mark {
-	uint64_t at_ns;
-	struct totals totals;
-	struct proc_cpu cpu;
-	struct proc_memory memory;
-	double own_cpu_s;
-	uint32_t connections;
-};
-enum { MARK_EMPTY, MARK_OPEN_FROM, MARK_OPEN, MARK_START, MARK_END, MARK_MAX };
-extern struct mark marks[MARK_MAX];
-void mark_set(unsigned which);
-void report_progress(void);
-void report_print(int argc, char **argv);
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
+#include "report.h"
 
 #include "bench.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 #include "plan.h"
+#include "report.h"
 
 #include <errno.h>
 #include <getopt.h>

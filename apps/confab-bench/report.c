@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bench.h"
+#include "report.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>

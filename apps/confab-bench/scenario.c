@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "loop.h"
 #include "plan.h"
+#include "report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
