@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Statements that MariaDB and MySQL say in other words than store/sql.h; all others are the same.
- * "read" is a reserved word there; what an index holds for searching is cut to what it can hold.
+ * "read" is a reserved word there; what an index holds for searching is cut to what it can hold;
+ * max(seq) of a conversation that another table names reads all of its index, so that the head is
+ * taken from conv.
  */
 #ifndef STORE_MYSQL_SQL_H
 #define STORE_MYSQL_SQL_H
@@ -12,7 +14,9 @@
 #define MYSQL_USER SQL_USER_OF("least", "greatest")
 #define MYSQL_EACH(parameter) "SELECT j.value FROM JSON_TABLE(" parameter ", '$[*]' "                  \
 	"COLUMNS (value BIGINT PATH '$')) AS j"
-#define MYSQL_SYNC SQL_SYNC_OF(MYSQL_EACH("?3"))
+#define MYSQL_SYNC SQL_SYNC_OF(MYSQL_EACH("?3"),                                                    \
+	"x.cid = m.cid AND x.seq = least(c.last_seq, " SQL_SYNC_UNTIL ")")
+#define MYSQL_CONV SQL_CONV_OF("c.last_seq, c.last_ts", "")
 #define MYSQL_FOLDED(parameter) "left(cast(" parameter " AS BINARY), 700)"
 
 #define MYSQL_STATEMENTS(X)                                                                            \
@@ -20,12 +24,13 @@
 	X(BEGIN_READ, "START TRANSACTION READ ONLY")                                                   \
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = greatest(read_seq, ?3), "                        \
 	    "delivered_seq = greatest(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                \
-	X(CONVS, SQL_CONV "WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                     \
+	X(CONV, MYSQL_CONV "WHERE c.cid = ?1")                                                         \
+	X(CONVS, MYSQL_CONV "WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                   \
 	X(TOKENS_LIVE, "SELECT session FROM token WHERE session IN (SELECT j.value FROM "              \
 	    "JSON_TABLE(?1, '$[*]' COLUMNS (value BIGINT PATH '$')) AS j)")                            \
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, greatest(c.last_seq, c.min_seq - 1) "                \
 	    "FROM conv c WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                       \
-	X(SYNC, MYSQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                  \
+	X(SYNC, MYSQL_SYNC)                                                                            \
 	X(SYNC_ONE, MYSQL_SYNC "AND m.cid = ?4")                                                       \
 	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \
 	    "VALUES (?1, ?2, " MYSQL_FOLDED("?3") ", ?4, ?5, ?5)")                                     \

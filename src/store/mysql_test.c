@@ -285,6 +285,61 @@ a_large_batch_is_numbered_without_holes(void **state)
 	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), COUNT * 3 / 2);
 }
 
+/* --- What a log that has grown costs --- */
+
+/* How many rows that connection has read so far, of whatever table or index. */
+static uint64_t
+rows_read(struct mysql_conn *conn)
+{
+	char text[32];
+
+	assert_int_equal(mysql_conn_ask(conn,
+			     "SELECT sum(variable_value) FROM information_schema.session_status "
+			     "WHERE variable_name IN ('HANDLER_READ_NEXT', 'HANDLER_READ_PREV')",
+			     text, sizeof(text)),
+	    0);
+	return strtoull(text, NULL, 10);
+}
+
+static void
+sync_of(struct world *w, uint64_t user)
+{
+	struct op *op = op_create(OP_SYNC);
+
+	op->user = user;
+	op->sync.preview = true;
+	world_read(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	op_destroy(&op);
+}
+
+/* Neither a send nor a sync reads what was said before. */
+static void
+a_long_log_is_not_read(void **state)
+{
+	enum { COUNT = 300, FEW = 40 };
+	struct world *w = *state;
+	struct mysql *m = container_of(w->driver, struct mysql, base);
+	uint64_t ann = world_user(w, "ann"), before, cid;
+	struct op *ops[COUNT];
+
+	(void)world_user(w, "bob");
+	cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	for (int i = 0; i < COUNT; i++)
+		ops[i] = letter_op(&(struct letter){.from = ann, .to = cid});
+	w->driver->type->write(w->driver, ops, COUNT);
+	for (int i = 0; i < COUNT; i++)
+		op_destroy(&ops[i]);
+	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), COUNT + 1);
+	before = rows_read(m->writers[0].sql.writer.mysql);
+	assert_int_equal(world_send(w, &(struct letter){.from = ann, .to = cid}).fault.err, ERR_OK);
+	assert_in_range(rows_read(m->writers[0].sql.writer.mysql) - before, 0, FEW);
+	sync_of(w, ann);
+	before = rows_read(m->readers[0].conn.mysql);
+	sync_of(w, ann);
+	assert_in_range(rows_read(m->readers[0].conn.mysql) - before, 0, FEW);
+}
+
 /* --- A connection that ends --- */
 
 static void
@@ -488,6 +543,7 @@ main(void)
 	    T(marks_of_all_nodes_only_grow),
 	    T(what_is_held_waits_alone),
 	    T(a_large_batch_is_numbered_without_holes),
+	    T(a_long_log_is_not_read),
 	    T(killed_connections_are_opened_anew),
 	    T(another_life_is_noticed),
 	    T(a_commit_that_never_arrived_is_unavailable),

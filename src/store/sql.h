@@ -45,18 +45,21 @@
 	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA_THEN " ELSE m.data END, m.ends "                   \
 	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
 	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
-#define SQL_CONV                                                                                       \
+#define SQL_CONV SQL_CONV_OF("x.seq, x.ts",                                                            \
+	"LEFT JOIN msg x ON x.cid = c.cid AND x.seq = (SELECT max(seq) FROM msg WHERE cid = c.cid) ")
+/* head: the number and the time of its last entry, where from. */
+#define SQL_CONV_OF(head, from)                                                                        \
 	"SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, "       \
-	SQL_NAME("a") ", " SQL_NAME("b") ", x.seq, x.ts, c.ended, c.members, c.invite, c.cid "         \
-	"FROM conv c LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                 \
-	"LEFT JOIN msg x ON x.cid = c.cid AND x.seq = (SELECT max(seq) FROM msg WHERE cid = c.cid) "
+	SQL_NAME("a") ", " SQL_NAME("b") ", " head ", c.ended, c.members, c.invite, c.cid "            \
+	"FROM conv c LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi " from
 /*
- * named: those that are listed though he left them.  x, the last entry that he may see, is as it was
- * written: what would have changed it comes after it, and where he left it is his leaving.
+ * named: those that are listed though he left them.  entry: which is x, the last that he may see, at
+ * most SQL_SYNC_UNTIL; it is as it was written: what would have changed it comes after it, and where
+ * he left it is his leaving.
  */
-#define SQL_SYNC_OF(named)                                                                             \
+#define SQL_SYNC_OF(named, entry)                                                                      \
 	"SELECT c.cid, c.kind, c.lo, c.hi, c.min_seq, c.history, c.handle, c.title, "                  \
-	SQL_NAME("a") ", " SQL_NAME("b") ", a.display, b.display, "                                    \
+	SQL_NAME("o") ", o.display, "                                                                  \
 	"m.role, m.join_seq, coalesce(m.leave_seq, c.ended), m.read_seq, m.delivered_seq, "            \
 	"m.muted_until, "                                                                              \
 	"p.read_seq, p.delivered_seq, x.seq, x.ts, x.sender, x.re, "                                   \
@@ -64,17 +67,17 @@
 	"CASE WHEN ?2 THEN x.kind END, coalesce(" SQL_NAME("s") ", 'deleted'), x.cmid, "               \
 	"CASE WHEN ?2 THEN substr(x.body, 1, 256) END "                                                \
 	"FROM member m JOIN conv c ON c.cid = m.cid "                                                  \
-	"LEFT JOIN user a ON a.id = c.lo LEFT JOIN user b ON b.id = c.hi "                             \
-	"LEFT JOIN member p ON p.user = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "              \
-	"AND p.cid = m.cid "                                                                           \
-	"AND NOT EXISTS (" SQL_BLOCKS "user = c.lo AND peer = c.hi) "                                  \
-	"AND NOT EXISTS (" SQL_BLOCKS "user = c.hi AND peer = c.lo) "                                  \
-	"LEFT JOIN msg x ON x.cid = m.cid AND x.seq = (SELECT max(seq) FROM msg "                      \
-	"WHERE cid = m.cid AND seq <= coalesce(m.leave_seq, c.ended, 9007199254740991)) "              \
+	"LEFT JOIN user o ON o.id = CASE WHEN c.lo = m.user THEN c.hi ELSE c.lo END "                  \
+	"LEFT JOIN member p ON p.user = o.id AND p.cid = m.cid "                                       \
+	"AND NOT EXISTS (" SQL_BLOCKS "user = m.user AND peer = o.id) "                                \
+	"AND NOT EXISTS (" SQL_BLOCKS "user = o.id AND peer = m.user) "                                \
+	"LEFT JOIN msg x ON " entry " "                                                                \
 	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
 	"WHERE m.user = ?1 AND (coalesce(m.leave_seq, c.ended) IS NULL OR "                            \
 	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (" named "))) "
-#define SQL_SYNC SQL_SYNC_OF("SELECT value FROM json_each(?3)")
+#define SQL_SYNC_UNTIL "coalesce(m.leave_seq, c.ended, 9007199254740991)"
+#define SQL_SYNC SQL_SYNC_OF("SELECT value FROM json_each(?3)",                                        \
+	"x.id = (SELECT id FROM msg WHERE cid = m.cid AND seq <= " SQL_SYNC_UNTIL " ORDER BY seq DESC LIMIT 1)")
 #define SQL_USER SQL_USER_OF("min", "max")
 #define SQL_USER_OF(least, greatest) "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
@@ -143,7 +146,7 @@
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, "                                                    \
 	    "coalesce((SELECT max(seq) FROM msg WHERE cid = c.cid), c.min_seq - 1) "                   \
 	    "FROM conv c WHERE c.cid IN (SELECT value FROM json_each(?1))")                            \
-	X(SYNC, SQL_SYNC "ORDER BY x.ts DESC, c.cid DESC LIMIT ?4")                                    \
+	X(SYNC, SQL_SYNC)                                                                              \
 	X(SYNC_ONE, SQL_SYNC "AND m.cid = ?4")                                                         \
 	GROUP_STATEMENTS(X)                                                                            \
 	PEOPLE_STATEMENTS(X)
