@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The subcommands for the shell: `user add|passwd|disable NAME`, `backup FILE`, and --check. */
+/* The subcommands for the shell: `user add|passwd|disable NAME`, `backup FILE`, --check, --import. */
 #ifndef SERVER_ADMIN_H
 #define SERVER_ADMIN_H
 
@@ -9,5 +9,7 @@
 int admin_command(const struct config *config);
 /* Says what the configuration leads to, and whether a server could start with it. */
 int admin_check(const struct config *config);
+/* Takes the store config->import into config->store. */
+int admin_import(const struct config *config);
 
 #endif

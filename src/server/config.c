@@ -29,11 +29,11 @@ struct loader {
 	struct config *config;
 	struct buf *errors, *warnings;
 	size_t error_count;
-	const char *file; /* named by -c or CONFAB_CONFIG */
+	const char *file;               /* named by -c or CONFAB_CONFIG */
 	struct assignment *assignments; /* owned */
 	size_t assignment_count;
 	unsigned line_of[KEYS_MAX]; /* where the file gave a key; 0: not yet */
-	bool replaced[KEYS_MAX]; /* in this source: a list was emptied of weaker values */
+	bool replaced[KEYS_MAX];    /* in this source: a list was emptied of weaker values */
 };
 
 /* --- Errors --- */
@@ -305,7 +305,8 @@ load_environment(struct loader *l)
 
 /* --- The command line --- */
 
-static const char *const flags[] = {"check", "help", "version", "password-stdin", "config"};
+static const char *const flags[] = {
+    "check", "help", "version", "password-stdin", "config", "import"};
 
 static void
 unknown_option(struct loader *l, const char *option, slice name)
@@ -347,6 +348,15 @@ take_flag(struct loader *l, slice name)
 	return true;
 }
 
+/* What --config and --import need, keys say themselves. */
+static const char *
+argument_of(slice name, const struct config_key *key)
+{
+	if (key != NULL)
+		return key->argument;
+	return slice_eq(name, S("config")) ? "FILE" : "sqlite:PATH";
+}
+
 /* One option; returns how many arguments it took. */
 static int
 take_option(struct loader *l, const char *option, const char *next)
@@ -354,20 +364,20 @@ take_option(struct loader *l, const char *option, const char *next)
 	slice name = slice_of(option + 2, strcspn(option + 2, "="));
 	const char *value = option[2 + name.len] == '=' ? option + 3 + name.len : NULL;
 	const struct config_key *key = config_key_find(name);
-	bool is_file = slice_eq(name, S("config"));
+	bool is_file = slice_eq(name, S("config")), is_import = slice_eq(name, S("import"));
 	int taken = 1;
 
 	if (value == NULL && key != NULL && key->type == CONFIG_BOOL)
 		value = "yes";
-	if (key == NULL && !is_file) {
+	if (key == NULL && !is_file && !is_import) {
 		if (value != NULL || !take_flag(l, name))
 			unknown_option(l, option, name);
 		return 1;
 	}
 	if (value == NULL) {
 		if (next == NULL) {
-			complain(l, "--%.*s needs a value: %s", SLICE_ARG(name),
-			    is_file ? "FILE" : key->argument);
+			complain(
+			    l, "--%.*s needs a value: %s", SLICE_ARG(name), argument_of(name, key));
 			return 1;
 		}
 		value = next;
@@ -375,6 +385,8 @@ take_option(struct loader *l, const char *option, const char *next)
 	}
 	if (is_file)
 		l->file = value;
+	else if (is_import)
+		l->config->import = value;
 	else
 		l->assignments[l->assignment_count++] =
 		    (struct assignment){key, slice_str(value), option};

@@ -62,6 +62,7 @@ struct config {
 
 	/* From the command line only. */
 	bool want_check, want_help, want_version, password_stdin;
+	const char *import; /* where from; borrowed from argv; NULL: no import */
 	const char *words[CONFIG_WORDS_MAX]; /* the subcommand; borrowed from argv */
 	size_t word_count;
 };

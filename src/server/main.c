@@ -48,7 +48,9 @@ put_help(void)
 	       "    confabd user passwd NAME          another password; the user's sessions end\n"
 	       "    confabd user disable NAME         no login any more\n"
 	       "    confabd backup FILE               a consistent copy of the store, also while a "
-	       "server runs\n\n"
+	       "server runs\n"
+	       "    confabd --import sqlite:PATH --store mysql://...\n"
+	       "                                      take a whole store into an empty database\n\n"
 	       "    -c, --config FILE                 configuration file; every option below is a "
 	       "key there, and\n"
 	       "                                      an environment variable: --log-level, "
@@ -131,6 +133,8 @@ main(int argc, char **argv)
 		rc = put_help();
 	else if (config->want_version)
 		rc = put_version();
+	else if (config->import != NULL)
+		rc = admin_import(config);
 	else if (config->word_count > 0)
 		rc = admin_command(config);
 	else if (config->want_check)

@@ -106,7 +106,11 @@ version_read(struct mysql_conn *conn, long long *ret)
 static bool
 version_fits(long long version, bool create, char *ret_error, size_t error_size)
 {
-	if (version < 0)
+	if (version == MYSQL_SCHEMA_IMPORTING)
+		(void)snprintf(ret_error, error_size,
+		    "an import into the database is under way, or was interrupted: wait for its end, "
+		    "or run `confabd --import` again, which begins anew");
+	else if (version < 0)
 		(void)snprintf(ret_error, error_size,
 		    "the database has tables of another program: give an empty one");
 	else if (version > MYSQL_SCHEMA_VERSION)
@@ -155,24 +159,49 @@ migrate(struct mysql_conn *conn, char *ret_error, size_t error_size)
 	return rc == 0;
 }
 
+#define LOCK_NAME "concat('confab.', left(database(), 50))"
+
 /* The lock ends with the connection if it must. */
+bool
+mysql_schema_lock(struct mysql_conn *conn, char *ret_error, size_t error_size)
+{
+	long long got;
+
+	if (ask_number(conn, "SELECT get_lock(" LOCK_NAME ", 8)", &got) == 0 && got == 1)
+		return true;
+	(void)snprintf(ret_error, error_size,
+	    "another node is changing the tables for a long time: %s", conn->why);
+	return false;
+}
+
+void
+mysql_schema_unlock(struct mysql_conn *conn)
+{
+	long long got;
+
+	(void)ask_number(conn, "SELECT release_lock(" LOCK_NAME ")", &got);
+}
+
 bool
 mysql_schema_open(struct mysql_conn *conn, char *ret_error, size_t error_size)
 {
-	long long got;
 	bool done;
 
-	if (ask_number(conn, "SELECT get_lock(concat('confab.', left(database(), 50)), 8)", &got) !=
-		0 ||
-	    got != 1) {
-		(void)snprintf(ret_error, error_size,
-		    "another node is changing the tables for a long time: %s", conn->why);
+	if (!mysql_schema_lock(conn, ret_error, error_size))
 		return false;
-	}
 	done = migrate(conn, ret_error, error_size);
-	(void)ask_number(
-	    conn, "SELECT release_lock(concat('confab.', left(database(), 50)))", &got);
+	mysql_schema_unlock(conn);
 	return done;
+}
+
+int
+mysql_schema_importing(struct mysql_conn *conn, bool *ret_importing)
+{
+	long long version;
+	int rc = version_read(conn, &version);
+
+	*ret_importing = version == MYSQL_SCHEMA_IMPORTING;
+	return rc;
 }
 
 bool

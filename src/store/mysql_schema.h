@@ -5,7 +5,7 @@
 
 #include "store/mysql_conn.h"
 
-enum { MYSQL_SCHEMA_VERSION = 1 };
+enum { MYSQL_SCHEMA_VERSION = 1, MYSQL_SCHEMA_IMPORTING = -1000 };
 
 /*
  * Makes the tables and leads them to this version; several nodes that start at once do it one after
@@ -13,6 +13,11 @@ enum { MYSQL_SCHEMA_VERSION = 1 };
  * people.
  */
 bool mysql_schema_open(struct mysql_conn *conn, char *ret_error, size_t error_size);
+/* No node changes the tables meanwhile; ends with the connection. */
+bool mysql_schema_lock(struct mysql_conn *conn, char *ret_error, size_t error_size);
+void mysql_schema_unlock(struct mysql_conn *conn);
+/* Whether an import began (import.h) that is not finished: the version is MYSQL_SCHEMA_IMPORTING. */
+int mysql_schema_importing(struct mysql_conn *conn, bool *ret_importing);
 /* Could mysql_schema_open() use the database?  Nothing is changed. */
 bool mysql_schema_check(struct mysql_conn *conn, char *ret_error, size_t error_size);
 

@@ -255,3 +255,15 @@ schema_check(const char *path, char *ret_error, size_t error_size)
 	sql_close(&conn);
 	return fits;
 }
+
+bool
+schema_is_current(struct sql_conn *conn, const char *path, char *ret_error, size_t error_size)
+{
+	int64_t version = 0;
+
+	if (version_read(conn, &version) == SQLITE_OK)
+		return version_fits(path, version, false, ret_error, error_size);
+	(void)snprintf(
+	    ret_error, error_size, "%s can't be used: %s", path, sqlite3_errmsg(conn->db));
+	return false;
+}

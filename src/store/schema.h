@@ -17,6 +17,10 @@ bool schema_open(
 /* Could schema_open() with create use the file?  It must exist; nothing is changed. */
 bool schema_check(const char *path, char *ret_error, size_t error_size);
 
+/* Is it a store of this version, neither older nor newer? */
+bool schema_is_current(
+    struct sql_conn *conn, const char *path, char *ret_error, size_t error_size);
+
 /*
  * Leads a database from one version to a later one, in the transaction that is under way or none: 0
  * or SQLite's error.  What the file holds otherwise is schema_open()'s business.
