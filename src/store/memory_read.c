@@ -426,16 +426,6 @@ sync_view(struct memory *m, struct op *op, const struct mem_member *member)
 	return view;
 }
 
-static int
-newer_first(const void *a, const void *b)
-{
-	const struct op_conv *x = a, *y = b;
-
-	if (x->ts != y->ts)
-		return x->ts < y->ts ? 1 : -1;
-	return x->cid < y->cid ? 1 : x->cid > y->cid ? -1 : 0;
-}
-
 static bool
 sync_lists(struct memory *m, const struct op *op, const struct mem_member *member)
 {
@@ -471,15 +461,7 @@ read_sync(struct memory *m, struct op *op)
 	for (size_t at = 0; (member = map_next(&user->members, &at)) != NULL;)
 		if (sync_lists(m, op, member))
 			op->sync.items[op->sync.count++] = sync_view(m, op, member);
-	if (op->sync.count > 0)
-		qsort(op->sync.items, op->sync.count, sizeof(*op->sync.items), newer_first);
-	while (op->sync.count > LIMIT_SYNC_CONVS) {
-		struct op_conv *oldest = &op->sync.items[--op->sync.count];
-
-		if (oldest->last != NULL)
-			entry_unref(oldest->last);
-		oldest->last = NULL;
-	}
+	sync_newest_first(op);
 }
 
 void

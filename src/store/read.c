@@ -502,10 +502,8 @@ enum sync_column {
 	SYNC_HISTORY,
 	SYNC_HANDLE,
 	SYNC_TITLE,
-	SYNC_LO_NAME,
-	SYNC_HI_NAME,
-	SYNC_LO_DISPLAY,
-	SYNC_HI_DISPLAY,
+	SYNC_OTHER_NAME,
+	SYNC_OTHER_DISPLAY,
 	SYNC_ROLE,
 	SYNC_JOIN,
 	SYNC_LEAVE,
@@ -572,16 +570,18 @@ sync_seqs(struct sql_conn *conn, enum stmt stmt, struct op_conv *view)
 }
 
 static void
-sync_peer(
-    struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_peer(struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, slice own_name,
+    struct op_conv *view)
 {
 	bool is_lo = view->facts.lo == op->user;
 	uint64_t peer = is_lo ? view->facts.hi : view->facts.lo;
 
-	view->peer_name = is_lo ? view->facts.hi_name : view->facts.lo_name;
+	view->peer_name = keep(op, conn, stmt, SYNC_OTHER_NAME);
+	view->facts.lo_name = is_lo ? own_name : view->peer_name;
+	view->facts.hi_name = is_lo ? view->peer_name : own_name;
 	view->title = slice_eq(view->peer_name, S("deleted"))
 			  ? view->peer_name
-			  : keep(op, conn, stmt, is_lo ? SYNC_HI_DISPLAY : SYNC_LO_DISPLAY);
+			  : keep(op, conn, stmt, SYNC_OTHER_DISPLAY);
 	view->peer_read = column_u64(conn, stmt, SYNC_PEER_READ);
 	view->peer_delivered = column_u64(conn, stmt, SYNC_PEER_DELIVERED);
 	if (!column_null(conn, stmt, SYNC_PEER_READ)) /* otherwise one blocks the other */
@@ -589,8 +589,8 @@ sync_peer(
 }
 
 static void
-sync_row(
-    struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, struct op_conv *view)
+sync_row(struct sql_store *s, struct sql_conn *conn, struct op *op, enum stmt stmt, slice own_name,
+    struct op_conv *view)
 {
 	*view = (struct op_conv){
 	    .cid = column_u64(conn, stmt, SYNC_CID),
@@ -599,8 +599,6 @@ sync_row(
 		    .kind = (enum conv_kind)column_u64(conn, stmt, SYNC_KIND),
 		    .lo = column_u64(conn, stmt, SYNC_LO),
 		    .hi = column_u64(conn, stmt, SYNC_HI),
-		    .lo_name = keep(op, conn, stmt, SYNC_LO_NAME),
-		    .hi_name = keep(op, conn, stmt, SYNC_HI_NAME),
 		    .handle = keep(op, conn, stmt, SYNC_HANDLE),
 		},
 	    .ts = column_u64(conn, stmt, SYNC_TS),
@@ -611,7 +609,7 @@ sync_row(
 	sync_seqs(conn, stmt, view);
 	marks_overlay(s, op->user, view->cid, &view->read, &view->delivered);
 	if (view->facts.kind == CONV_DIRECT)
-		sync_peer(s, conn, op, stmt, view);
+		sync_peer(s, conn, op, stmt, own_name, view);
 	else
 		view->title = keep(op, conn, stmt, SYNC_TITLE);
 	if (op->sync.preview && !column_null(conn, stmt, SYNC_HEAD))
@@ -700,22 +698,46 @@ sync_epoch(struct sql_store *s, struct sql_conn *conn, struct op *op)
 	return rc == SQL_OK ? SQL_DONE : rc;
 }
 
+/* The one who asks is in every direct conversation: his name is read once. */
+static int
+sync_own_name(struct sql_conn *conn, struct op *op, slice *ret)
+{
+	int rc = stmt_start(conn, STMT_USER_NAME, "i", op->user);
+
+	*ret = rc == SQL_ROW ? keep(op, conn, STMT_USER_NAME, 0) : SLICE_NONE;
+	stmt_end(conn, STMT_USER_NAME);
+	return rc == SQL_ROW || rc == SQL_DONE ? SQL_OK : rc;
+}
+
+static int
+sync_start(struct sql_conn *conn, const struct op *op, slice cursors)
+{
+	uint64_t preview = op->sync.preview;
+
+	return op->sync.only != 0 ? stmt_start(conn, STMT_SYNC_ONE, "iisi", op->user, preview,
+					cursors, op->sync.only)
+				  : stmt_start(conn, STMT_SYNC, "iis", op->user, preview, cursors);
+}
+
 static int
 read_sync(struct sql_store *s, struct sql_conn *conn, struct op *op)
 {
 	enum stmt stmt = op->sync.only != 0 ? STMT_SYNC_ONE : STMT_SYNC;
 	size_t capacity = 0;
-	int rc;
+	slice own_name;
+	int rc = sync_own_name(conn, op, &own_name);
 
-	rc = stmt_start(conn, stmt, "iisi", op->user, (uint64_t)op->sync.preview, cursors_json(op),
-	    op->sync.only != 0 ? op->sync.only : (uint64_t)LIMIT_SYNC_CONVS);
+	if (rc != SQL_OK)
+		return rc;
+	rc = sync_start(conn, op, cursors_json(op));
 	for (; rc == SQL_ROW; rc = stmt_next(conn, stmt)) {
 		op->sync.items =
 		    grown(op, op->sync.items, op->sync.count, &capacity, sizeof(*op->sync.items));
-		sync_row(s, conn, op, stmt, &op->sync.items[op->sync.count]);
+		sync_row(s, conn, op, stmt, own_name, &op->sync.items[op->sync.count]);
 		op->sync.count++;
 	}
 	stmt_end(conn, stmt);
+	sync_newest_first(op);
 	if (rc == SQL_DONE)
 		rc = sync_epoch(s, conn, op);
 	return rc == SQL_DONE && op->sync.only == 0 ? sync_around(conn, op) : rc;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/rows.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/panic.h"
 #include "store/driver.h"
@@ -398,4 +400,28 @@ cursors_name(const struct op_cursor *cursors, size_t count, uint64_t cid)
 			high = middle;
 	}
 	return low < count && cursors[low].cid == cid;
+}
+
+static int
+newer_first(const void *a, const void *b)
+{
+	const struct op_conv *x = a, *y = b;
+
+	if (x->ts != y->ts)
+		return x->ts < y->ts ? 1 : -1;
+	return x->cid < y->cid ? 1 : x->cid > y->cid ? -1 : 0;
+}
+
+void
+sync_newest_first(struct op *op)
+{
+	if (op->sync.count > 1)
+		qsort(op->sync.items, op->sync.count, sizeof(*op->sync.items), newer_first);
+	while (op->sync.count > LIMIT_SYNC_CONVS) {
+		struct op_conv *oldest = &op->sync.items[--op->sync.count];
+
+		if (oldest->last != NULL)
+			entry_unref(oldest->last);
+		oldest->last = NULL;
+	}
 }

@@ -63,7 +63,7 @@ struct peer_row {
 struct msg_row {
 	bool exists, is_message; /* otherwise a change */
 	bool has_data;
-	uint64_t sender, edits;                  /* edits: how many */
+	uint64_t sender, edits;                /* edits: how many */
 	uint64_t deleted, deleter, deleted_ts; /* the deletion's seq (0: none), author and time */
 };
 
@@ -131,6 +131,8 @@ void page_range(const struct op *op, uint64_t *ret_from, uint64_t *ret_to);
 /* s cut to at most max bytes at a boundary of characters. */
 slice text_cut(slice s, size_t max);
 void op_fail(struct op *op, enum err err, const char *param);
+/* Sorts what a sync found by its last entry, and drops what is beyond LIMIT_SYNC_CONVS. */
+void sync_newest_first(struct op *op);
 /* Whether a sorted list of cursors names the conversation. */
 bool cursors_name(const struct op_cursor *cursors, size_t count, uint64_t cid);
 /* Forgets what an attempt to end an account found that came to nothing. */

@@ -9,6 +9,7 @@
 	/* Accounts */                                                                                 \
 	X(USER_ADD, "INSERT INTO user (name, display, folded, password_hash, created, seen) "          \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?5)")                                                         \
+	X(USER_NAME, "SELECT " SQL_NAME("u") " FROM user u WHERE u.id = ?1")                           \
 	X(USER_ID, "SELECT id FROM user WHERE name = ?1 AND disabled <> 2")                            \
 	X(USER_HASH, "SELECT password_hash FROM user WHERE id = ?1 AND disabled = 0")                  \
 	X(USER_SET_HASH, "UPDATE user SET password_hash = ?2 WHERE id = ?1")                           \
