@@ -74,6 +74,29 @@ def b5(lab):
     return line.keep(members=members, cost_us=rounds.all_costs()).noise(rounds)
 
 
+def io_uring(lab):
+    """No bar: L with the sends of a turn as one batch of io_uring, to L. What confabd could gain is less than that."""
+    if not (lab.bin / "floor_fan_uring").exists():
+        raise Failed("floor_fan_uring is missing: apt-get install liburing-dev, cmake --preset release, build again")
+    programs = {"epoll": lab.floor("fan"), "ring": lab.floor("fan_uring")}
+    work = {(100, 32): 2000, (1000, 32): 200, (100, 1): 3000, (1000, 1): 300}
+
+    def side(program, members, burst, bursts):
+        return lambda: least(lab.generate(program, "floor", "fanout", members=members, burst=burst,
+                                          rounds=bursts)["cpu_us_per_unit"])
+
+    rounds = {load: Rounds(lab, {name: side(program, *load, bursts if lab.quick else 3 * bursts)
+                                 for name, program in programs.items()}, least=9) for load, bursts in work.items()}
+    line = Line("io_uring", rounds[100, 32].ratio("ring", "epoll"), 0.85)
+    line.also("at_1000", rounds[1000, 32].ratio("ring", "epoll")[0], 0.85)
+    for members, burst in work:
+        of = rounds[members, burst]
+        least_ratio, most = of.ratio("ring", "epoll")[1:]
+        line.say(**{f"{members}x{burst}": f"{us(of.cost('ring'))}/{us(of.cost('epoll'))}"
+                                          f"={of.ratio('ring', 'epoll')[0]:.2f}[{least_ratio:.2f}..{most:.2f}]"})
+    return line.noise(rounds[100, 32])
+
+
 # --- Direct messages ---
 
 def pair_sides(lab, field, data=None, tokens=None, **load):
@@ -297,18 +320,52 @@ def b11(lab):
 
 # --- Coming back, waiting, starting ---
 
+STORM, STAYING, STORM_RATE = 10000, 100, 1000   # who is cut off; pairs whose writers stay; their messages a second
+
+
+def in_twenty_groups(people):
+    """Groups of a hundred, twenty times each hundred."""
+    return [range(g * 100 + 1, g * 100 + 101) for g in range(people // 100) for _ in range(20)]
+
+
+def storms(lab):
+    """Answers to those who stay while 10,000 come back, the readers of their messages among them, and before that."""
+    people = STORM + STAYING
+    data, tokens = lab.store("storm", people, in_twenty_groups(people))
+    server = lab.confabd(data)
+    last = {}
+
+    def storm():
+        last.update(lab.confab_bench(server, "resume-storm", tokens, pairs=STAYING, connections=people - 2 * STAYING,
+                                     rate=STORM_RATE, warmup=2 if lab.quick else 5, seconds=1, opening=STORM))
+        return last["ack_us"]["p99"]
+
+    # The bounds of times by wall clock are the widest of all: three rounds, whatever the machine does.
+    rounds = Rounds(lab, {"storm": storm, "calm": lambda: last["ack_before_us"]["p99"]}, wanted=3 if lab.quick else 5,
+                    least=3, limit_s=20 if lab.quick else 90)
+    lab.stop(server)
+    return rounds, last
+
+
 def b12(lab):
     people = 2000
-    data, tokens = lab.store("resume", people, [range(g * 100 + 1, g * 100 + 101) for g in range(20) for _ in range(20)])
+    data, tokens = lab.store("resume", people, in_twenty_groups(people))
     shutil.copytree(data, lab.path("resume-floor"))
     ours, floor = lab.confabd(data), lab.floor("resume", os.path.join(lab.scratch, "resume-floor", "confab.db"))
     load = {"users": people, "window": 32, "resumes": 4000 if lab.quick else 10000}
     rounds = Rounds(lab, {
         "ours": lambda: lab.generate(ours, "confab", "resume", tokens=tokens, **load)["cpu_us_per_unit"],
         "floor": lambda: lab.generate(floor, "floor", "resume", **load)["cpu_us_per_unit"]})
-    return Line("B12", rounds.ratio("ours", "floor"), 3.0).say(
-        ours=us(rounds.cost("ours")), floor=us(rounds.cost("floor")), storm="not_measured").keep(
-        cost_us=rounds.all_costs()).noise(rounds)
+    for server in (ours, floor):
+        lab.stop(server)
+    line = Line("B12", rounds.ratio("ours", "floor"), 3.0).say(ours=us(rounds.cost("ours")), floor=us(rounds.cost("floor")))
+    times, last = storms(lab)
+    line.also("storm", times.ratio("storm", "calm")[0], 2.0)
+    line.say(ack_p99=f"{times.cost('storm') / 1000:.1f}ms", without=f"{times.cost('calm') / 1000:.1f}ms",
+             back_within=f"{last['wall_s']:.1f}s")
+    if times.clean < times.least:
+        line.say(storm_NOISY=f"{times.noise:.2f}cores")
+    return line.keep(cost_us=rounds.all_costs(), storm={"p99_us": times.all_costs(), "last": last}).noise(rounds)
 
 
 def latencies(lab, program, style, rate, tokens=None, seconds=1):

@@ -191,13 +191,13 @@ class Lab:
     def floor(self, name, *args):
         return self.start([str(self.bin / ("floor_" + name)), *args], b"ready")
 
-    def redis(self):
+    def redis(self, cores=SERVER_CORE):
         if shutil.which("redis-server") is None:
             raise Failed("redis-server is missing: apt-get install redis-server")
         port = free_port()
         return self.start(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
                            "no", "--maxclients", "12000", "--client-output-buffer-limit", "pubsub", "0", "0", "0",
-                           "--dir", self.scratch], b"eady to accept connections", port=port)
+                           "--dir", self.scratch], b"eady to accept connections", cores, port=port)
 
     def peer(self, peer):
         home = self.path("peer-" + re.sub(r"\W+", "-", peer.name))
@@ -237,6 +237,16 @@ class Lab:
         done = subprocess.run(self.command(program, scenario, style, options), stdout=subprocess.PIPE)
         if done.returncode != 0:
             raise Failed(f"the generator failed ({scenario}, {style}): a delivery was wrong or missing")
+        return json.loads(done.stdout)
+
+    def confab_bench(self, program, scenario, tokens, **options):
+        """One run of confab-bench, which verifies all that comes; its report."""
+        words = [x for key, value in options.items() for x in ("--" + key.replace("_", "-"), str(value))]
+        done = subprocess.run(["taskset", "-c", GENERATOR_CORE, str(self.bin / "confab-bench"), scenario, "--server",
+                               f"127.0.0.1:{program.port}", "--pid", program.pid, "--tokens", tokens, *words],
+                              stdout=subprocess.PIPE)
+        if done.returncode != 0:
+            raise Failed(f"confab-bench failed ({scenario}): it ended with {done.returncode}, its words are above")
         return json.loads(done.stdout)
 
     def crowd(self, program, style, scenario="fanout", **options):
