@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/scale.md and the pictures say what bench/results.json says."""
+"""docs/scale.md, bench/RESULTS.md and the pictures say what bench/results.json says."""
 import json
 import pathlib
 import subprocess
@@ -30,6 +30,22 @@ def test_another_table_is_noticed(tmp_path):
     other.write_text(text.replace("| `node_cores` | 16 |", "| `node_cores` | 17 |"))
     assert run("scale", "--check", other).returncode == 1
     assert run("scale", "--write", other).returncode == 0 and other.read_text() == text
+
+
+def test_the_results_are_those_of_the_file(tmp_path):
+    done = run("results", "--check", BENCH / "RESULTS.md")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((BENCH / "results.json").read_text())
+    results["bars"]["B1"] = {"figure": 1.234, "limit": "<= 1.50", "verdict": "ok", "spread": [1, 2], "more": ["a|b"],
+                             "quick": True, "date": "2026-01-01"}
+    results["bars"].pop("B2", None)
+    results["bars"]["B3"] = {"verdict": "B3 not measured: no core", "quick": True, "date": "2026-01-01"}
+    changed = tmp_path / "results.json"
+    changed.write_text(json.dumps(results))
+    assert run("results", "--results", changed, "--check", BENCH / "RESULTS.md").returncode == 1
+    text = run("results", "--results", changed).stdout
+    assert row(text, "B1", 2) == "1.23" and row(text, "B1", 4) == "ok"
+    assert row(text, "B2", 4) == "not measured" and "no core" in row(text, "B3")
 
 
 def test_more_work_needs_more():
