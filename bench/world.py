@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Users, sessions, conversations and messages for a load, put into a confabd's SQLite store while it is not running."""
+"""Users, sessions, conversations and messages for a load, put into a confabd's store, SQLite or MariaDB, while it is not
+running."""
 import hashlib
 import pathlib
 import random
 import sqlite3
+import subprocess
 import time
 
 
@@ -11,21 +13,62 @@ def populate(data, tokens, users, groups=(), directs=(), messages=0):
     """Adds `users` users with a session each to an existing, fresh store, writes a line `name token` for each to the
     file `tokens`, makes groups from lists of user numbers (from 1 on) and direct conversations from pairs of them, and
     spreads `messages` over the direct ones. Returns the groups' cids."""
-    now = int(time.time() * 1000)
     db = sqlite3.connect(pathlib.Path(data) / "confab.db", isolation_level=None)
     for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
         db.execute(f"PRAGMA {setting}").fetchall()
     db.execute("BEGIN")
+    cids, first = fill(db, tokens, users, groups, directs)
+    if messages > 0:
+        add_messages(db, first, directs, messages, int(time.time() * 1000))
+    db.execute("COMMIT")
+    db.close()
+    return cids
+
+
+def populate_mariadb(command, tokens, users, groups=(), directs=()):
+    """The same without messages, in a fresh database of MariaDB; `command` runs its client on it."""
+    script = Script()
+    cids, _ = fill(script, tokens, users, groups, directs)
+    subprocess.run(command, input=script.text().encode(), check=True)
+    return cids
+
+
+class Script:
+    """What SQLite's connection is to the functions below: keeps what they execute, for a client of MariaDB."""
+
+    def __init__(self):
+        self.statements, self.convs, self.lastrowid = ["BEGIN"], 0, None
+
+    @staticmethod
+    def literal(value):
+        if isinstance(value, bytes):
+            return f"x'{value.hex()}'"
+        return str(value) if isinstance(value, int) else "'%s'" % value.replace("\\", "\\\\").replace("'", "''")
+
+    def execute(self, sql, values=()):
+        first, *rest = sql.split("?")
+        self.statements.append(first + "".join(self.literal(v) + text for v, text in zip(values, rest)))
+        if sql.startswith("INSERT INTO conv "):
+            self.convs += 1
+            self.lastrowid = self.convs
+        return self
+
+    def executemany(self, sql, rows):
+        for row in rows:
+            self.execute(sql, row)
+
+    def text(self):
+        return ";\n".join([*self.statements, "COMMIT", ""])
+
+
+def fill(db, tokens, users, groups, directs):
+    """(the groups' cids, that of the first direct conversation)"""
+    now = int(time.time() * 1000)
     with open(tokens, "w") as f:
         for i in range(1, users + 1):
             f.write(add_user(db, i, now))
     cids = [add_group(db, members, now) for members in groups]
-    first = add_directs(db, directs, now)
-    if messages > 0:
-        add_messages(db, first, directs, messages, now)
-    db.execute("COMMIT")
-    db.close()
-    return cids
+    return cids, add_directs(db, directs, now, first=max(cids, default=0) + 1)
 
 
 def add_user(db, i, now):
@@ -42,14 +85,13 @@ def add_group(db, members, now):
     cid = db.execute("INSERT INTO conv (kind, title, folded, members, created) VALUES (2, 'bench', 'bench', ?, ?)",
                      (len(members), now)).lastrowid
     db.executemany("INSERT INTO member (user, cid, name) VALUES (?,?,?)", ((i, cid, f"user{i:06d}") for i in members))
-    db.executemany("INSERT INTO tally (cid, level, place, read, delivered) VALUES (?,?,0,?,?)",
+    db.executemany("INSERT INTO tally (cid, level, place, `read`, delivered) VALUES (?,?,0,?,?)",
                    ((cid, level, len(members), len(members)) for level in range(5)))
     return cid
 
 
-def add_directs(db, pairs, now):
-    """The cid of the first; the others follow it."""
-    first = (db.execute("SELECT max(cid) FROM conv").fetchone()[0] or 0) + 1
+def add_directs(db, pairs, now, first):
+    """The cid of the first, which no conversation has; the others follow it."""
     for cid, pair in enumerate(pairs, first):
         lo, hi = sorted(pair)
         db.execute("INSERT INTO conv (cid, kind, lo, hi, created) VALUES (?, 1, ?, ?, ?)", (cid, lo, hi, now))

@@ -26,6 +26,28 @@ char body[BODY_BYTES + 1];
 
 static const struct carrier *carrier;
 static int epoll_fd;
+static uint16_t ports[PORTS_MAX];
+static size_t port_count;
+
+static void
+ports_take(const char *text)
+{
+	char *end;
+
+	for (; port_count < PORTS_MAX && *text != '\0'; text = *end == ',' ? end + 1 : end)
+		ports[port_count++] = (uint16_t)strtoul(text, &end, 10);
+	if (port_count == 0 || *text != '\0')
+		panic("a number of ports from 1 to %d is wanted", PORTS_MAX);
+}
+
+/* Which node a client is on, see main.c. */
+static uint16_t
+port_of(size_t index)
+{
+	if (order.pairs == 0)
+		return ports[index == 0 ? 0 : port_count - 1];
+	return ports[(index / 2 + (index % 2 != 0 ? order.apart : 0)) % port_count];
+}
 
 void
 clients_init(void)
@@ -33,6 +55,7 @@ clients_init(void)
 	memset(body, 'x', BODY_BYTES);
 	clients = mem_zalloc(CLIENTS_MAX * sizeof(*clients));
 	carrier = carrier_find(order.carrier);
+	ports_take(order.port);
 	if ((epoll_fd = epoll_create1(0)) < 0)
 		panic("epoll_create1: %s", strerror(errno));
 }
@@ -48,7 +71,7 @@ void
 client_connect(struct client *c)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
-	    .sin_port = htons((uint16_t)order.port),
+	    .sin_port = htons(port_of((size_t)(c - clients))),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
 	int one = 1;
@@ -88,6 +111,7 @@ took_message(struct client *c, uint64_t number, const char *text, size_t len)
 		panic("an altered message: %.*s", (int)len, text);
 	c->next = number + 1;
 	deliveries++;
+	took_delivery(c, ++c->received);
 }
 
 void

@@ -14,17 +14,32 @@ uint64_t answers;
 static uint64_t said, limit;
 static uint64_t open_start_ns, open_from;
 
-/* In open loop number n of all is number (n / pairs + 1) of pair n mod pairs. */
-void
-took_answer(struct client *c, uint64_t number)
+/* In open loop number n of all is number (n / pairs + 1) of pair n mod pairs; what it took since it was due. */
+static void
+latency_take(enum latency which, const struct client *c, uint64_t number)
 {
 	uint64_t n = (number - 1) * order.pairs + (size_t)(c - clients) / 2;
 
+	if (order.rate > 0 && n >= open_from)
+		latency_add(
+		    which, clock_mono_ns() -
+			       (open_start_ns + (uint64_t)((double)n * 1e9 / (double)order.rate)));
+}
+
+void
+took_answer(struct client *c, uint64_t number)
+{
 	c->answers++;
 	answers++;
-	if (order.rate > 0 && n >= open_from)
-		latency_add(clock_mono_ns() -
-			    (open_start_ns + (uint64_t)((double)n * 1e9 / (double)order.rate)));
+	latency_take(LATENCY_ANSWER, c, number);
+}
+
+/* A reader's; the author has his own by the answer. */
+void
+took_delivery(struct client *c, uint64_t number)
+{
+	if ((c - clients) % 2 != 0)
+		latency_take(LATENCY_DELIVERY, c, number);
 }
 
 /*
@@ -60,16 +75,20 @@ pair_refill(struct client *c)
 	client_flush(c);
 }
 
+/* confabd gives the author his own message too. */
+static uint64_t
+copies(void)
+{
+	return protocol == &protocol_confab ? 2 : 1;
+}
+
 static void
 closed_loop(uint64_t messages)
 {
-	/* confabd gives the author his own message too. */
-	uint64_t copies = protocol == &protocol_confab ? 2 : 1;
-
 	limit = said + messages;
 	for (size_t i = 0; i < client_count; i++)
 		pair_refill(&clients[i]);
-	while (answers < limit || deliveries < copies * limit)
+	while (answers < limit || deliveries < copies() * limit)
 		clients_turn(pair_refill, PATIENCE);
 }
 
@@ -78,7 +97,7 @@ static void
 open_loop(uint64_t messages)
 {
 	open_start_ns = clock_mono_ns();
-	for (uint64_t n = 0; answers < messages;) {
+	for (uint64_t n = 0; answers < messages || deliveries < copies() * messages;) {
 		uint64_t due = (clock_mono_ns() - open_start_ns) / 1000 * order.rate / 1000000;
 
 		for (; n < due && n < messages; n++) {

@@ -16,7 +16,7 @@
 
 #include "base/buf.h"
 
-enum { BODY_BYTES = 200, TEXT_HEAD = 12, CLIENTS_MAX = 20000 };
+enum { BODY_BYTES = 200, TEXT_HEAD = 12, CLIENTS_MAX = 20000, PORTS_MAX = 16 };
 /* In ns: a server that is silent for so long has lost something. */
 #define PATIENCE 30000000000ULL
 
@@ -34,15 +34,15 @@ struct client {
 	    wire; /* of the WebSocket carrier: frames that came in part, frames to be sent */
 	struct buf in, out; /* of the protocol: a unit that came in part, what is to be sent */
 	uint64_t next;      /* the number that the next message must have; 0: any */
-	uint64_t sent, answers;
+	uint64_t sent, answers, received;
 	unsigned stage; /* how far the protocol's login is */
 };
 
 /* What the command line said, as main.c reads it. */
 struct order {
-	const char *scenario, *style, *carrier, *tokens, *group;
-	uint64_t port, members, burst, rounds, pairs, spread, window, messages, rate, senders,
-	    users, resumes, frame, at_once;
+	const char *style, *carrier, *tokens, *group, *port, *pid;
+	uint64_t members, burst, rounds, pairs, spread, window, messages, rate, senders, users,
+	    resumes, frame, at_once, apart;
 };
 
 struct protocol {
@@ -85,8 +85,9 @@ void clients_turn(void (*then)(struct client *c), uint64_t patience_ns);
 
 /* For protocols: what they found. */
 void login_done(void);
-/* Number n of that connection is answered. */
+/* Number n of that connection is answered; that connection got its n-th message. */
 void took_answer(struct client *c, uint64_t number);
+void took_delivery(struct client *c, uint64_t number);
 void took_message(struct client *c, uint64_t number, const char *text, size_t len);
 /* A message that begins with its number: text_print()'s, `len` bytes long. */
 void took_text(struct client *c, const char *text, size_t len);

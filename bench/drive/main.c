@@ -11,6 +11,9 @@
  * STYLE: confab, floor (frame= bytes a message), redis, nats, mqtt0, mqtt1, irc, xmpp; all but the first two know
  * fanout and idle only.  tokens: lines `name token` of users who log in; at_once= so many at a time.  Prints a line of
  * JSON with the CPU time of process pid and its children between the end of the warm-up and the last delivery.
+ *
+ * Of a cluster: port=A,B,... are its nodes.  The author of a fan-out is on the first, all others on the last; writers of
+ * direct messages are on each in turn, and their readers `apart` nodes further.  pid=P,Q,...: servers_cpu_s has each.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +26,8 @@
 #include "drive.h"
 #include "mark.h"
 
-struct order order = {.carrier = "tcp", .group = "1", .frame = BODY_BYTES, .at_once = 100};
+struct order order = {
+    .carrier = "tcp", .group = "1", .port = "", .pid = "", .frame = BODY_BYTES, .at_once = 100};
 const struct protocol *protocol;
 struct user *users;
 size_t user_count;
@@ -38,20 +42,18 @@ static const struct {
 } scenarios[] = {{"fanout", scenario_fanout}, {"direct", scenario_direct},
     {"ingest", scenario_ingest}, {"resume", scenario_resume}, {"idle", scenario_idle}};
 
-static uint64_t server_pid;
-
 static const struct {
 	const char *name;
 	const char **text;
 	uint64_t *number;
 } options[] = {{"tokens", &order.tokens, NULL}, {"carrier", &order.carrier, NULL},
-    {"group", &order.group, NULL}, {"port", NULL, &order.port}, {"pid", NULL, &server_pid},
+    {"group", &order.group, NULL}, {"port", &order.port, NULL}, {"pid", &order.pid, NULL},
     {"members", NULL, &order.members}, {"burst", NULL, &order.burst},
     {"rounds", NULL, &order.rounds}, {"pairs", NULL, &order.pairs}, {"spread", NULL, &order.spread},
     {"window", NULL, &order.window}, {"messages", NULL, &order.messages},
     {"rate", NULL, &order.rate}, {"senders", NULL, &order.senders}, {"users", NULL, &order.users},
     {"resumes", NULL, &order.resumes}, {"frame", NULL, &order.frame},
-    {"at_once", NULL, &order.at_once}};
+    {"at_once", NULL, &order.at_once}, {"apart", NULL, &order.apart}};
 
 static void
 users_load(const char *path)
@@ -105,7 +107,7 @@ main(int argc, char **argv)
 		    (unsigned long long)order.at_once);
 	(void)signal(SIGPIPE, SIG_IGN);
 	floor_descriptors();
-	mark_init((long)server_pid);
+	mark_init(order.pid);
 	if (order.tokens != NULL)
 		users_load(order.tokens);
 	clients_init();

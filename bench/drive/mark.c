@@ -13,14 +13,21 @@
 #include "base/panic.h"
 #include "drive.h"
 
-enum { PROCESSES_MAX = 256 };
+enum { SERVERS_MAX = 8, PROCESSES_MAX = 256 };
 
-static long server_pid;
+static struct server {
+	long pids[PROCESSES_MAX]; /* it, and all that descend from it */
+	size_t count;
+	double marked_s;
+} servers[SERVERS_MAX];
+static size_t server_count;
 static struct {
-	double cpu_s;
 	uint64_t at_ns, bytes_in, deliveries;
 } mark;
-static uint64_t *latencies, latency_count, latencies_max;
+static struct {
+	uint64_t *items, count;
+} latencies[LATENCY_MAX];
+static uint64_t latencies_max;
 
 /* Finer than the ticks of /proc/PID/stat: all threads, those that have ended too, in ns. */
 static double
@@ -69,28 +76,32 @@ children_add(long pid, long pids[PROCESSES_MAX], size_t count)
 }
 
 static double
-server_cpu_s(void)
+server_cpu_s(struct server *server)
 {
-	static long pids[PROCESSES_MAX];
-	static size_t count;
 	double sum = 0;
 
-	if (count == 0)
-		for (size_t i = 0, n = count = 1; i < n; i++) {
-			pids[0] = server_pid;
-			n = count = children_add(pids[i], pids, count);
-		}
-	for (size_t i = 0; i < count; i++)
-		sum += process_cpu_s(pids[i]) + reaped_cpu_s(pids[i]);
+	if (server->count == 1)
+		for (size_t i = 0; i < server->count; i++)
+			server->count = children_add(server->pids[i], server->pids, server->count);
+	for (size_t i = 0; i < server->count; i++)
+		sum += process_cpu_s(server->pids[i]) + reaped_cpu_s(server->pids[i]);
 	return sum;
 }
 
 void
-mark_init(long pid)
+mark_init(const char *pids)
 {
-	server_pid = pid;
-	if (process_cpu_s(pid) <= 0)
-		panic("no process %ld", pid);
+	char *end;
+
+	for (; server_count < SERVERS_MAX && *pids != '\0'; pids = *end == ',' ? end + 1 : end) {
+		servers[server_count] =
+		    (struct server){.pids = {strtol(pids, &end, 10)}, .count = 1};
+		if (end == pids || process_cpu_s(servers[server_count].pids[0]) <= 0)
+			panic("no process %s", pids);
+		server_count++;
+	}
+	if (server_count == 0 || *pids != '\0')
+		panic("a number of processes from 1 to %d is wanted", SERVERS_MAX);
 }
 
 /* The kernel adds to a running thread's time at every tick only, to a sleeping one's at once. */
@@ -105,8 +116,10 @@ mark_settle(void)
 void
 mark_set(void)
 {
-	latency_count = 0;
-	mark.cpu_s = server_cpu_s();
+	for (size_t i = 0; i < LATENCY_MAX; i++)
+		latencies[i].count = 0;
+	for (size_t i = 0; i < server_count; i++)
+		servers[i].marked_s = server_cpu_s(&servers[i]);
 	mark.bytes_in = bytes_in;
 	mark.deliveries = deliveries;
 	mark.at_ns = clock_mono_ns();
@@ -121,15 +134,16 @@ mark_is_set(void)
 void
 latencies_init(uint64_t most)
 {
-	latencies = mem_zalloc(most * sizeof(*latencies));
+	for (size_t i = 0; i < LATENCY_MAX; i++)
+		latencies[i].items = mem_zalloc(most * sizeof(*latencies[i].items));
 	latencies_max = most;
 }
 
 void
-latency_add(uint64_t ns)
+latency_add(enum latency which, uint64_t ns)
 {
-	if (latency_count < latencies_max)
-		latencies[latency_count++] = ns;
+	if (latencies[which].count < latencies_max)
+		latencies[which].items[latencies[which].count++] = ns;
 }
 
 static int
@@ -141,19 +155,37 @@ by_size(const void *a, const void *b)
 }
 
 static void
-report_latencies(void)
+report_latencies(enum latency which, const char *prefix)
 {
 	static const struct {
 		const char *name;
 		uint64_t per_mille;
 	} points[] = {{"p50_us", 500}, {"p90_us", 900}, {"p99_us", 990}, {"p999_us", 999}};
+	uint64_t *items = latencies[which].items, count = latencies[which].count;
 
-	if (latency_count == 0)
+	if (count == 0)
 		return;
-	qsort(latencies, latency_count, sizeof(*latencies), by_size);
+	qsort(items, count, sizeof(*items), by_size);
 	for (size_t i = 0; i < LEN(points); i++)
-		printf(",\"%s\":%.1f", points[i].name,
-		    (double)latencies[latency_count * points[i].per_mille / 1000] / 1000);
+		printf(",\"%s%s\":%.1f", prefix, points[i].name,
+		    (double)items[count * points[i].per_mille / 1000] / 1000);
+}
+
+/* Each server's own, in the order of their ids. */
+static double
+report_servers(void)
+{
+	double sum = 0;
+
+	printf("{\"servers_cpu_s\":[");
+	for (size_t i = 0; i < server_count; i++) {
+		double spent = server_cpu_s(&servers[i]) - servers[i].marked_s;
+
+		printf("%s%.6f", i > 0 ? "," : "", spent);
+		sum += spent;
+	}
+	printf("]");
+	return sum;
 }
 
 void
@@ -163,13 +195,14 @@ mark_report(uint64_t units, uint64_t verified)
 	uint64_t received = deliveries - mark.deliveries;
 
 	mark_settle();
-	cpu = server_cpu_s() - mark.cpu_s;
-	printf("{\"units\":%llu,\"verified\":%llu,\"server_cpu_s\":%.6f,\"wall_s\":%.3f,"
+	cpu = report_servers();
+	printf(",\"units\":%llu,\"verified\":%llu,\"server_cpu_s\":%.6f,\"wall_s\":%.3f,"
 	       "\"cpu_us_per_unit\":%.4f,\"units_per_s\":%.0f,\"bytes_per_delivery\":%.1f",
 	    (unsigned long long)units, (unsigned long long)verified, cpu, wall,
 	    cpu * 1e6 / (double)units, (double)units / wall,
 	    received > 0 ? (double)(bytes_in - mark.bytes_in) / (double)received : 0.0);
-	report_latencies();
+	report_latencies(LATENCY_ANSWER, "");
+	report_latencies(LATENCY_DELIVERY, "delivery_");
 	puts("}");
 	(void)fflush(stdout);
 }

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The server, by process id. */
-void mark_init(long pid);
+/* The servers, by process ids with commas between them; their children are counted with them. */
+void mark_init(const char *pids);
 /* The server has nothing to do just now: lets it go to sleep, which brings its clocks up to date. */
 void mark_settle(void);
 /* From here on. */
@@ -16,8 +16,11 @@ bool mark_is_set(void);
 /* One line of JSON: what happened since the mark, per unit; verified: what was checked in the whole run. */
 void mark_report(uint64_t units, uint64_t verified);
 
-/* Room for so many latencies; without it none are taken. */
+/* p50_us and so on, and delivery_p50_us. */
+enum latency { LATENCY_ANSWER, LATENCY_DELIVERY, LATENCY_MAX };
+
+/* Room for so many latencies of each kind; without it none are taken. */
 void latencies_init(uint64_t most);
-void latency_add(uint64_t ns);
+void latency_add(enum latency which, uint64_t ns);
 
 #endif
