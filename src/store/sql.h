@@ -72,7 +72,7 @@
 	"AND NOT EXISTS (" SQL_BLOCKS "user = m.user AND peer = o.id) "                                \
 	"AND NOT EXISTS (" SQL_BLOCKS "user = o.id AND peer = m.user) "                                \
 	"LEFT JOIN msg x ON " entry " "                                                                \
-	"LEFT JOIN user s ON ?2 AND s.id = x.sender "                                                  \
+	"LEFT JOIN user s ON s.id = CASE WHEN ?2 THEN x.sender END "                                  \
 	"WHERE m.user = ?1 AND (coalesce(m.leave_seq, c.ended) IS NULL OR "                            \
 	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (" named "))) "
 #define SQL_SYNC_UNTIL "coalesce(m.leave_seq, c.ended, 9007199254740991)"
