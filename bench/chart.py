@@ -26,13 +26,17 @@ text { font-family: %s; fill: #343a40; }
 """ % FONT
 
 
-def number(value, places=2):
+def figure(value, places=2):
+    """With so many digits that count, zeros too: 0.40, 5.0, 61, 1,234."""
     if value == 0:
         return "0"
     if value >= 1000:
         return f"{value:,.0f}"
-    digits = max(0, places - 1 - math.floor(math.log10(value)))
-    text = f"{value:.{digits}f}"
+    return f"{value:.{max(0, places - 1 - math.floor(math.log10(value)))}f}"
+
+
+def number(value, places=2):
+    text = figure(value, places)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -56,6 +60,9 @@ class Canvas:
     def line(self, x1, y1, x2, y2, kind="grid"):
         self.parts.append(f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
 
+    def dot(self, x, y):
+        self.parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{COLOURS[1]}"/>')
+
     def svg(self):
         return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{self.height}" '
                 f'viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="{html.escape(self.label)}">\n'
@@ -66,14 +73,24 @@ class Canvas:
 class Scale:
     """Values to places on paper."""
 
-    def __init__(self, values, start, end, log):
+    def __init__(self, values, start, end, log, whole=False):
+        """whole: a logarithmic one has powers of ten only, however few."""
         low, high = min(values), max(values)
         self.start, self.end, self.log = start, end, log
         if log:
-            self.low, self.high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) - 1e-9)
+            self.fine = not whole and high / low < 1000
+            self.low, self.high = self.round_log(low, math.floor), self.round_log(high, math.ceil)
         else:
             self.step = self.nice(high / 5)
             self.low, self.high = 0, math.ceil(high / self.step - 1e-9) * self.step
+
+    def round_log(self, value, towards):
+        """The next of 1, 2, 5, 10, ..., or of the powers of ten."""
+        marks = [power + math.log10(times) for power in range(-6, 13) for times in ((1, 2, 5) if self.fine else (1,))]
+        value = math.log10(value)
+        if towards is math.floor:
+            return 10 ** max(mark for mark in marks if mark <= value + 1e-9)
+        return 10 ** min(mark for mark in marks if mark >= value - 1e-9)
 
     @staticmethod
     def nice(step):
@@ -87,35 +104,44 @@ class Scale:
 
     def ticks(self):
         if self.log:
-            first, last = round(math.log10(self.low)), round(math.log10(self.high))
-            return [10.0 ** power for power in range(first, last + 1)]
+            marks = [times * 10.0 ** power for power in range(-6, 13) for times in ((1, 2, 5) if self.fine else (1,))]
+            return [mark for mark in marks if self.low * 0.999 <= mark <= self.high * 1.001]
         return [self.low + i * self.step for i in range(round((self.high - self.low) / self.step) + 1)]
 
 
-def bars(title, under, names, series, strong):
-    """A row for each name, a bar for each of the series [(label, values or None)]; on a logarithmic scale."""
-    left, right, top, thick = 190, 70, 104, 13
-    row = thick * len(series) + 15
+def bars(title, under, names, series, strong, dotted=(), dot_means=""):
+    """A row for each name, a bar for each of the series [(label, values or None)] that has one; on a logarithmic scale.
+    Behind a bar its value, and how many times that of `strong` it is."""
+    left, right, top, thick = 200, 110, 104, 14
+    row = thick * len(series) + 14
     canvas = Canvas(top + row * len(names) + 44, title, under)
-    scale = Scale([v for _, values in series for v in values if v], left, WIDTH - right, True)
+    scale = Scale([v for _, values in series for v in values if v], left, WIDTH - right, True, whole=True)
     bottom = top + row * len(names)
     for tick in scale.ticks():
         canvas.line(scale.at(tick), top - 6, scale.at(tick), bottom)
         canvas.text(scale.at(tick), bottom + 18, f"{number(tick)} µs", "tick", "middle")
     for i, (label, _) in enumerate(series):
-        canvas.parts.append(f'<rect x="{left + 150 * i}" y="72" width="13" height="13" rx="3" fill="{COLOURS[0]}" '
+        canvas.parts.append(f'<rect x="{left + 130 * i}" y="72" width="13" height="13" rx="3" fill="{COLOURS[0]}" '
                             f'fill-opacity="{1 - 0.5 * i}"/>')
-        canvas.text(left + 20 + 150 * i, 83, label, "tick")
+        canvas.text(left + 20 + 130 * i, 83, label, "tick")
+    if dot_means:
+        canvas.dot(left + 130 * len(series) + 7, 78.5)
+        canvas.text(left + 20 + 130 * len(series), 83, dot_means, "tick")
     for n, name in enumerate(names):
         y, mine = top + n * row, name == strong
-        canvas.text(left - 12, y + thick * len(series) / 2 + 5, name, "name strong" if mine else "name", "end")
-        for i, (_, values) in enumerate(series):
-            if values[n] is None:
-                continue
-            end, at = scale.at(values[n]), y + i * thick
-            canvas.parts.append(f'<rect x="{left}" y="{at}" width="{max(1.5, end - left):.1f}" height="{thick - 2}" rx="2" '
+        there = [i for i, (_, values) in enumerate(series) if values[n] is not None]
+        canvas.text(left - 22, y + row / 2 - 2, name, "name strong" if mine else "name", "end")
+        if name in dotted:
+            canvas.dot(left - 11, y + row / 2 - 7)
+        for at, i in enumerate(there):
+            value, ours = series[i][1][n], series[i][1][names.index(strong)] if strong in names else None
+            end = scale.at(value)
+            above = y + at * thick + (len(series) - len(there)) * thick / 2
+            canvas.parts.append(f'<rect x="{left}" y="{above}" width="{max(1.5, end - left):.1f}" height="{thick - 2}" rx="2" '
                                 f'fill="{STRONG if mine else COLOURS[0]}" fill-opacity="{1 - 0.5 * i}"/>')
-            canvas.text(end + 6, at + thick - 3, number(values[n]), "value strong" if mine else "value")
+            canvas.text(end + 6, above + thick - 3, figure(value), "value strong" if mine else "value")
+            if ours and not mine:
+                canvas.text(end + 16 + 8 * len(figure(value)), above + thick - 3, f"{figure(value / ours)} ×", "tick")
     return canvas.svg()
 
 
@@ -132,8 +158,9 @@ def spread_labels(places, least, low, high):
     return [at[i] for i in range(len(places))]
 
 
-def lines(title, under, x_name, series, log_x=False, log_y=False, unit=""):
-    """[(label, family, [(x, y)])]: a family has one colour, its lines different dashes; labelled where they end."""
+def lines(title, under, x_name, series, log_x=False, log_y=False, unit="", values=False):
+    """[(label, family, [(x, y)])]: a family has one colour, its lines different dashes; labelled where they end.
+    values: each point has its own beside it."""
     left, right, top = 78, 236, 84
     bottom = top + max(300, 19 * len(series))
     canvas = Canvas(bottom + 62, title, under)
@@ -155,6 +182,9 @@ def lines(title, under, x_name, series, log_x=False, log_y=False, unit=""):
         dash = DASHES[seen.setdefault(family, 0) % len(DASHES)]
         seen[family] += 1
         draw_line(canvas, [(across.at(x), up.at(y)) for x, y in points], colour, dash, family == "confabd")
+        for x, y in points if values else []:
+            canvas.text(across.at(x) + (6 if x == points[0][0] else 0), up.at(y) - 9, f"{figure(y)} {unit}", "value",
+                        "start" if x == points[0][0] else "end" if x == points[-1][0] else "middle")
         x, y = across.at(points[-1][0]), up.at(points[-1][1])
         canvas.parts.append(f'<path d="M{x + 5:.1f} {y:.1f}L{WIDTH - right + 14} {end:.1f}" stroke="{colour}" '
                             'stroke-opacity="0.5" fill="none"/>')
