@@ -10,15 +10,10 @@
 
 #include "base/mem.h"
 #include "chat/cluster_world.h"
+#include "chat/heard.h"
 #include "store/driver.h"
 
-enum { USERS = 5, GROUPS = 3, LINKS = 44, ENTRIES = 1000, TOKENS = 6 };
-
-/* What the log says: who joins and who leaves with each entry. */
-struct group {
-	uint64_t cid, head;
-	unsigned joins[ENTRIES + 1], ends[ENTRIES + 1]; /* by seq: a bit for each user */
-};
+enum { USERS = 5, GROUPS = 3, LINKS = 44, TOKENS = 6 };
 
 struct seat {
 	struct link *link; /* NULL: none, or its node is dead */
@@ -31,7 +26,7 @@ struct fray {
 	struct cluster_sim sim;
 	char names[USERS][8], tokens[USERS][TOKENS][TOKEN_TEXT_BYTES + 1];
 	unsigned token_count[USERS];
-	struct group groups[GROUPS];
+	struct group_log groups[GROUPS];
 	struct seat seats[LINKS];
 	size_t seat_count;
 	unsigned down_ms; /* steps until a dead node starts */
@@ -308,56 +303,6 @@ fray_act(struct fray *f)
 	}
 }
 
-/* --- What the log says --- */
-
-static struct op *
-log_page(struct fray *f, uint64_t conv)
-{
-	struct op *op = op_create(OP_PAGE);
-
-	op->page.target.cid = conv;
-	op->page.limit = ENTRIES;
-	op->page.max_bytes = UINT32_MAX;
-	f->sim.store->type->read(f->sim.store, 0, op);
-	assert_int_equal(op->fault.err, ERR_OK);
-	return op;
-}
-
-static unsigned
-joins_of(const struct fray *f, const struct entry *entry)
-{
-	unsigned mask = 0;
-	char name[16];
-
-	if (!slice_eq(entry->kind, S("create")) && !slice_eq(entry->kind, S("join")))
-		return 0;
-	for (unsigned i = 0; i < USERS; i++) {
-		(void)snprintf(name, sizeof(name), "\"%s\"", f->names[i]);
-		mask |=
-		    (unsigned)(memmem(entry->data.ptr, entry->data.len, name, strlen(name)) != NULL)
-		    << i;
-	}
-	return mask;
-}
-
-static void
-group_read(struct fray *f, struct group *group)
-{
-	struct op *op = log_page(f, group->cid);
-
-	group->head = op->page.head;
-	assert_true(group->head <= ENTRIES && op->page.count == group->head);
-	for (size_t i = 0; i < op->page.count; i++) {
-		const struct entry *entry = op->page.items[i];
-
-		group->joins[entry->seq] = joins_of(f, entry);
-		group->ends[entry->seq] = entry->ends == ENTRY_ENDS_ALL ? (1u << USERS) - 1
-					  : entry->ends != 0            ? 1u << (entry->ends - 1)
-									: 0;
-	}
-	op_destroy(&op);
-}
-
 static void
 note_syncs(struct fray *f)
 {
@@ -367,62 +312,12 @@ note_syncs(struct fray *f)
 		if (seat->synced || seat->link == NULL || !seat->link->synced)
 			continue;
 		seat->synced = true;
-		for (unsigned g = 0; g < GROUPS; g++) {
-			struct op *op = log_page(f, f->groups[g].cid);
-
-			seat->heads[g] = op->page.head;
-			op_destroy(&op);
-		}
+		for (unsigned g = 0; g < GROUPS; g++)
+			seat->heads[g] = group_log_head(f->sim.store, f->groups[g].cid);
 	}
 }
 
 /* --- What a connection was told --- */
-
-/* Of one group: `seen` says which entries it got, or was told to be skipped. */
-struct heard {
-	bool follows, past; /* past: left before the sync */
-	uint64_t next, end, from;
-	bool seen[ENTRIES + 2];
-};
-
-static void
-hear(const struct group *group, unsigned user, struct heard *h, const struct told *t)
-{
-	unsigned bit = 1u << user;
-	uint64_t to = t->what == TOLD_GAP ? t->to : t->seq;
-
-	if (t->what == TOLD_CONV && t->change == CONV_REMOVED) {
-		/* Right behind an entry that ended a membership of his. */
-		assert_true(h->follows && !h->past && h->next > 1);
-		assert_true(group->ends[h->next - 1] & bit);
-		h->follows = false;
-	} else if (t->what == TOLD_CONV) {
-		assert_true(!h->follows || (h->past && h->next > h->end));
-		assert_true(t->seq >= h->next); /* nothing comes twice */
-		h->follows = true;
-		h->past = false;
-		h->next = h->from = t->seq;
-	} else if (t->what == TOLD_ENTRY || t->what == TOLD_GAP) {
-		assert_true(h->follows);
-		assert_int_equal(t->seq, h->next);
-		for (uint64_t seq = t->seq; seq <= to; seq++)
-			h->seen[seq] = true;
-		h->next = to + 1;
-		assert_true(!h->past || to <= h->end);
-	}
-}
-
-static void
-hear_sync(const struct link *link, uint64_t conv, struct heard *h)
-{
-	for (size_t i = 0; i < link->conv_count; i++)
-		if (link->convs[i].cid == conv) {
-			h->follows = true;
-			h->past = !link->convs[i].member;
-			h->next = link->convs[i].next;
-			h->end = link->convs[i].head;
-		}
-}
 
 /* A membership that lasts is known and followed to its end; of those that are over, nothing but
  * entries of theirs was told. */
@@ -430,15 +325,12 @@ static void
 check_group(const struct fray *f, const struct seat *seat, unsigned g)
 {
 	const struct link *link = seat->link;
-	const struct group *group = &f->groups[g];
+	const struct group_log *group = &f->groups[g];
 	unsigned bit = 1u << link->user;
 	uint64_t joined = 0;
-	struct heard h = {0};
+	struct heard h;
 
-	hear_sync(link, group->cid, &h);
-	for (size_t i = 0; i < link->count; i++)
-		if (link->told[i].cid == group->cid)
-			hear(group, link->user, &h, &link->told[i]);
+	heard_by(link, group, &h);
 	for (uint64_t seq = 1; seq <= group->head; seq++) {
 		if (group->joins[seq] & bit)
 			joined = seq;
@@ -554,7 +446,7 @@ static void
 fray_check(struct fray *f)
 {
 	for (unsigned g = 0; g < GROUPS; g++)
-		group_read(f, &f->groups[g]);
+		group_log_read(f->sim.store, f->names, USERS, &f->groups[g]);
 	for (size_t i = 0; i < f->seat_count; i++) {
 		struct seat *seat = &f->seats[i];
 

@@ -7,21 +7,15 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "chat/chat_world.h"
+#include "chat/heard.h"
 
-enum { USERS = 5, GROUPS = 3, LINKS = 40, ENTRIES = 1000, TURNS_UP = 2100 };
-
-/* What the log says: who joins and who leaves with each entry. */
-struct group {
-	uint64_t cid, head;
-	bool history;
-	unsigned joins[ENTRIES + 1], ends[ENTRIES + 1]; /* by seq: a bit for each user */
-};
+enum { USERS = 5, GROUPS = 3, LINKS = 40, TURNS_UP = 2100 };
 
 struct fray {
 	struct world w;
 	char names[USERS][8], tokens[USERS][TOKEN_TEXT_BYTES + 1];
-	struct group groups[GROUPS];
+	struct group_log groups[GROUPS];
+	bool history[GROUPS];
 	uint64_t heads[LINKS_MAX][GROUPS]; /* when the link's sync was answered */
 	bool synced[LINKS_MAX];
 	bool faults;
@@ -68,7 +62,7 @@ fray_open(struct fray *f, uint32_t seed)
 
 		assert_int_equal(answered(first, n), ERR_OK);
 		f->groups[g].cid = answer_to(first, n)->cid;
-		f->groups[g].history = g == 1;
+		f->history[g] = g == 1;
 	}
 	f->w.reorders = true;
 	f->w.read_faults = f->faults ? 8 : 0;
@@ -149,56 +143,6 @@ fray_act(struct fray *f)
 	}
 }
 
-/* --- What the log says --- */
-
-static struct op *
-log_page(struct fray *f, uint64_t conv)
-{
-	struct op *op = op_create(OP_PAGE);
-
-	op->page.target.cid = conv;
-	op->page.limit = ENTRIES;
-	op->page.max_bytes = UINT32_MAX;
-	f->w.store->type->read(f->w.store, 0, op);
-	assert_int_equal(op->fault.err, ERR_OK);
-	return op;
-}
-
-static unsigned
-joins_of(const struct fray *f, const struct entry *entry)
-{
-	unsigned mask = 0;
-	char name[16];
-
-	if (!slice_eq(entry->kind, S("create")) && !slice_eq(entry->kind, S("join")))
-		return 0;
-	for (unsigned i = 0; i < USERS; i++) {
-		(void)snprintf(name, sizeof(name), "\"%s\"", f->names[i]);
-		mask |=
-		    (unsigned)(memmem(entry->data.ptr, entry->data.len, name, strlen(name)) != NULL)
-		    << i;
-	}
-	return mask;
-}
-
-static void
-group_read(struct fray *f, struct group *group)
-{
-	struct op *op = log_page(f, group->cid);
-
-	group->head = op->page.head;
-	assert_true(group->head <= ENTRIES && op->page.count == group->head);
-	for (size_t i = 0; i < op->page.count; i++) {
-		const struct entry *entry = op->page.items[i];
-
-		group->joins[entry->seq] = joins_of(f, entry);
-		group->ends[entry->seq] = entry->ends == ENTRY_ENDS_ALL ? (1u << USERS) - 1
-					  : entry->ends != 0            ? 1u << (entry->ends - 1)
-									: 0;
-	}
-	op_destroy(&op);
-}
-
 static void
 note_syncs(struct fray *f)
 {
@@ -206,71 +150,19 @@ note_syncs(struct fray *f)
 		if (f->synced[i] || f->w.links[i].told == NULL || !f->w.links[i].synced)
 			continue;
 		f->synced[i] = true;
-		for (unsigned g = 0; g < GROUPS; g++) {
-			struct op *op = log_page(f, f->groups[g].cid);
-
-			f->heads[i][g] = op->page.head;
-			op_destroy(&op);
-		}
+		for (unsigned g = 0; g < GROUPS; g++)
+			f->heads[i][g] = group_log_head(f->w.store, f->groups[g].cid);
 	}
 }
 
 /* --- What a connection was told --- */
-
-/* Of one group: `seen` says which entries it got, or was told to be skipped. */
-struct heard {
-	bool follows, past; /* past: left before the sync */
-	uint64_t next, end;
-	unsigned removals;
-	bool seen[ENTRIES + 2];
-};
-
-static void
-hear(const struct group *group, unsigned user, struct heard *h, const struct told *t)
-{
-	unsigned bit = 1u << user;
-	uint64_t to = t->what == TOLD_GAP ? t->to : t->seq;
-
-	if (t->what == TOLD_CONV && t->change == CONV_REMOVED) {
-		/* Right behind an entry that ended a membership of his. */
-		assert_true(h->follows && !h->past && h->next > 1);
-		assert_true(group->ends[h->next - 1] & bit);
-		h->follows = false;
-		h->removals++;
-	} else if (t->what == TOLD_CONV) {
-		assert_true(!h->follows || (h->past && h->next > h->end));
-		assert_true(t->seq >= h->next); /* nothing comes twice */
-		h->follows = true;
-		h->past = false;
-		h->next = t->seq;
-	} else if (t->what == TOLD_ENTRY || t->what == TOLD_GAP) {
-		assert_true(h->follows);
-		assert_int_equal(t->seq, h->next);
-		for (uint64_t seq = t->seq; seq <= to; seq++)
-			h->seen[seq] = true;
-		h->next = to + 1;
-		assert_true(!h->past || to <= h->end);
-	}
-}
-
-static void
-hear_sync(const struct link *link, uint64_t conv, struct heard *h)
-{
-	for (size_t i = 0; i < link->conv_count; i++)
-		if (link->convs[i].cid == conv) {
-			h->follows = true;
-			h->past = !link->convs[i].member;
-			h->next = link->convs[i].next;
-			h->end = link->convs[i].head;
-		}
-}
 
 /* Holds what was heard against each membership: joined..ended, ended 0: a member still. */
 static void
 check_membership(const struct fray *f, size_t link, unsigned g, const struct heard *h,
     uint64_t joined, uint64_t ended)
 {
-	const struct group *group = &f->groups[g];
+	const struct group_log *group = &f->groups[g];
 	uint64_t last = ended != 0 ? ended : group->head;
 
 	if (ended == 0) {
@@ -290,15 +182,12 @@ static void
 check_group(const struct fray *f, size_t at, unsigned g)
 {
 	const struct link *link = &f->w.links[at];
-	const struct group *group = &f->groups[g];
+	const struct group_log *group = &f->groups[g];
 	unsigned bit = 1u << link->user;
 	uint64_t joined = 0, first = 0;
-	struct heard h = {0};
+	struct heard h;
 
-	hear_sync(link, group->cid, &h);
-	for (size_t i = 0; i < link->count; i++)
-		if (link->told[i].cid == group->cid)
-			hear(group, link->user, &h, &link->told[i]);
+	heard_by(link, group, &h);
 	for (uint64_t seq = 1; seq <= group->head; seq++) {
 		if (group->joins[seq] & bit) {
 			assert_true(joined == 0);
@@ -306,8 +195,8 @@ check_group(const struct fray *f, size_t at, unsigned g)
 			first = first != 0 ? first : seq;
 		}
 		/* Nothing of a time when he was no member; from the start, if the group shows it. */
-		if (joined == 0 && !(group->history && seq < first))
-			assert_true(!h.seen[seq] || group->history);
+		if (joined == 0 && !(f->history[g] && seq < first))
+			assert_true(!h.seen[seq] || f->history[g]);
 		if (joined != 0 && (group->ends[seq] & bit)) {
 			check_membership(f, at, g, &h, joined, seq);
 			joined = 0;
@@ -361,7 +250,7 @@ in_and_out(void **state)
 		}
 		fray_ends(&f);
 		for (unsigned g = 0; g < GROUPS; g++)
-			group_read(&f, &f.groups[g]);
+			group_log_read(f.w.store, f.names, USERS, &f.groups[g]);
 		for (size_t i = 0; i < f.w.link_count; i++)
 			for (unsigned g = 0; g < GROUPS && f.w.links[i].told != NULL; g++)
 				if (f.synced[i] && !f.w.links[i].closed)
