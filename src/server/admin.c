@@ -107,7 +107,7 @@ run_user(const struct config *config, enum user_verb verb, slice name)
 }
 
 static int
-command_user(const struct config *config)
+command_user(const struct config *config, const struct wiring *row)
 {
 	char folded[NAME_MAX_BYTES], why[MESSAGE_BYTES];
 	struct nearest best = {0};
@@ -133,7 +133,7 @@ command_user(const struct config *config)
 		    config->words[2]);
 	if (name_reserved(name))
 		return say(EXIT_USAGE, "the name \"%.*s\" is reserved", SLICE_ARG(name));
-	if (verb == USER_ADD && data_dir_make(config->data, why, sizeof(why)) < 0)
+	if (verb == USER_ADD && row->on_disk && data_dir_make(config->data, why, sizeof(why)) < 0)
 		return say(EXIT_FAILED, "%s", why);
 	return run_user(config, verb, name);
 }
@@ -176,7 +176,7 @@ admin_command(const struct config *config)
 		return say(EXIT_FAILED,
 		    "%s is a store in a server's memory: there is nothing to work on",
 		    config->store);
-	return strcmp(word, "user") == 0 ? command_user(config) : command_backup(config);
+	return strcmp(word, "user") == 0 ? command_user(config, row) : command_backup(config);
 }
 
 /* --- Check --- */

@@ -247,6 +247,11 @@ admin_backup(const char *url, const char *file, struct admin_error *ret_error)
 	char partial[4096];
 	int fd, failed;
 
+	if (slice_starts(slice_str(url), S("mysql://")))
+		return fail(ret_error,
+		    "this copies the file of an SQLite store; MariaDB and MySQL have tools of "
+		    "their "
+		    "own: mariadb-dump --single-transaction, as docs/operate.md has it");
 	if (access(file, F_OK) == 0)
 		return fail(ret_error, "%s is there already: give another file", file);
 	if (snprintf(partial, sizeof(partial), "%s.partial-XXXXXX", file) >= (int)sizeof(partial))

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import subprocess
 
 import pytest
@@ -11,7 +12,7 @@ from lib.fixtures import PASSWORD
 from lib.load import Load, Sender
 from lib.mariadb import MariaDB
 from lib.nginx import free_port
-from lib.server import wait_for
+from lib.server import TOP, run_tool, wait_for
 
 PAIRS = 3
 
@@ -192,3 +193,105 @@ def test_tls_is_verified_unless_told_otherwise(confabd):
             assert word in said.stderr and "secret" not in said.stderr + said.stdout
     finally:
         server.finish()
+
+
+def test_accounts_from_the_shell_beside_running_nodes(mariadb, place, confabd, transport, tmp_path):
+    nodes = [confabd(config={"store": place[1], "node": name, "registration": "closed"}) for name in ("n1", "n2")]
+
+    def shell(*words, stdin=""):
+        return run_tool("user", *words, "--store", place[1], "--password-mem-kib", 1024, "--data", tmp_path / "none", stdin=stdin)
+
+    code, said, errors = shell("add", "Ann", "--password-stdin", stdin=PASSWORD + "\n")
+    assert code == 0 and said == "ann was added\n", errors
+    assert not (tmp_path / "none").exists()
+    code, _, errors = shell("add", "ann", "--password-stdin", stdin=PASSWORD + "\n")
+    assert code == 1 and "ann is taken" in errors
+    for verb in ("passwd", "disable"):
+        code, _, errors = shell(verb, "nobody", "--password-stdin", stdin=PASSWORD + "\n")
+        assert code == 1 and "there is no user nobody" in errors
+
+    def there(password, synced=True):
+        clients = [Client(node.port, transport) for node in nodes]
+        for client in clients:
+            client.login_as(client.call("login", user="ann", password=password, **({"sync": True} if synced else {})))
+        return clients
+
+    first = there(PASSWORD)
+    assert shell("passwd", "ann", "--password-stdin", stdin="another passphrase\n")[0] == 0
+    for client in first:
+        client.gone_away("session_revoked", timeout=20)
+        client.close()
+    second = there("another passphrase", synced=False)
+    probe = Client(nodes[0].port, transport)
+    probe.fails("bad_credentials", "login", user="ann", password=PASSWORD)
+    for client in first:
+        probe.fails("token_invalid", "resume", token=client.token)
+    assert shell("disable", "ann")[0] == 0
+    for node, client in zip(nodes, second):
+        client.gone_away("session_revoked", timeout=20)
+        late = Client(node.port, transport)
+        late.fails("bad_credentials", "login", user="ann", password="another passphrase")
+        late.fails("token_invalid", "resume", token=client.token)
+        late.close(), client.close()
+    probe.close()
+
+
+def test_an_account_that_ended_keeps_its_name_from_the_shell_too(mariadb, place, confabd):
+    node = confabd(config={"store": place[1]})
+    ann = register(node, "ann")
+    client = Client(node.port, "tcp")
+    client.call("resume", token=ann["token"])
+    client.call("account.delete", password=PASSWORD)
+    client.close()
+    options = ["--store", place[1], "--password-mem-kib", 1024, "--password-stdin"]
+    code, _, errors = run_tool("user", "add", "ann", *options, stdin=PASSWORD + "\n")
+    assert code == 1 and "ann is taken" in errors
+    for verb in ("passwd", "disable"):
+        code, _, errors = run_tool("user", verb, "ann", *options, stdin=PASSWORD + "\n")
+        assert code == 1 and "there is no user ann" in errors
+
+
+def test_backup_names_the_tool_that_does_it(mariadb, place, tmp_path):
+    url = place[1].replace("root@", "root:hush-hush@")
+    code, said, errors = run_tool("backup", tmp_path / "copy", "--store", url, "--data", tmp_path / "none")
+    assert code == 1 and "mariadb-dump --single-transaction" in errors and "docs/operate.md" in errors
+    assert "hush" not in said + errors and list(tmp_path.iterdir()) == []
+
+
+def documented_dump():
+    """The line of the manual that makes a backup."""
+    lines = [line for line in (TOP / "docs/operate.md").read_text().splitlines() if line.startswith("(mariadb-dump ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_database_is_backed_up_and_restored_as_documented(mariadb, place, confabd, tmp_path):
+    node = confabd(config={"store": place[1]})
+    ann = register(node, "ann")
+    register(node, "bob")
+    client = Client(node.port, "tcp")
+    client.login_as(client.call("resume", token=ann["token"]))
+    cid = client.call("send", to="@bob", body="kept \U0001f600", cmid="c-1")["cid"]
+    grants = re.search(r"^GRANT (.*) ON confab\.\*", (TOP / "docs/operate.md").read_text(), re.M)[1]
+    mariadb.run(f"CREATE OR REPLACE USER keeper@localhost IDENTIFIED BY ''; GRANT {grants} ON *.* TO keeper@localhost")
+    options = f"--no-defaults --socket={mariadb.socket} --user=keeper"
+    dump = documented_dump().replace("mariadb-dump ", f"mariadb-dump {options} ").replace(" confab;", f" {place[0]};")
+    subprocess.run(["bash", "-ec", dump], cwd=tmp_path, check=True, timeout=60)     # while the node runs
+    client.call("send", to="@bob", body="lost", cmid="c-2")
+    lost = client.call("group.create", title="lost")["cid"]
+    client.close()
+    node.stop()
+    name, url = mariadb.database()
+    subprocess.run(["bash", "-ec", f"mariadb {options} {name} < confab.sql"], cwd=tmp_path, check=True, timeout=60)
+    mariadb.run("DROP USER keeper@localhost")
+    node.write_config(store=url)
+    node.start()
+    client = Client(node.port, "tcp")
+    listed = client.call("resume", token=ann["token"], sync={"epoch": ann["epoch"], "cursors": {str(cid): 2}})
+    assert listed["reset"] and listed["epoch"] != ann["epoch"]
+    assert [(view["cid"], view["head"]) for view in listed["conversations"]] == [(cid, 1)]
+    assert client.call("history", cid=cid)["messages"][0]["body"] == "kept \U0001f600"
+    assert client.call("send", to="@bob", body="kept \U0001f600", cmid="c-1")["dup"]
+    assert client.call("send", to="@bob", body="lost", cmid="c-2")["seq"] == 2
+    assert client.call("group.create", title="new")["cid"] > lost + 1000
+    client.close()
