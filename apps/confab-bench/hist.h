@@ -11,7 +11,7 @@
 enum {
 	HIST_SUB_BITS = 6,
 	HIST_SUB = 1 << HIST_SUB_BITS,
-	HIST_BUCKETS = HIST_SUB * (64 - HIST_SUB_BITS)
+	HIST_BUCKETS = HIST_SUB * (64 - HIST_SUB_BITS + 1)
 };
 
 struct hist {

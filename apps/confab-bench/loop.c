@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop.h"
-#include "report.h"
 
-#include "bench.h"
+#include "report.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 

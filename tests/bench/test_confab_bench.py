@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """confab-bench finds what is wrong, and nothing where all is well."""
 import asyncio
+import concurrent.futures
 import contextlib
+import os
+import signal
 import sqlite3
 import threading
+import time
 
 import pytest
+
+from lib.server import wait_for
 
 MEMBERS = 20  # of the group that the fixture makes
 
@@ -247,6 +253,26 @@ def test_latencies_in_full(bench):
     assert sum(count for _, count in times["buckets"]) == times["count"] == 300
     tops = [top for top, _ in times["buckets"]]
     assert tops == sorted(tops) and tops[-1] >= times["max"] * 0.98
+
+
+def test_a_stall_is_seen_in_full(bench):
+    """In open loop all that was due while the server stood still is late, not just the one message that met it first."""
+    rate, messages, stood_s = 500, 2500, 0.6
+    for _ in range(3):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            begun = bench.server.metrics().total("confab_store_batch_operations_total")
+            running = pool.submit(bench.run, "direct", "--pairs", 5, "--rate", rate, "--messages", messages, "--histogram")
+            sent = wait_for(lambda begun=begun: (
+                count := bench.server.metrics().total("confab_store_batch_operations_total") - begun) > 500 and count, timeout=50)
+            os.kill(bench.server.pid, signal.SIGSTOP)
+            time.sleep(stood_s)
+            os.kill(bench.server.pid, signal.SIGCONT)
+            run = running.result()
+        assert run.code == 0, run.errors
+        if sent < messages / 2:
+            break
+    late = sum(count for top, count in run.result["ack_us"]["buckets"] if top >= 200000)
+    assert late >= rate * (stood_s - 0.3), run.result["ack_us"]
 
 
 @pytest.mark.parametrize("options", [["nothing"], ["direct", "--window", "x"], ["direct", "--body", "10"],
