@@ -17,6 +17,7 @@
 #include "server/nearest.h"
 #include "server/prompt.h"
 #include "server/pwpool.h"
+#include "server/shown.h"
 #include "server/wiring.h"
 #include "store/admin.h"
 #include "store/store.h"
@@ -109,7 +110,7 @@ run_user(const struct config *config, enum user_verb verb, slice name)
 static int
 command_user(const struct config *config, const struct wiring *row)
 {
-	char folded[NAME_MAX_BYTES], why[MESSAGE_BYTES];
+	char folded[NAME_MAX_BYTES], why[MESSAGE_BYTES], quoted[SHOWN_BYTES];
 	struct nearest best = {0};
 	enum user_verb verb = 0;
 	slice name;
@@ -120,17 +121,17 @@ command_user(const struct config *config, const struct wiring *row)
 	while (verb < USER_VERBS && strcmp(config->words[1], user_verbs[verb]) != 0)
 		nearest_offer(&best, slice_str(config->words[1]), user_verbs[verb++]);
 	if (verb == USER_VERBS && best.word != NULL)
-		return say(EXIT_USAGE, "unknown command \"user %.40s\"; did you mean \"user %s\"?",
-		    config->words[1], best.word);
+		return say(EXIT_USAGE, "unknown command \"user\" %s; did you mean \"user %s\"?",
+		    shown(slice_str(config->words[1]), false, quoted), best.word);
 	if (verb == USER_VERBS)
 		return say(EXIT_USAGE,
-		    "unknown command \"user %.40s\"; there is add, passwd and disable",
-		    config->words[1]);
+		    "unknown command \"user\" %s; there is add, passwd and disable",
+		    shown(slice_str(config->words[1]), false, quoted));
 	if (!name_fold(slice_str(config->words[2]), folded, &name))
 		return say(EXIT_USAGE,
-		    "\"%.40s\" is no user's name: 2 to 32 of a-z 0-9 _ . -, beginning with a "
+		    "%s is no user's name: 2 to 32 of a-z 0-9 _ . -, beginning with a "
 		    "letter or digit",
-		    config->words[2]);
+		    shown(slice_str(config->words[2]), false, quoted));
 	if (name_reserved(name))
 		return say(EXIT_USAGE, "the name \"%.*s\" is reserved", SLICE_ARG(name));
 	if (verb == USER_ADD && row->on_disk && data_dir_make(config->data, why, sizeof(why)) < 0)
@@ -160,17 +161,18 @@ admin_command(const struct config *config)
 	static const char *const commands[] = {"user", "backup"};
 	const struct wiring *row = wiring_find(WIRING_STORE, slice_str(config->store));
 	const char *word = config->words[0];
+	char quoted[SHOWN_BYTES];
 	struct nearest best = {0};
 
 	(void)umask(077);
 	for (size_t i = 0; i < LEN(commands); i++)
 		nearest_offer(&best, slice_str(word), commands[i]);
 	if (best.word == NULL)
-		return say(
-		    EXIT_USAGE, "unknown command \"%.40s\"; `confabd --help` lists them", word);
+		return say(EXIT_USAGE, "unknown command %s; `confabd --help` lists them",
+		    shown(slice_str(word), false, quoted));
 	if (strcmp(best.word, word) != 0)
-		return say(
-		    EXIT_USAGE, "unknown command \"%.40s\"; did you mean \"%s\"?", word, best.word);
+		return say(EXIT_USAGE, "unknown command %s; did you mean \"%s\"?",
+		    shown(slice_str(word), false, quoted), best.word);
 	assert(row != NULL);
 	if (!row->needs_path)
 		return say(EXIT_FAILED,

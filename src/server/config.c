@@ -8,14 +8,14 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/panic.h"
 #include "server/config_keys.h"
 #include "server/nearest.h"
+#include "server/shown.h"
 #include "server/wiring.h"
 
-enum { KEYS_MAX = 128, ORIGIN_BYTES = 600, SHOWN_BYTES = 80 };
+enum { KEYS_MAX = 128, ORIGIN_BYTES = 600 };
 
 /* One value of the command line, applied after the weaker sources. */
 struct assignment {
@@ -55,13 +55,19 @@ complain(struct loader *l, const char *format, ...)
 	buf_printf(l->errors, "%s\n", text);
 }
 
-static const char *
-shown(slice text, char ret_shown[SHOWN_BYTES])
-{
-	return log_text(text, ret_shown, SHOWN_BYTES);
-}
-
 /* --- One value --- */
+
+/* Files and memory have no passwords. */
+static bool
+is_address(const struct config_key *key, slice value)
+{
+	const struct wiring *row;
+
+	if (key->type != CONFIG_STORE && key->type != CONFIG_BUS)
+		return false;
+	row = wiring_find(key->type == CONFIG_STORE ? WIRING_STORE : WIRING_BUS, value);
+	return row == NULL || (row->needs_path && !row->on_disk);
+}
 
 static void
 assign(struct loader *l, const char *origin, const struct config_key *key, slice value)
@@ -76,8 +82,8 @@ assign(struct loader *l, const char *origin, const struct config_key *key, slice
 	if (memchr(value.ptr, '\0', value.len) != NULL)
 		complain(l, "%s: %s: the value has a zero byte", origin, key->name);
 	else if (config_key_set(l->config, key, value, &why) < 0)
-		complain(l, "%s: %s: %s %.*s", origin, key->name, shown(value, quoted),
-		    SLICE_ARG(buf_slice(&why)));
+		complain(l, "%s: %s: %s %.*s", origin, key->name,
+		    shown(value, is_address(key, value), quoted), SLICE_ARG(buf_slice(&why)));
 	buf_fini(&why);
 }
 
@@ -108,11 +114,11 @@ unknown_key(struct loader *l, const char *origin, slice name)
 	for (size_t k = 0; k < config_key_count; k++)
 		nearest_offer(&best, name, config_keys[k].name);
 	if (best.word != NULL)
-		complain(l, "%s: unknown key %s; did you mean \"%s\"?", origin, shown(name, quoted),
-		    best.word);
+		complain(l, "%s: unknown key %s; did you mean \"%s\"?", origin,
+		    shown(name, false, quoted), best.word);
 	else
 		complain(l, "%s: unknown key %s; `confabd --help` lists them", origin,
-		    shown(name, quoted));
+		    shown(name, false, quoted));
 }
 
 static bool
@@ -169,12 +175,12 @@ file_line(struct loader *l, unsigned line, slice text)
 			complain(l,
 			    "%s: unknown section %s; there is only [confabd], and it can be left "
 			    "out",
-			    origin, shown(text, quoted));
+			    origin, shown(text, false, quoted));
 		return;
 	}
 	equals = memchr(text.ptr, '=', text.len);
 	if (equals == NULL) {
-		complain(l, "%s: %s is not `key = value`", origin, shown(text, quoted));
+		complain(l, "%s: %s is not `key = value`", origin, shown(text, false, quoted));
 		return;
 	}
 	file_pair(l, origin, line, trimmed(slice_of(text.ptr, (size_t)(equals - text.ptr))),
@@ -320,15 +326,15 @@ unknown_option(struct loader *l, const char *option, slice name)
 		nearest_offer(&best, name, flags[f]);
 	if (best.word == NULL) {
 		complain(l, "unknown option %s; `confabd --help` lists them",
-		    shown(slice_str(option), quoted));
+		    shown(slice_str(option), false, quoted));
 		return;
 	}
 	(void)snprintf(suggestion, sizeof(suggestion), "--%s", best.word);
 	for (char *c = suggestion; *c != '\0'; c++)
 		if (*c == '_')
 			*c = '-';
-	complain(l, "unknown option %s; did you mean \"%s\"?", shown(slice_str(option), quoted),
-	    suggestion);
+	complain(l, "unknown option %s; did you mean \"%s\"?",
+	    shown(slice_str(option), false, quoted), suggestion);
 }
 
 /* The flags that are no keys; true if it was one of them. */
@@ -399,7 +405,7 @@ take_word(struct loader *l, const char *word)
 	char quoted[SHOWN_BYTES];
 
 	if (l->config->word_count == CONFIG_WORDS_MAX)
-		complain(l, "%s is one word too many", shown(slice_str(word), quoted));
+		complain(l, "%s is one word too many", shown(slice_str(word), false, quoted));
 	else
 		l->config->words[l->config->word_count++] = word;
 }

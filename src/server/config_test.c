@@ -212,10 +212,11 @@ test_file_errors(void **state)
 	    S("store = memory:x"), "1: store: \"memory:x\" has something behind \"memory:\"");
 	refused_file(S("store = oracle"),
 	    "1: store: \"oracle\" begins with none of sqlite:, memory:, mysql://");
-	refused_file(S("store = mysql://"), "1: store: \"mysql://\" has nothing behind \"mysql://\"");
+	refused_file(
+	    S("store = mysql://"), "1: store: \"mysql://\" has nothing behind \"mysql://\"");
 	refused_file(S("bus = redis://"), "1: bus: \"redis://\" has nothing behind \"redis://\"");
 	refused_file(
-	    S("bus = rediss://h"), "1: bus: \"rediss://h\" begins with none of local:, redis://");
+	    S("bus = rediss://h"), "1: bus: \"rediss://...\" begins with none of local:, redis://");
 	refused_file(S("listen = 7000"),
 	    "1: listen: \"7000\" is not ADDR:PORT, like 127.0.0.1:7000, [::1]:7000 or *:7000");
 	refused_file(S("listen = localhost:7000"),

@@ -159,13 +159,26 @@ take_options(struct mysql_address *a, slice rest, const char **ret_rule)
 	return true;
 }
 
+/*
+ * The user is shown to people, and the server shows it too.  A sign that separates something else
+ * may be a slip in what was to separate the password: in a name it must be percent-encoded.
+ */
+static bool
+is_plain(slice name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (memchr("@;,=/|&\\#", name.ptr[i], 9) != NULL)
+			return false;
+	return true;
+}
+
 static bool
 take_user(struct mysql_address *a, slice user)
 {
 	slice name, password;
 
 	(void)cut(user, ':', &name, &password);
-	return name.len > 0 && decode(name, a->user, sizeof(a->user)) &&
+	return name.len > 0 && is_plain(name) && decode(name, a->user, sizeof(a->user)) &&
 	       decode(password, a->password, sizeof(a->password));
 }
 
