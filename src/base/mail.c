@@ -10,16 +10,22 @@ mailbox_init(struct mailbox *box, void (*wake)(void *cookie), void *cookie)
 }
 
 void
-mail_post(struct mailbox *box, struct mail *mail)
+mail_post_all(struct mailbox *box, struct mail *newest, struct mail *oldest)
 {
 	struct mail *head = atomic_load_explicit(&box->head, memory_order_relaxed);
 
 	do
-		mail->next = head;
+		oldest->next = head;
 	while (!atomic_compare_exchange_weak_explicit(
-	    &box->head, &head, mail, memory_order_release, memory_order_relaxed));
+	    &box->head, &head, newest, memory_order_release, memory_order_relaxed));
 	if (head == NULL && box->wake != NULL)
 		box->wake(box->cookie);
+}
+
+void
+mail_post(struct mailbox *box, struct mail *mail)
+{
+	mail_post_all(box, mail, mail);
 }
 
 struct mail *

@@ -24,6 +24,8 @@ struct mailbox {
 void mailbox_init(struct mailbox *box, void (*wake)(void *cookie), void *cookie);
 /* Gives the mail to the box; it is the receiver's from now on.  Any thread. */
 void mail_post(struct mailbox *box, struct mail *mail);
+/* Several at once, so that they are taken at once: linked by next from the newest to the oldest. */
+void mail_post_all(struct mailbox *box, struct mail *newest, struct mail *oldest);
 /* All that was posted, oldest first, linked by next; NULL if nothing.  The owner's thread only. */
 struct mail *mail_take(struct mailbox *box);
 bool mailbox_empty(struct mailbox *box);

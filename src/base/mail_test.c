@@ -51,6 +51,32 @@ oldest_first(void **state)
 	assert_int_equal(wakes, 2);
 }
 
+/* Several at once, behind what is there; whoever is asleep is woken once. */
+static void
+posted_together(void **state)
+{
+	struct mail letters[5] = {{NULL, 0}};
+	struct mailbox box;
+	struct mail *m;
+
+	(void)state;
+	wakes = 0;
+	mailbox_init(&box, count_wake, &wakes);
+	for (uint32_t i = 0; i < LEN(letters); i++)
+		letters[i].kind = i;
+	mail_post(&box, &letters[0]);
+	for (size_t i = 2; i < LEN(letters); i++)
+		letters[i].next = &letters[i - 1];
+	mail_post_all(&box, &letters[LEN(letters) - 1], &letters[1]);
+	assert_int_equal(wakes, 1);
+	m = mail_take(&box);
+	for (uint32_t i = 0; i < LEN(letters); i++, m = m->next)
+		assert_int_equal(m->kind, i);
+	assert_null(m);
+	mail_post_all(&box, &letters[0], &letters[0]);
+	assert_int_equal(wakes, 2);
+}
+
 static void
 nobody_to_wake(void **state)
 {
@@ -141,6 +167,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(oldest_first),
+	    cmocka_unit_test(posted_together),
 	    cmocka_unit_test(nobody_to_wake),
 	    cmocka_unit_test(threads),
 	};

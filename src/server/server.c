@@ -125,6 +125,35 @@ store_done(void *cookie, struct op *op)
 	mail_post(&server->slots[op->shard].chat.box, &op->mail);
 }
 
+/* Takes those of one shard out and posts them; the others stay ours to look at. */
+static void
+post_done(struct slot *slot, unsigned shard, struct op **ops, size_t count)
+{
+	struct mail *newest = NULL, *oldest = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i] == NULL || ops[i]->shard != shard)
+			continue;
+		ops[i]->mail.next = newest;
+		newest = &ops[i]->mail;
+		if (oldest == NULL)
+			oldest = newest;
+		ops[i] = NULL;
+	}
+	if (newest != NULL)
+		mail_post_all(&slot->chat.box, newest, oldest);
+}
+
+/* A shard hears of a batch in one turn, so that its entries go out in one write and one ring. */
+static void
+store_done_all(void *cookie, struct op **ops, size_t count)
+{
+	struct server *server = cookie;
+
+	for (unsigned i = 0; i < server->slot_count; i++)
+		post_done(&server->slots[i], i, ops, count);
+}
+
 static void
 store_reborn(void *cookie, slice epoch)
 {
@@ -155,6 +184,7 @@ open_store(struct server *server, char *error, size_t size)
 	    .url = config->store,
 	    .readers = (unsigned)config->store_readers,
 	    .done = store_done,
+	    .done_all = store_done_all,
 	    .epoch_changed = store_reborn,
 	    .cookie = server,
 	};

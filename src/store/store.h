@@ -28,6 +28,11 @@ struct store_options {
 	unsigned readers; /* reader threads; 0: two */
 	/* On a worker's thread; the operation is the receiver's. */
 	void (*done)(void *cookie, struct op *op);
+	/*
+	 * The same for all operations of a batch, in their order: what was committed together is told
+	 * together.  The array may be written to.  NULL: done() for each.
+	 */
+	void (*done_all)(void *cookie, struct op **ops, size_t count);
 	/* On a worker's thread: the store was reopened and lives another life. */
 	void (*epoch_changed)(void *cookie, slice epoch);
 	void *cookie;

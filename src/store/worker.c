@@ -173,6 +173,17 @@ store_done(struct store *store, struct op *op)
 	store->options.done(store->options.cookie, op);
 }
 
+static void
+store_done_all(struct store *store, struct op **ops, size_t count)
+{
+	if (store->options.done_all != NULL) {
+		store->options.done_all(store->options.cookie, ops, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		store_done(store, ops[i]);
+}
+
 /* --- The writer --- */
 
 static struct timespec
@@ -223,8 +234,7 @@ batch_run(struct writer *writer, struct op **batch, size_t count)
 	}
 	if (taken_count > 0)
 		writer->driver->type->write(writer->driver, taken, taken_count);
-	for (size_t i = 0; i < count; i++)
-		store_done(writer->store, batch[i]);
+	store_done_all(writer->store, batch, count);
 }
 
 static void *

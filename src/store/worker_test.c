@@ -80,7 +80,8 @@ struct tally {
 	_Atomic size_t ok, busy, other, inside;
 	_Atomic uint64_t next; /* the call that must come next, where order is looked at */
 	_Atomic size_t disorder;
-	bool all_in_order; /* refused ones too */
+	_Atomic size_t told; /* calls of done_all() */
+	bool all_in_order;   /* refused ones too */
 	sem_t done;
 };
 
@@ -206,6 +207,43 @@ what_waits_goes_in_one_batch_in_order(void **state)
 	assert_true(tally.ok == 400 && tally.disorder == 0);
 	assert_true(gated.batches <= 2); /* what it had taken before it stood still, and the rest */
 	store_close(&store);
+}
+
+static void
+tally_done_all(void *cookie, struct op **ops, size_t count)
+{
+	struct tally *t = cookie;
+
+	t->told++;
+	for (size_t i = 0; i < count; i++)
+		tally_done(t, ops[i]);
+}
+
+static void
+a_batch_is_told_together(void **state)
+{
+	struct gated gated;
+	struct tally tally;
+	struct store *store;
+
+	(void)state;
+	gated_init(&gated);
+	tally_init(&tally);
+	store = store_start(
+	    &(struct store_options){
+		.done = tally_done, .done_all = tally_done_all, .cookie = &tally},
+	    &gated.base);
+	for (uint64_t call = 1; call <= 400; call++) {
+		struct op *op = op_create(OP_TOUCH);
+
+		op->call = call;
+		store_submit(store, op);
+	}
+	(void)sem_post(&gated.may_write);
+	tally_wait(&tally, 400);
+	assert_true(tally.ok == 400 && tally.disorder == 0);
+	store_close(&store);
+	assert_int_equal(tally.told, gated.batches);
 }
 
 static void
@@ -430,6 +468,7 @@ main(void)
 	    cmocka_unit_test(a_full_queue_is_busy),
 	    cmocka_unit_test(refused_appends_keep_their_place),
 	    cmocka_unit_test(what_waits_goes_in_one_batch_in_order),
+	    cmocka_unit_test(a_batch_is_told_together),
 	    cmocka_unit_test(closing_finishes_what_was_submitted),
 	    cmocka_unit_test(a_crowd_shares_commits),
 	    cmocka_unit_test(a_crowd_on_the_memory_store),
