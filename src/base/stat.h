@@ -40,6 +40,8 @@
 	X(RINGS_BAD, "confab_rings_bad_total", "", "News of other nodes that were not understood") \
 	X(HEADS_POLLED, "confab_heads_polled_total", "",                                           \
 	    "Conversations whose heads were read because news may have been missed")               \
+	X(PLACES_FORGOTTEN, "confab_places_forgotten_total", "",                                   \
+	    "Names whose conversations were forgotten for newer ones")                             \
 	X(STORE_BATCHES, "confab_store_batches_total", "", "Transactions of the writer")           \
 	X(STORE_ROWS, "confab_store_batch_operations_total", "",                                   \
 	    "Operations in those transactions")                                                    \

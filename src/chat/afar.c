@@ -439,14 +439,14 @@ telling_add(struct shard *shard, struct telling *telling, uint64_t user)
 	sessions = mem_alloc(home->count * sizeof(*sessions));
 	told->session_count = home->count < LIMIT_RING_SESSIONS ? home->count : LIMIT_RING_SESSIONS;
 	for (size_t i = 0; i < told->session_count; i++)
-		sessions[i] = home->attached[i].session;
+		sessions[i] = home_nth(home, (uint32_t)i)->session;
 	told->sessions = sessions;
 	told->state = home_shows_here(home);
 	if (home->synced > 0 && home->presence == PRESENCE_INVISIBLE)
 		told->state = PRESENCE_INVISIBLE;
 	told->name = slice_str(home->name);
 	told->display = home_display(home);
-	told->text = slice_str(home->text);
+	told->text = home_text(home);
 	telling->bytes += told->session_count * sizeof(uint64_t) + told->name.len +
 			  told->display.len + told->text.len;
 }

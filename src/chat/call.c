@@ -18,7 +18,11 @@ call_begin(struct peer *peer, const struct call_tag *tag, bool writes)
 	call->started_ns = shard->mono_ns;
 	call->writes = writes;
 	list_push_back(&shard->calls, &call->by_time);
-	list_push_back(&peer->calls, &call->of_peer);
+	call->of_peer_at = &peer->calls;
+	call->next_of_peer = peer->calls;
+	if (peer->calls != NULL)
+		peer->calls->of_peer_at = &call->next_of_peer;
+	peer->calls = call;
 	map_put(&shard->calls_by_id, call->id, call);
 	gauge_add(GAUGE_CALLS, 1);
 	return call;
@@ -37,7 +41,9 @@ call_drop(struct call *call)
 
 	(void)map_remove(&shard->calls_by_id, call->id);
 	list_remove(&call->by_time);
-	list_remove(&call->of_peer);
+	*call->of_peer_at = call->next_of_peer;
+	if (call->next_of_peer != NULL)
+		call->next_of_peer->of_peer_at = call->of_peer_at;
 	if (call->context != NULL)
 		call->context_free(call->context);
 	mem_free(call);
@@ -108,7 +114,7 @@ calls_tick(struct shard *shard)
 		if (shard->mono_ms - call->started_ms < CALL_DEADLINE_MS)
 			return;
 		stat_add(STAT_CALL_TIMEOUTS, 1);
-		if (call->id == call->peer->entering)
+		if (call->id == peer_entering(call->peer))
 			peer_retreat(call->peer);
 		send_forget(call->peer, call->id);
 		call_fault(call,

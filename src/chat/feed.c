@@ -140,19 +140,10 @@ page_run(struct shard *shard, struct page *page, unsigned form)
 void
 feed_peer_soon(struct peer *peer)
 {
-	if (!list_linked(&peer->feed_link))
-		list_push_back(&peer->shard->feed, &peer->feed_link);
-}
+	struct busy *busy = peer_busy(peer);
 
-static void
-stream_caught_up(struct topic *topic, struct peer *peer, struct stream *stream)
-{
-	stream->cursor &= ~STREAM_BEHIND;
-	topic->behind_count--;
-	if (--peer->behind_count == 0) {
-		mem_free(peer->fresh);
-		peer->fresh = NULL;
-	}
+	if (!list_linked(&busy->feed_link))
+		list_push_back(&peer->shard->feed, &busy->feed_link);
 }
 
 enum fed {
@@ -166,16 +157,16 @@ enum fed {
 
 /* The log does not go back as far as that any more. */
 static void
-feed_gap(struct peer *peer, const struct topic *topic, struct stream *stream, uint64_t first)
+feed_gap(struct peer *peer, const struct topic *topic, struct apart *stream, uint64_t first)
 {
 	struct event event = {.kind = EVENT_GAP};
 
 	event.gap.cid = topic->cid;
-	event.gap.from = (stream->cursor & ~STREAM_BEHIND) + 1;
+	event.gap.from = (stream->cursor & ~APART_BEHIND) + 1;
 	event.gap.to = first - 1;
 	(void)peer_event(peer, &event, true);
 	stat_add(STAT_GAPS, 1);
-	stream->cursor = (first - 1) | STREAM_BEHIND;
+	stream->cursor = (first - 1) | APART_BEHIND;
 }
 
 /*
@@ -194,11 +185,12 @@ page_membership(const struct page *page, size_t start, size_t end, uint64_t user
 
 /* Hands on what one page has for one stream, at most *budget bytes (but one entry). */
 static enum fed
-feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_t *budget)
+feed_stream(struct peer *peer, struct topic *topic, uint32_t sub, size_t *budget)
 {
 	struct shard *shard = peer->shard;
-	uint64_t next = (stream->cursor & ~STREAM_BEHIND) + 1, from;
-	uint64_t told = peer->fresh != NULL ? peer->fresh[stream->sub] : 0;
+	struct apart *stream = &peer->busy->aparts[sub];
+	uint64_t next = (stream->cursor & ~APART_BEHIND) + 1, from;
+	uint64_t told = stream->fresh;
 	uint64_t fresh = told & ~FRESH_ENDS, past = told & FRESH_ENDS ? 0 : told;
 	uint32_t offset, *ends;
 	struct page *page;
@@ -206,7 +198,7 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	size_t i, start, end;
 
 	if (next > topic->head) {
-		stream_caught_up(topic, peer, stream);
+		topic_caught_up(topic, peer, sub);
 		return FED_ALL;
 	}
 	if ((page = page_find(topic, next, fresh, &from)) == NULL)
@@ -229,12 +221,12 @@ feed_stream(struct peer *peer, struct topic *topic, struct stream *stream, size_
 	    CHAT_FULL)
 		return FED_FULL;
 	*budget -= *budget < ends[i - 1] - offset ? *budget : ends[i - 1] - offset;
-	stream->cursor = page->entries[i - 1]->seq | STREAM_BEHIND;
+	stream->cursor = page->entries[i - 1]->seq | APART_BEHIND;
 	stat_add(STAT_DELIVERIES, i - start);
 	stat_add(STAT_FED, i - start);
 	if (page->entries[i - 1]->ends != 0 && page->entries[i - 1]->seq > past &&
 	    entry_ends(page->entries[i - 1], peer->user)) {
-		sync_ended(peer, stream->sub, page->entries[i - 1]);
+		sync_ended(peer, sub, page->entries[i - 1]);
 		return FED_LEFT;
 	}
 	return FED_SOME;
@@ -248,18 +240,18 @@ static bool
 feed_peer(struct peer *peer)
 {
 	struct shard *shard = peer->shard;
+	struct busy *busy = peer->busy;
 	size_t budget = LIMIT_FEED_BYTES;
 	bool starved = false;
 
-	for (uint32_t tried = 0; tried < peer->sub_count && peer->behind_count > 0;) {
-		uint32_t at = peer->feed_at % peer->sub_count;
+	for (uint32_t tried = 0; tried < peer->sub_count && busy->behind_count > 0;) {
+		uint32_t at = busy->feed_at % peer->sub_count;
 		struct topic *topic = shard->topics[peer->subs[at].topic];
-		struct stream *stream = &topic->streams[peer->subs[at].at];
 		enum fed fed = FED_ALL;
 
-		if (stream->cursor & STREAM_BEHIND) {
+		if (busy->aparts[at].cursor & APART_BEHIND) {
 			do
-				fed = feed_stream(peer, topic, stream, &budget);
+				fed = feed_stream(peer, topic, at, &budget);
 			while (fed == FED_SOME && budget > 0);
 		}
 		if (fed == FED_FULL)
@@ -273,7 +265,7 @@ feed_peer(struct peer *peer)
 			sync_past_read(peer, at);
 			continue;
 		}
-		peer->feed_at = at + 1;
+		busy->feed_at = at + 1;
 		tried++;
 	}
 	return starved;
@@ -288,11 +280,11 @@ feed_turn(struct shard *shard)
 
 	list_init(&again);
 	for (; fed < LIMIT_FEED_PEERS && !list_empty(&shard->feed); fed++) {
-		struct peer *peer = container_of(list_pop(&shard->feed), struct peer, feed_link);
+		struct busy *busy = container_of(list_pop(&shard->feed), struct busy, feed_link);
 
-		OBJ_CHECK(peer, PEER_MAGIC);
-		if (peer->behind_count > 0 && feed_peer(peer))
-			list_push_back(&again, &peer->feed_link);
+		OBJ_CHECK(busy->peer, PEER_MAGIC);
+		if (busy->behind_count > 0 && feed_peer(busy->peer))
+			list_push_back(&again, &busy->feed_link);
 	}
 	/* More at once only if somebody can go on without a page. */
 	more = !list_empty(&shard->feed) ||
@@ -306,8 +298,8 @@ static void
 topic_wake(struct shard *shard, struct topic *topic)
 {
 	for (uint32_t i = 0; i < topic->stream_count && topic->behind_count > 0; i++)
-		if (topic->streams[i].cursor & STREAM_BEHIND)
-			feed_peer_soon(shard->peers[topic->streams[i].peer]);
+		if (topic->streams[i] & STREAM_APART)
+			feed_peer_soon(topic_peer(shard, topic, i));
 }
 
 void

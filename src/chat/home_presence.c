@@ -19,7 +19,7 @@ home_shows_here(const struct home_user *home)
 	if (home->presence == PRESENCE_BUSY)
 		return PRESENCE_BUSY;
 	for (uint32_t i = 0; i < home->count; i++)
-		away += home->attached[i].synced && home->attached[i].away;
+		away += home_nth(home, i)->synced && home_nth(home, i)->away;
 	return away == home->synced ? PRESENCE_AWAY : PRESENCE_ONLINE;
 }
 
@@ -32,14 +32,11 @@ home_shows(const struct shard *shard, const struct home_user *home)
 void
 home_presence(struct home_user *home, enum presence presence, slice text)
 {
-	bool same = slice_eq(text, slice_str(home->text)) || (text.len == 0 && home->text == NULL);
-
 	home->known = true;
-	home->presence = (uint8_t)presence;
-	if (same)
+	home->presence = presence & 15;
+	if (slice_eq(text, home_text(home)))
 		return;
-	mem_free(home->text);
-	home->text = text.len > 0 ? mem_dup(text) : NULL;
+	home_say(home, home_display(home), text);
 	home->text_news = true;
 }
 
@@ -50,8 +47,8 @@ shown_of(const struct home_user *home, enum presence state, uint64_t seen, struc
 {
 	*ret = (struct shown){.user = home->user, .state = state, .seen = seen};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", home->name);
-	if (state != PRESENCE_OFFLINE && home->text != NULL)
-		ret->text = mem_dup(slice_str(home->text));
+	if (state != PRESENCE_OFFLINE && slice_given(home_text(home)))
+		ret->text = mem_dup(home_text(home));
 }
 
 static uint64_t
@@ -65,7 +62,7 @@ home_tell(struct shard *shard, struct home_user *home, enum presence state, uint
 {
 	uint64_t shards = watching_shards(shard, home->user);
 
-	home->told = (uint8_t)state;
+	home->told = state & 15;
 	if (state != PRESENCE_OFFLINE)
 		home->text_news = false;
 	for (unsigned to = 0; to < shard->config.count; to++) {
@@ -221,9 +218,8 @@ user_presence(struct shard *shard, struct op *op)
 	if (home != NULL && op->fault.err == ERR_OK) {
 		if (op->call == 0 || presence_op_stores(op))
 			home_presence(home, op->presence.now, op->presence.now_text);
-		attached = op->call != 0
-			       ? home_attached(home, op->origin, op->presence.peer, 0)
-			       : NULL;
+		attached =
+		    op->call != 0 ? home_attached(home, op->origin, op->presence.peer, 0) : NULL;
 		if (attached != NULL)
 			attached->away = op->presence.away;
 		afar_news(shard, home->user);
@@ -325,7 +321,7 @@ query_found(struct shard *shard, struct query_mail *mail, const struct home_user
 	*item = (struct online_record){.user = home->user, .state = home_shows(shard, home)};
 	(void)snprintf(item->name, sizeof(item->name), "%s", home->name);
 	item->display = mem_dup(home_display(home));
-	item->text = home->text != NULL ? mem_dup(slice_str(home->text)) : NULL;
+	item->text = slice_given(home_text(home)) ? mem_dup(home_text(home)) : NULL;
 }
 
 static int
@@ -347,7 +343,7 @@ query_conv(struct shard *shard, struct query_mail *mail)
 		return;
 	mail->users = mem_alloc(topic->stream_count * sizeof(*mail->users));
 	for (uint32_t i = 0; i < topic->stream_count; i++)
-		mail->users[i] = shard->peers[topic->streams[i].peer]->user;
+		mail->users[i] = topic_peer(shard, topic, i)->user;
 	qsort(mail->users, topic->stream_count, sizeof(*mail->users), id_order);
 	for (uint32_t i = 0; i < topic->stream_count; i++)
 		if (count == 0 || mail->users[i] != mail->users[count - 1])

@@ -25,22 +25,47 @@ user_mail_destroy(struct user_mail *mail)
 	mem_free(mail);
 }
 
-static void
-home_display_set(struct home_user *home, slice display)
+void
+home_say(struct home_user *home, slice display, slice text)
 {
-	mem_free(home->display);
-	home->display = slice_eq(slice_str(home->name), display) ? NULL : mem_dup(display);
+	char *old = home->said, *said = NULL;
+
+	if (slice_eq(slice_str(home->name), display))
+		display.len = 0;
+	if (display.len > 0 || text.len > 0) {
+		said = mem_zalloc(display.len + text.len + 2);
+		if (display.len > 0)
+			memcpy(said, display.ptr, display.len);
+		if (text.len > 0)
+			memcpy(said + display.len + 1, text.ptr, text.len);
+	}
+	home->said = said;
+	mem_free(old); /* what was given may lie there */
+}
+
+slice
+home_display(const struct home_user *home)
+{
+	return slice_str(home->said != NULL && home->said[0] != '\0' ? home->said : home->name);
+}
+
+slice
+home_text(const struct home_user *home)
+{
+	const char *text = home->said != NULL ? home->said + strlen(home->said) + 1 : "";
+
+	return text[0] != '\0' ? slice_str(text) : SLICE_NONE;
 }
 
 static struct home_user *
 home_user_create(struct shard *shard, uint64_t user, slice name, slice display)
 {
-	struct home_user *home = mem_zalloc(sizeof(*home) + name.len + 1);
+	struct home_user *home = mem_zalloc(offsetof(struct home_user, name) + name.len + 1);
 
 	home->user = user;
 	home->told = PRESENCE_OFFLINE;
 	memcpy(home->name, name.ptr, name.len);
-	home_display_set(home, display);
+	home_say(home, display, SLICE_NONE);
 	map_put(&shard->home_users, user, home);
 	return home;
 }
@@ -54,23 +79,17 @@ home_user_afar(struct shard *shard, const struct afar_user *user)
 		home = home_user_create(shard, user->user, user->name, user->display);
 	if (home->count > 0)
 		return;
-	home_display_set(home, user->display);
+	home_say(home, user->display, home_text(home));
 	home_presence(home, PRESENCE_ONLINE, user->text);
 	home->known = false;
-}
-
-slice
-home_display(const struct home_user *home)
-{
-	return slice_str(home->display != NULL ? home->display : home->name);
 }
 
 void
 home_user_destroy(struct home_user *home)
 {
-	mem_free(home->text);
-	mem_free(home->display);
-	mem_free(home->attached);
+	mem_free(home->said);
+	if (home->count > 1)
+		mem_free(home->attached.many);
 	mem_free(home);
 }
 
@@ -110,6 +129,37 @@ was_revoked(const struct shard *shard, const struct user_mail *mail, bool *ret_d
 	return false;
 }
 
+static void
+attached_add(struct home_user *home, const struct attached *attached)
+{
+	struct attached *many = home->count > 1 ? home->attached.many : NULL;
+
+	if (home->count == 0) {
+		home->attached.one = *attached;
+	} else {
+		many = mem_resize(many, home->count + 1, sizeof(*many));
+		if (home->count == 1)
+			many[0] = home->attached.one;
+		many[home->count] = *attached;
+		home->attached.many = many;
+	}
+	home->count++;
+}
+
+static void
+attached_drop(struct home_user *home, struct attached *gone)
+{
+	struct attached *many = home->attached.many;
+
+	*gone = *home_nth(home, home->count - 1);
+	if (home->count-- == 2) {
+		struct attached one = many[0];
+
+		mem_free(many);
+		home->attached.one = one;
+	}
+}
+
 void
 user_attach(struct shard *shard, struct user_mail *mail)
 {
@@ -128,10 +178,9 @@ user_attach(struct shard *shard, struct user_mail *mail)
 			    shard, mail->user, slice_str(mail->name), slice_str(mail->display));
 		if (home->count == 0)
 			cluster_interest(shard, RING_USER, mail->user, true);
-		home->attached =
-		    mem_resize(home->attached, home->count + 1, sizeof(*home->attached));
-		home->attached[home->count++] = (struct attached){
-		    .peer = mail->peer, .session = mail->session, .shard = (uint16_t)mail->from};
+		attached_add(home, &(struct attached){.peer = mail->peer,
+				       .session = mail->session,
+				       .shard = (uint16_t)mail->from});
 		afar_news(shard, mail->user);
 		if (doubt || cluster_doubts(shard, mail->at_ns))
 			shard_post(shard, shard->config.index,
@@ -144,10 +193,14 @@ user_attach(struct shard *shard, struct user_mail *mail)
 struct attached *
 home_attached(struct home_user *home, unsigned shard, uint64_t peer, uint64_t session)
 {
+	struct attached *all = NULL;
+
+	if (home != NULL)
+		all = home->count > 1 ? home->attached.many : &home->attached.one;
 	for (uint32_t i = 0; home != NULL && i < home->count; i++)
-		if (home->attached[i].peer == peer && home->attached[i].shard == shard &&
-		    (session == 0 || home->attached[i].session == session))
-			return &home->attached[i];
+		if (all[i].peer == peer && all[i].shard == shard &&
+		    (session == 0 || all[i].session == session))
+			return &all[i];
 	return NULL;
 }
 
@@ -171,7 +224,7 @@ user_detach(struct shard *shard, struct user_mail *mail)
 	if (gone != NULL) {
 		home->synced -= gone->synced;
 		user_touch(shard, home->user, gone->session);
-		*gone = home->attached[--home->count];
+		attached_drop(home, gone);
 		afar_news(shard, home->user);
 		if (home->count == 0) {
 			home->known = false;
@@ -206,9 +259,7 @@ user_rename(struct shard *shard, struct user_mail *mail)
 	struct home_user *home = map_get(&shard->home_users, mail->user);
 
 	if (home != NULL) {
-		mem_free(home->display);
-		home->display = mail->display;
-		mail->display = NULL;
+		home_say(home, slice_str(mail->display), home_text(home));
 		if (home->count > 0)
 			afar_news(shard, home->user);
 	}
@@ -233,8 +284,8 @@ peers_tell(struct shard *shard, const struct home_user *home, const struct peers
 		copy->ids = (uint64_t *)(void *)(block + size);
 		copy->count = 0;
 		for (uint32_t i = 0; i < home->count; i++)
-			if (home->attached[i].shard == to && meant(&home->attached[i], cookie))
-				copy->ids[copy->count++] = home->attached[i].peer;
+			if (home_nth(home, i)->shard == to && meant(home_nth(home, i), cookie))
+				copy->ids[copy->count++] = home_nth(home, i)->peer;
 		if (copy->count > 0)
 			shard_post(shard, to, &copy->mail);
 		else
@@ -333,7 +384,7 @@ user_verify(struct shard *shard, struct user_mail *mail)
 		op = op_create(OP_LIVE);
 		sessions = op_alloc(op, home->count * sizeof(*sessions));
 		for (uint32_t i = 0; i < home->count; i++)
-			sessions[i] = home->attached[i].session;
+			sessions[i] = home_nth(home, i)->session;
 		op->user = mail->user;
 		op->live.sessions = sessions;
 		op->live.want = home->count;
@@ -353,7 +404,7 @@ user_with_online(struct shard *shard, struct op *op)
 	uint64_t *online = op_alloc(op, (count + 1) * sizeof(*online));
 
 	for (uint32_t i = 0; i < here; i++)
-		online[i] = home->attached[i].session;
+		online[i] = home_nth(home, i)->session;
 	(void)afar_sessions(shard, op->user, online + here);
 	if (op->kind == OP_SESSIONS) {
 		op->sessions.online = online;

@@ -11,24 +11,37 @@
 
 struct afar_user;
 
+/* Packed, since nearly every user has just one and every byte of it is there for each. */
 struct attached {
 	uint64_t peer, session;
 	uint16_t shard;
 	bool synced, away;
-};
+} __attribute__((packed, aligned(4)));
+static_assert(sizeof(struct attached) == 20, "no padding");
 
 struct home_user {
 	uint64_t user;
-	struct attached *attached; /* owned */
-	uint32_t count, synced;
-	char *display;    /* owned; NULL: the same as the name */
-	char *text;       /* owned; NULL: none */
-	uint8_t presence; /* enum presence, what he set; as stored once `known` */
-	uint8_t told;     /* enum presence, what those who watch know */
-	bool known;
-	bool text_news; /* they do not know the text yet */
+	char *
+	    said; /* owned: two strings, the display name ("": the same as the name) and the text ("": none); NULL: both "" */
+	union {
+		struct attached one;   /* where count is 1 */
+		struct attached *many; /* owned, where there are more */
+	} attached;
+	uint32_t count : 24;
+	uint32_t presence : 4; /* enum presence, what he set; as stored once `known` */
+	uint32_t known : 1;
+	uint32_t text_news : 1; /* those who watch do not know the text yet */
+	uint32_t synced : 24;
+	uint32_t told : 4; /* enum presence, what those who watch know */
 	char name[];
 };
+
+/* The nth of his connections. */
+static inline const struct attached *
+home_nth(const struct home_user *home, uint32_t nth)
+{
+	return home->count > 1 ? &home->attached.many[nth] : &home->attached.one;
+}
 
 /* A user who went offline, for as long as that is not told. */
 struct leaving {
@@ -36,10 +49,14 @@ struct leaving {
 	uint64_t user, due_ms, seen;
 };
 
+/* What he is called and says of himself. */
+void home_say(struct home_user *home, slice display, slice text);
 /* session 0: any; NULL where there is none. */
 struct attached *home_attached(
     struct home_user *home, unsigned shard, uint64_t peer, uint64_t session);
 slice home_display(const struct home_user *home);
+/* ptr NULL: none. */
+slice home_text(const struct home_user *home);
 void home_user_destroy(struct home_user *home);
 /* What he shows at this moment, with all of his connections, or with those to this node. */
 enum presence home_shows(const struct shard *shard, const struct home_user *home);

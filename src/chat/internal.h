@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "base/stat.h"
+#include "chat/places.h"
 #include "chat/shard.h"
 
 enum {
@@ -33,7 +34,6 @@ enum {
 	LIMIT_SYNC_LIST = 200,                    /* conversations in the answer of sync */
 	LIMIT_SYNC_ENTRIES = 5000,  /* after so many waiting entries backlog counts as 0 */
 	LIMIT_AUTHORS = 64,         /* authors whose rights a home conversation remembers */
-	LIMIT_TARGET_CACHE = 65536, /* names and handles that a shard remembers */
 	SEEN_EVERY_MS =
 	    6 * 60 * 60 * 1000, /* a connection is use of its session: so often that is noted */
 	LIMIT_HOME_IDLE_MS = 60 * 1000, /* a home conversation without listeners is kept so long */
@@ -47,9 +47,9 @@ enum {
 
 struct call {
 	uint64_t id;
-	struct list by_time; /* in shard->calls */
-	struct list of_peer; /* in peer->calls */
-	struct peer *peer;   /* borrowed; a call does not outlive its peer */
+	struct list by_time;                     /* in shard->calls */
+	struct call *next_of_peer, **of_peer_at; /* in peer->calls; at: what points here */
+	struct peer *peer;                       /* borrowed; a call does not outlive its peer */
 	uint64_t started_ms, started_ns;
 	bool writes; /* timed out it is UNKNOWN_OUTCOME, otherwise UNAVAILABLE */
 	struct call_tag tag;
@@ -124,37 +124,64 @@ struct peer {
 	uint32_t magic;
 	uint8_t state; /* enum peer_state */
 	uint8_t form;
-	bool revoked, attached;
+	bool revoked : 1, attached : 1;
+	bool name_far : 1;
 	struct shard *shard; /* borrowed */
 	void *out;           /* the gate's */
 	uint64_t id;         /* generation << 32 | slot */
 	uint64_t user, session;
-	uint64_t source;   /* where it comes from, for rate limits; 0: not limited */
-	uint64_t entering; /* the call of a login or sync that is under way */
-	char *name;        /* owned; the user's */
-	char *ip;          /* owned; until the login is over */
+	uint64_t source; /* where it comes from, for rate limits; 0: not limited */
+	union {
+		char near[16];
+		char *far; /* owned: one that is longer than that */
+	} name;            /* the user's */
 	struct sub *subs;  /* owned */
-	uint64_t *
-	    fresh; /* owned; for each sub: with FRESH_ENDS or without, pages read before the log was here are too old for
-			    it.  NULL once all that it was behind at its sync has been fed: later
-			    pages are newer */
 	uint32_t sub_count, sub_capacity;
-	uint32_t behind_count, feed_at;
-	struct list feed_link; /* in shard->feed while there may be something to feed */
-	struct list calls;
+	struct call *calls;
 	struct sending *sending;   /* owned, NULL while nothing is sent */
-	struct held_convs *held;   /* owned, NULL but while syncing */
 	struct watching *watching; /* owned; NULL while it watches nobody: watch.c */
-	struct ask *asks;          /* owned */
+	struct busy *busy;         /* owned; NULL while it is idle */
+};
+static_assert(sizeof(struct peer) <= 120, "the memory of an idle connection is a budget");
+
+/* Peers lie in the shard by value, in chunks that stay where they are. */
+enum { PEERS_OF_CHUNK = 64 };
+struct peer_chunk {
+	struct peer peers[PEERS_OF_CHUNK];
+};
+
+/* What an idle peer, synced and with nothing to read, can do without: made at need, and taken away at a tick. */
+struct busy {
+	struct list link;      /* in shard->busy */
+	struct list feed_link; /* in shard->feed while there may be something to feed */
+	struct peer *peer;     /* borrowed; it owns this */
+	uint64_t entering;     /* the call of a login or sync that is under way */
+	char *ip;              /* owned; until the login is over */
+	struct apart *aparts; /* owned; for each sub; NULL while no stream has a place of its own */
+	uint32_t apart_count, behind_count, feed_at;
 	uint32_t ask_count;
+	struct ask *asks;        /* owned */
+	struct held_convs *held; /* owned, NULL but while syncing */
 };
 
 struct peer *peer_find(struct shard *shard, uint64_t id);
+/* What is made at need. */
+struct busy *peer_busy(struct peer *peer);
+/* About once a second: takes away what is not needed any more. */
+void peers_settle(struct shard *shard);
+void peers_destroy(struct shard *shard);
+/* The call of a login or sync that is under way, or was. */
+static inline uint64_t
+peer_entering(const struct peer *peer)
+{
+	return peer->busy != NULL ? peer->busy->entering : 0;
+}
 static inline slice
 peer_name(const struct peer *peer)
 {
-	return slice_str(peer->name);
+	return slice_str(peer->name_far ? peer->name.far : peer->name.near);
 }
+void peer_set_name(struct peer *peer, slice name);
 /* Whether it may use methods that need a session; otherwise the call is answered. */
 bool peer_check(struct call *call);
 /* The session is no more: nothing is handed on, and every request refused. */
@@ -183,11 +210,12 @@ struct shard {
 	struct chat_config config;
 	uint64_t mono_ms, real_ms, mono_ns;
 	enum pressure pressure;
-	uint64_t seen_ms;    /* when open connections were last noted as use */
-	struct peer **peers; /* owned; by slot, NULL where free */
-	uint32_t *generations, *free_slots;
-	uint32_t peer_capacity, free_count;
+	uint64_t seen_ms;          /* when open connections were last noted as use */
+	struct peer_chunk **peers; /* owned */
+	struct peer *free_peers;   /* linked by out */
+	uint32_t peer_capacity;
 	size_t peer_count;
+	struct list busy; /* of peers */
 	struct map calls_by_id;
 	struct list calls; /* oldest first */
 	uint64_t next_call;
@@ -198,7 +226,7 @@ struct shard {
 	struct list pages; /* least used first */
 	size_t page_bytes;
 	unsigned page_reads;
-	struct smap targets; /* who and where → cid (send.c) */
+	struct places places; /* who and where → cid (send.c) */
 	struct map home_convs, home_users;
 	struct map home_watched;     /* by user: the shards that watch him, a bit each */
 	struct list leavings;        /* of users, not told yet: home_presence.c */
@@ -215,6 +243,21 @@ struct shard {
 	uint64_t next_gather;
 	struct cluster *cluster; /* owned; NULL: there is one node */
 };
+
+/* Of a slot; free ones have no magic. */
+static inline struct peer *
+peer_at(const struct shard *shard, uint32_t slot)
+{
+	return &shard->peers[slot / PEERS_OF_CHUNK]->peers[slot % PEERS_OF_CHUNK];
+}
+/* NULL where the slot is free. */
+static inline struct peer *
+peer_there(const struct shard *shard, uint32_t slot)
+{
+	struct peer *peer = peer_at(shard, slot);
+
+	return peer->magic != 0 ? peer : NULL;
+}
 
 unsigned shard_of(const struct shard *shard, uint64_t id);
 void shard_post(struct shard *shard, unsigned to, struct mail *mail);

@@ -90,7 +90,7 @@ login_fault(struct call *call, struct fault fault)
 	if (login != NULL && (fault.err == ERR_BUSY || fault.err == ERR_UNAVAILABLE ||
 				 fault.err == ERR_LIMIT || fault.err == ERR_INTERNAL))
 		toll_refund(call->peer->shard, &login->toll);
-	if (call->id == call->peer->entering)
+	if (call->id == peer_entering(call->peer))
 		peer_retreat(call->peer);
 	call_fault(call, fault);
 }
@@ -178,7 +178,7 @@ session_op(struct call *call, enum op_kind kind, const char *password_hash)
 	op->session.name = op_copy(op, login->name);
 	op->session.display = op_copy(op, login->display);
 	op->session.device = op_copy(op, slice_given(login->device) ? login->device : S(""));
-	op->session.ip = op_copy(op, slice_str(call->peer->ip));
+	op->session.ip = op_copy(op, slice_str(call->peer->busy->ip));
 	op->session.password_hash = op_copy(op, slice_str(password_hash));
 	op->session.session = login->session;
 	op->session.sessions_max = call->peer->shard->config.limits.sessions;
@@ -304,7 +304,7 @@ chat_register(struct peer *peer, const struct call_tag *tag, const struct regist
 	    !register_valid(call, cmd, name, &folded) || !may_try(call, &toll))
 		return;
 	peer->state = PEER_ENTERING;
-	peer->entering = call->id;
+	peer_busy(peer)->entering = call->id;
 	login = login_begin(call, &cmd->sync, 2 * folded.len + cmd->display.len + cmd->device.len);
 	login->registers = true;
 	login->toll = toll;
@@ -347,7 +347,7 @@ chat_login(struct peer *peer, const struct call_tag *tag, const struct login_com
 	    !may_try(call, &toll))
 		return;
 	peer->state = PEER_ENTERING;
-	peer->entering = call->id;
+	peer_busy(peer)->entering = call->id;
 	/* The display name comes with AUTH. */
 	login = login_begin(call, &cmd->sync, folded.len + cmd->device.len + 4 * DISPLAY_MAX_CHARS);
 	login->toll = toll;
@@ -375,7 +375,7 @@ chat_resume(struct peer *peer, const struct call_tag *tag, const struct resume_c
 		return;
 	}
 	peer->state = PEER_ENTERING;
-	peer->entering = call->id;
+	peer_busy(peer)->entering = call->id;
 	memcpy(login->token, cmd->token.ptr, cmd->token.len);
 	login->token_len = cmd->token.len;
 	op = op_create(OP_RESUME);
@@ -427,8 +427,8 @@ session_answer(struct call *call, const struct sync_answer *sync, size_t *ret_us
 	struct answer answer = {.kind = ANSWER_SESSION};
 	char session[24];
 
-	mem_free(peer->ip); /* not needed any more */
-	peer->ip = NULL;
+	mem_free(peer->busy->ip); /* not needed any more */
+	peer->busy->ip = NULL;
 	(void)snprintf(session, sizeof(session), "%" PRIu64, peer->session);
 	answer.session.uid = peer->user;
 	answer.session.user = peer_name(peer);
@@ -481,7 +481,7 @@ login_attached(struct shard *shard, struct user_mail *mail)
 	peer->state = PEER_READY;
 	peer->user = mail->user;
 	peer->session = mail->session;
-	peer->name = mem_dup(slice_str(mail->name));
+	peer_set_name(peer, slice_str(mail->name));
 	gauge_add(GAUGE_SESSIONS, 1);
 	rates_remember(peer, peer_name(peer), slice_of(login->token, login->token_len));
 	user_mail_destroy(mail);
@@ -562,7 +562,7 @@ resume_done(struct call *call, struct op *op)
 	login->name = login_keep(login, op->resume.name);
 	login->display = login_keep(login, op->resume.display);
 	touch->touch.session = login->session;
-	touch->touch.ip = op_copy(touch, slice_str(call->peer->ip));
+	touch->touch.ip = op_copy(touch, slice_str(call->peer->busy->ip));
 	touch->touch.seen = call->peer->shard->real_ms;
 	shard_submit(call->peer->shard, touch);
 	stat_add(STAT_RESUMES, 1);
@@ -596,7 +596,7 @@ live_done(struct shard *shard, const struct op *op)
 		return;
 	}
 	for (uint32_t i = 0; i < shard->peer_capacity && op->live.count > 0; i++) {
-		struct peer *peer = shard->peers[i];
+		struct peer *peer = peer_there(shard, i);
 
 		for (size_t k = 0; peer != NULL && peer->attached && k < op->live.count; k++)
 			if (peer->session == op->live.gone[k])
@@ -742,8 +742,8 @@ sessions_check(struct shard *shard)
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < shard->peer_capacity; i++)
-		if (shard->peers[i] != NULL && shard->peers[i]->attached)
-			sessions[count++] = shard->peers[i]->session;
+		if (peer_at(shard, i)->attached)
+			sessions[count++] = peer_at(shard, i)->session;
 	op->live.sessions = sessions;
 	op->live.want = count;
 	if (count > 0)

@@ -5,37 +5,45 @@
 static void
 peers_grow(struct shard *shard)
 {
-	uint32_t old = shard->peer_capacity, capacity = old > 0 ? old * 2 : 64;
+	uint32_t chunks = shard->peer_capacity / PEERS_OF_CHUNK;
+	struct peer_chunk *chunk = mem_zalloc(sizeof(*chunk));
 
-	shard->peers = mem_resize(shard->peers, capacity, sizeof(*shard->peers));
-	shard->generations = mem_resize(shard->generations, capacity, sizeof(*shard->generations));
-	shard->free_slots = mem_resize(shard->free_slots, capacity, sizeof(*shard->free_slots));
-	for (uint32_t i = capacity; i-- > old;) {
-		shard->peers[i] = NULL;
-		shard->generations[i] = 0;
-		shard->free_slots[shard->free_count++] = i;
+	shard->peers = mem_resize(shard->peers, chunks + 1, sizeof(struct peer_chunk *));
+	shard->peers[chunks] = chunk;
+	for (uint32_t i = PEERS_OF_CHUNK; i-- > 0;) {
+		chunk->peers[i].id = shard->peer_capacity + i;
+		chunk->peers[i].out = shard->free_peers;
+		shard->free_peers = &chunk->peers[i];
 	}
-	shard->peer_capacity = capacity;
+	shard->peer_capacity += PEERS_OF_CHUNK;
+}
+
+void
+peers_destroy(struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->peer_capacity / PEERS_OF_CHUNK; i++)
+		mem_free(shard->peers[i]);
+	mem_free(shard->peers);
 }
 
 struct peer *
 peer_create(struct shard *shard, void *out, unsigned form, slice ip)
 {
-	struct peer *peer = mem_zalloc(sizeof(*peer));
-	uint32_t slot;
+	struct peer *peer;
 
 	assert(form < FORM_MAX);
-	if (shard->free_count == 0)
+	if (shard->free_peers == NULL)
 		peers_grow(shard);
-	slot = shard->free_slots[--shard->free_count];
-	peer->magic = PEER_MAGIC;
-	peer->shard = shard;
-	peer->out = out;
-	peer->form = (uint8_t)form;
-	peer->ip = mem_dup(ip);
-	peer->id = (uint64_t)++shard->generations[slot] << 32 | slot;
-	list_init(&peer->calls);
-	shard->peers[slot] = peer;
+	peer = shard->free_peers;
+	shard->free_peers = peer->out;
+	*peer = (struct peer){
+	    .magic = PEER_MAGIC,
+	    .shard = shard,
+	    .out = out,
+	    .form = (uint8_t)form,
+	    .id = peer->id + ((uint64_t)1 << 32),
+	};
+	peer_busy(peer)->ip = mem_dup(ip);
 	shard->peer_count++;
 	return peer;
 }
@@ -44,10 +52,78 @@ struct peer *
 peer_find(struct shard *shard, uint64_t id)
 {
 	uint32_t slot = (uint32_t)id;
-	struct peer *peer = slot < shard->peer_capacity ? shard->peers[slot] : NULL;
+	struct peer *peer = slot < shard->peer_capacity ? peer_there(shard, slot) : NULL;
 
 	return peer != NULL && peer->id == id ? peer : NULL;
 }
+
+void
+peer_set_name(struct peer *peer, slice name)
+{
+	if (peer->name_far)
+		mem_free(peer->name.far);
+	peer->name_far = name.len >= sizeof(peer->name.near);
+	if (peer->name_far) {
+		peer->name.far = mem_dup(name);
+	} else {
+		memset(peer->name.near, 0, sizeof(peer->name.near));
+		memcpy(peer->name.near, name.ptr, name.len);
+	}
+}
+
+/* --- What it needs while it is not idle --- */
+
+struct busy *
+peer_busy(struct peer *peer)
+{
+	struct busy *busy = peer->busy;
+
+	if (busy != NULL)
+		return busy;
+	busy = peer->busy = mem_zalloc(sizeof(*busy));
+	busy->peer = peer;
+	list_push_back(&peer->shard->busy, &busy->link);
+	return busy;
+}
+
+static bool
+is_idle(const struct busy *busy)
+{
+	return (busy->peer->state == PEER_READY || busy->peer->state == PEER_SYNCED) &&
+	       busy->ip == NULL && busy->apart_count == 0 && !list_linked(&busy->feed_link) &&
+	       busy->ask_count == 0 && busy->held == NULL;
+}
+
+static void
+busy_destroy(struct peer *peer)
+{
+	struct busy *busy = peer->busy;
+
+	if (busy == NULL)
+		return;
+	list_remove(&busy->link);
+	list_remove(&busy->feed_link);
+	mem_free(busy->held);
+	asks_destroy(peer);
+	mem_free(busy->aparts);
+	mem_free(busy->ip);
+	mem_free(busy);
+	peer->busy = NULL;
+}
+
+void
+peers_settle(struct shard *shard)
+{
+	for (struct list *at = shard->busy.next, *next; at != &shard->busy; at = next) {
+		struct busy *busy = container_of(at, struct busy, link);
+
+		next = at->next;
+		if (is_idle(busy))
+			busy_destroy(busy->peer);
+	}
+}
+
+/* --- Their end --- */
 
 static void
 peer_detach(struct peer *peer)
@@ -74,32 +150,27 @@ peer_destroy(struct peer **peer_ptr)
 		return;
 	OBJ_CHECK(peer, PEER_MAGIC);
 	shard = peer->shard;
-	while (!list_empty(&peer->calls))
-		call_drop(container_of(peer->calls.next, struct call, of_peer));
+	while (peer->calls != NULL)
+		call_drop(peer->calls);
 	send_abandon(peer);
 	while (peer->sub_count > 0)
 		topic_leave(peer, peer->sub_count - 1);
 	presence_forget(peer);
 	peer_detach(peer);
-	list_remove(&peer->feed_link);
-	shard->peers[(uint32_t)peer->id] = NULL;
-	shard->free_slots[shard->free_count++] = (uint32_t)peer->id;
-	shard->peer_count--;
-	mem_free(peer->held);
-	asks_destroy(peer);
-	mem_free(peer->fresh);
+	busy_destroy(peer);
 	mem_free(peer->subs);
-	mem_free(peer->name);
-	mem_free(peer->ip);
+	peer_set_name(peer, S(""));
 	peer->magic = 0;
-	mem_free(peer);
+	peer->out = shard->free_peers;
+	shard->free_peers = peer;
+	shard->peer_count--;
 	*peer_ptr = NULL;
 }
 
 void
 peer_retreat(struct peer *peer)
 {
-	const struct call *call = call_find(peer->shard, peer->entering);
+	const struct call *call = call_find(peer->shard, peer_entering(peer));
 
 	if (peer->state == PEER_SYNCING && (call == NULL || call->context == NULL)) {
 		peer->state = PEER_READY;
@@ -107,12 +178,13 @@ peer_retreat(struct peer *peer)
 	}
 	if (peer->attached) {
 		peer_detach(peer);
-		mem_free(peer->name);
-		peer->name = NULL;
+		peer_set_name(peer, S(""));
 	}
 	presence_forget(peer);
-	mem_free(peer->held);
-	peer->held = NULL;
+	if (peer->busy != NULL) {
+		mem_free(peer->busy->held);
+		peer->busy->held = NULL;
+	}
 	peer->state = PEER_NEW;
 	peer->user = peer->session = 0;
 }
@@ -121,7 +193,7 @@ void
 peer_drained(struct peer *peer)
 {
 	OBJ_CHECK(peer, PEER_MAGIC);
-	if (peer->behind_count > 0)
+	if (peer->busy != NULL && peer->busy->behind_count > 0)
 		feed_peer_soon(peer);
 	presence_catch_up(peer);
 }

@@ -12,62 +12,32 @@
 #include "chat/mail.h"
 #include "chat/names.h"
 
-/* A remembered place: who said to whom (or a group's handle) → cid. */
-struct place {
-	uint64_t cid;
-	size_t len;
-	char key[8 + 1 + NAME_MAX_BYTES];
-};
-
 /* A direct conversation depends on who asks; a handle does not. */
-static slice
-place_key(uint64_t user, const struct op_target *target, char ret_key[8 + 1 + NAME_MAX_BYTES])
+static uint64_t
+place_hash(uint64_t user, const struct op_target *target)
 {
 	slice name = slice_given(target->user) ? target->user : target->handle;
+	char key[8 + 1 + NAME_MAX_BYTES];
 
 	if (slice_given(target->handle))
 		user = 0;
 	assert(name.len <= NAME_MAX_BYTES);
-	memcpy(ret_key, &user, 8);
-	ret_key[8] = slice_given(target->user) ? '@' : '#';
-	memcpy(ret_key + 9, name.ptr, name.len);
-	return slice_of(ret_key, 9 + name.len);
+	memcpy(key, &user, 8);
+	key[8] = slice_given(target->user) ? '@' : '#';
+	memcpy(key + 9, name.ptr, name.len);
+	return hash_bytes(slice_of(key, 9 + name.len));
 }
 
 uint64_t
 place_find(struct shard *shard, uint64_t user, const struct op_target *target)
 {
-	char key[8 + 1 + NAME_MAX_BYTES];
-	const struct place *place = smap_get(&shard->targets, place_key(user, target, key));
-
-	return place != NULL ? place->cid : 0;
-}
-
-static void
-places_forget(struct shard *shard)
-{
-	struct place *place;
-
-	for (size_t at = 0; (place = smap_next(&shard->targets, &at)) != NULL;)
-		mem_free(place);
-	smap_fini(&shard->targets);
+	return places_find(&shard->places, place_hash(user, target));
 }
 
 void
 place_learn(struct shard *shard, uint64_t user, const struct op_target *target)
 {
-	char text[8 + 1 + NAME_MAX_BYTES];
-	slice key = place_key(user, target, text);
-	struct place *place = smap_get(&shard->targets, key);
-
-	if (place == NULL) {
-		if (shard->targets.count >= LIMIT_TARGET_CACHE)
-			places_forget(shard);
-		place = mem_alloc(sizeof(*place));
-		memcpy(place->key, key.ptr, key.len);
-		smap_put(&shard->targets, slice_of(place->key, key.len), place);
-	}
-	place->cid = target->cid;
+	places_learn(&shard->places, place_hash(user, target), target->cid);
 }
 
 struct op_target
@@ -340,7 +310,9 @@ send_appended(struct shard *shard, struct op *op)
 	struct call *call = call_find(shard, op->call);
 	const struct entry *entry = op->append.entry;
 
-	if (op->fault.err == ERR_OK && target_named(&op->append.target))
+	/* Where it went by way of the right home the guess was right. */
+	if (op->fault.err == ERR_OK && target_named(&op->append.target) &&
+	    op->context != op->append.target.cid)
 		place_learn(shard, op->user, &op->append.target);
 	if (call != NULL && op->fault.err != ERR_OK) {
 		call_fault(call, op->fault);

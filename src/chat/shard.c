@@ -11,6 +11,7 @@ shard_create(const struct chat_config *config)
 	shard->config = *config;
 	list_init(&shard->calls);
 	list_init(&shard->feed);
+	list_init(&shard->busy);
 	list_init(&shard->pages);
 	list_init(&shard->dirty_convs);
 	list_init(&shard->leavings);
@@ -53,7 +54,6 @@ shard_destroy(struct shard **shard_ptr)
 {
 	struct shard *shard = *shard_ptr;
 	struct op *failed;
-	void *item;
 
 	if (shard == NULL)
 		return;
@@ -66,16 +66,12 @@ shard_destroy(struct shard **shard_ptr)
 	gathers_destroy(shard);
 	while ((failed = failed_pop(&shard->failed)) != NULL)
 		op_destroy(&failed);
-	for (size_t at = 0; (item = smap_next(&shard->targets, &at)) != NULL;)
-		mem_free(item);
-	smap_fini(&shard->targets);
+	places_fini(&shard->places);
 	map_fini(&shard->calls_by_id);
 	assert(shard->watched.count == 0);
 	map_fini(&shard->watched);
 	map_fini(&shard->topics_by_cid);
-	mem_free(shard->peers);
-	mem_free(shard->generations);
-	mem_free(shard->free_slots);
+	peers_destroy(shard);
 	mem_free(shard->topics);
 	mem_free(shard->free_topics);
 	mem_free(shard);
@@ -344,8 +340,8 @@ shard_seen(struct shard *shard)
 {
 	shard->seen_ms = shard->mono_ms;
 	for (uint32_t i = 0; i < shard->peer_capacity; i++)
-		if (shard->peers[i] != NULL && shard->peers[i]->attached)
-			user_touch(shard, shard->peers[i]->user, shard->peers[i]->session);
+		if (peer_at(shard, i)->attached)
+			user_touch(shard, peer_at(shard, i)->user, peer_at(shard, i)->session);
 }
 
 void
@@ -362,6 +358,7 @@ shard_tick(struct shard *shard)
 	home_convs_tick(shard);
 	home_leavings_tick(shard);
 	feed_tick(shard);
+	peers_settle(shard);
 	if (shard->cluster != NULL)
 		cluster_tick(shard);
 }
@@ -370,8 +367,8 @@ static void
 shard_each_peer(struct shard *shard, void (*each)(struct peer *peer, uint32_t n), uint32_t n)
 {
 	for (uint32_t i = 0; i < shard->peer_capacity; i++)
-		if (shard->peers[i] != NULL)
-			each(shard->peers[i], n);
+		if (peer_there(shard, i) != NULL)
+			each(peer_at(shard, i), n);
 }
 
 static void
@@ -393,8 +390,8 @@ shard_goaway_wave(struct shard *shard, unsigned wave, unsigned waves, uint32_t r
 {
 	assert(wave < waves);
 	for (uint32_t i = wave; i < shard->peer_capacity; i += waves)
-		if (shard->peers[i] != NULL)
-			peer_shutdown(shard->peers[i], reconnect_ms);
+		if (peer_there(shard, i) != NULL)
+			peer_shutdown(peer_at(shard, i), reconnect_ms);
 }
 
 void

@@ -47,7 +47,7 @@ sync_begin(struct call *call, const struct sync_command *cmd)
 
 	assert(peer->state == PEER_READY);
 	peer->state = PEER_SYNCING;
-	peer->entering = call->id;
+	peer_busy(peer)->entering = call->id;
 	op->call = call->id;
 	op->user = peer->user;
 	op->sync.preview = cmd->preview;
@@ -200,35 +200,41 @@ peer_online(struct peer *peer, const struct op_around *around)
 static struct ask *
 ask_find(struct peer *peer, uint64_t cid)
 {
-	for (uint32_t i = 0; i < peer->ask_count; i++)
-		if (peer->asks[i].cid == cid)
-			return &peer->asks[i];
+	const struct busy *busy = peer->busy;
+
+	for (uint32_t i = 0; busy != NULL && i < busy->ask_count; i++)
+		if (busy->asks[i].cid == cid)
+			return &busy->asks[i];
 	return NULL;
 }
 
 static void
 ask_drop(struct peer *peer, struct ask *ask)
 {
+	struct busy *busy = peer->busy;
+
 	mem_free(ask->joinings);
-	peer->ask_count--;
-	memmove(ask, ask + 1, (size_t)(peer->asks + peer->ask_count - ask) * sizeof(*ask));
+	busy->ask_count--;
+	memmove(ask, ask + 1, (size_t)(busy->asks + busy->ask_count - ask) * sizeof(*ask));
 }
 
 void
 asks_destroy(struct peer *peer)
 {
-	while (peer->ask_count > 0)
-		ask_drop(peer, &peer->asks[peer->ask_count - 1]);
-	mem_free(peer->asks);
+	while (peer->busy->ask_count > 0)
+		ask_drop(peer, &peer->busy->asks[peer->busy->ask_count - 1]);
+	mem_free(peer->busy->asks);
 }
 
 /* The oldest are forgotten: they matter only against news that were long on their way. */
 static void
 asks_shrink(struct peer *peer)
 {
-	for (uint32_t i = 0; peer->ask_count >= LIMIT_LEFT && i < peer->ask_count; i++)
-		if (!peer->asks[i].asking && peer->asks[i].joining_count == 0) {
-			ask_drop(peer, &peer->asks[i]);
+	const struct busy *busy = peer->busy;
+
+	for (uint32_t i = 0; busy->ask_count >= LIMIT_LEFT && i < busy->ask_count; i++)
+		if (!busy->asks[i].asking && busy->asks[i].joining_count == 0) {
+			ask_drop(peer, &busy->asks[i]);
 			return;
 		}
 }
@@ -237,12 +243,13 @@ static struct ask *
 ask_make(struct peer *peer, uint64_t cid)
 {
 	struct ask *ask = ask_find(peer, cid);
+	struct busy *busy = peer_busy(peer);
 
 	if (ask != NULL)
 		return ask;
 	asks_shrink(peer);
-	peer->asks = mem_resize(peer->asks, peer->ask_count + 1, sizeof(*peer->asks));
-	ask = &peer->asks[peer->ask_count++];
+	busy->asks = mem_resize(busy->asks, busy->ask_count + 1, sizeof(*busy->asks));
+	ask = &busy->asks[busy->ask_count++];
 	*ask = (struct ask){.cid = cid};
 	return ask;
 }
@@ -320,12 +327,13 @@ conv_ask(struct peer *peer, uint64_t cid)
 static void
 conv_announced(struct peer *peer, uint64_t cid, uint64_t joined)
 {
-	const struct stream *stream = cid != 0 ? topic_followed(peer, cid) : NULL;
+	uint64_t cursor = 0;
+	bool follows = cid != 0 && topic_followed(peer, cid, &cursor);
 
 	/* What he follows may end before that joining; then the store is asked. */
-	if (joined != 0 && (stream == NULL || joined > (stream->cursor & ~STREAM_BEHIND)))
+	if (joined != 0 && (!follows || joined > cursor))
 		ask_expect(ask_make(peer, cid), joined);
-	if (stream == NULL)
+	if (!follows)
 		conv_ask(peer, cid);
 }
 
@@ -370,7 +378,7 @@ static void
 sync_done(struct call *call, struct op *op, slice epoch_given)
 {
 	struct peer *peer = call->peer;
-	struct held_convs *held = peer->held;
+	struct held_convs *held = peer_busy(peer)->held;
 	bool alone = call->context == NULL;
 	struct plan plan;
 	size_t used = 0;
@@ -395,7 +403,7 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 	}
 	peer_online(peer, &op->sync.around);
 	presence_synced(peer, &op->sync.around);
-	peer->held = NULL;
+	peer_busy(peer)->held = NULL;
 	for (size_t i = 0; held != NULL && i < held->count; i++)
 		conv_announced(peer, held->convs[i].cid, held->convs[i].joined);
 	mem_free(held);
@@ -414,7 +422,7 @@ conv_turned_up(struct peer *peer, const struct op_conv *found)
 	uint64_t joined = ask != NULL && ask->joining_count > 0 ? ask->joinings[0] : 0;
 	struct conv_view view;
 
-	if (topic_followed(peer, conv.cid) != NULL || joined > conv.head ||
+	if (topic_followed(peer, conv.cid, NULL) || joined > conv.head ||
 	    (joined == 0 && conv.role == ROLE_NONE))
 		return;
 	view = conv_view(&conv, NULL);
@@ -441,7 +449,7 @@ ask_settle(struct peer *peer, uint64_t cid)
 {
 	struct ask *ask = ask_find(peer, cid);
 
-	if (topic_followed(peer, cid) == NULL && ask->joining_count > 0)
+	if (!topic_followed(peer, cid, NULL) && ask->joining_count > 0)
 		ask_know(ask, ask->joinings[ask->joining_count - 1]);
 	if (ask->known == 0 && ask->joining_count == 0)
 		ask_drop(peer, ask);
@@ -463,7 +471,7 @@ conv_done(struct shard *shard, struct op *op)
 		conv_turned_up(peer, &op->sync.items[i]);
 	if (op->sync.only == 0)
 		peer_online(peer, &op->sync.around); /* what he set was read too */
-	if (again && topic_followed(peer, op->sync.only) == NULL)
+	if (again && !topic_followed(peer, op->sync.only, NULL))
 		conv_ask(peer, op->sync.only);
 	else
 		ask_settle(peer, op->sync.only);
@@ -507,10 +515,11 @@ sync_again(struct shard *shard, struct op *op)
 static void
 held_add(struct peer *peer, uint64_t cid, uint64_t joined)
 {
-	struct held_convs *held = peer->held;
+	struct busy *busy = peer_busy(peer);
+	struct held_convs *held = busy->held;
 
 	if (held == NULL)
-		held = peer->held = mem_zalloc(sizeof(*held));
+		held = busy->held = mem_zalloc(sizeof(*held));
 	if (held->count < LIMIT_HELD_CONVS)
 		held->convs[held->count++] = (struct held_conv){cid, joined};
 	else

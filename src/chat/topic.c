@@ -59,7 +59,7 @@ topic_create(struct shard *shard, const struct op_conv *conv)
 	topic->magic = TOPIC_MAGIC;
 	topic->slot = topic_slot(shard);
 	topic->cid = conv->cid;
-	topic->head = conv->head;
+	topic->head = topic->live = conv->head;
 	topic->facts = facts_copy(&conv->facts, &topic->text);
 	topic->facts_seq = conv->head;
 	topic->ended = conv->role == ROLE_NONE;
@@ -116,17 +116,77 @@ topic_learn(struct topic *topic, const struct conv_facts *facts, uint64_t facts_
 
 /* --- Streams --- */
 
-static void
-stream_behind(struct shard *shard, struct topic *topic, struct stream *stream)
+uint32_t
+topic_sub(const struct topic *topic, const struct peer *peer)
 {
-	struct peer *peer = shard->peers[stream->peer];
+	uint32_t sub = 0;
 
-	assert((stream->cursor & STREAM_BEHIND) == 0);
-	stream->cursor |= STREAM_BEHIND;
+	while (peer->subs[sub].topic != topic->slot)
+		sub++;
+	assert(sub < peer->sub_count);
+	return sub;
+}
+
+/* From now on it has a cursor of its own. */
+static void
+stream_part(struct topic *topic, struct peer *peer, uint32_t sub, uint64_t cursor)
+{
+	uint32_t *stream = &topic->streams[peer->subs[sub].at];
+	struct busy *busy = peer_busy(peer);
+
+	if (busy->aparts == NULL)
+		busy->aparts = mem_zalloc(peer->sub_capacity * sizeof(*busy->aparts));
+	topic->apart_count += (*stream & STREAM_APART) == 0;
+	busy->apart_count += (*stream & STREAM_APART) == 0;
+	*stream |= STREAM_APART;
+	busy->aparts[sub].cursor = cursor;
+}
+
+/* It goes where the others are, or it leaves. */
+static void
+stream_join(struct topic *topic, struct peer *peer, uint32_t sub)
+{
+	struct busy *busy = peer->busy;
+
+	assert((busy->aparts[sub].cursor & APART_BEHIND) == 0);
+	topic->streams[peer->subs[sub].at] &= ~STREAM_APART;
+	topic->apart_count--;
+	busy->aparts[sub] = (struct apart){0};
+	if (--busy->apart_count > 0)
+		return;
+	mem_free(busy->aparts);
+	busy->aparts = NULL;
+}
+
+static void
+stream_behind(struct topic *topic, struct peer *peer, uint32_t sub, uint64_t cursor)
+{
+	assert((cursor & APART_BEHIND) == 0);
+	stream_part(topic, peer, sub, cursor | APART_BEHIND);
 	topic->behind_count++;
-	peer->behind_count++;
+	peer->busy->behind_count++;
 	stat_add(STAT_BEHIND, 1);
 	feed_peer_soon(peer);
+}
+
+static void
+stream_behind_no_more(struct topic *topic, struct peer *peer, uint32_t sub)
+{
+	peer->busy->aparts[sub].cursor &= ~APART_BEHIND;
+	topic->behind_count--;
+	peer->busy->behind_count--;
+}
+
+void
+topic_caught_up(struct topic *topic, struct peer *peer, uint32_t sub)
+{
+	uint64_t cursor = peer->busy->aparts[sub].cursor & ~APART_BEHIND;
+
+	stream_behind_no_more(topic, peer, sub);
+	if (topic->apart_count == topic->stream_count)
+		topic->live = cursor; /* nobody is there */
+	if (topic->live == cursor)
+		stream_join(topic, peer, sub);
 }
 
 static void
@@ -134,7 +194,7 @@ streams_grow(struct topic *topic)
 {
 	if (topic->stream_count < topic->stream_capacity)
 		return;
-	topic->stream_capacity += topic->stream_capacity / 4 + 2;
+	topic->stream_capacity += topic->stream_capacity / 8 + 2;
 	topic->streams =
 	    mem_resize(topic->streams, topic->stream_capacity, sizeof(*topic->streams));
 }
@@ -142,11 +202,13 @@ streams_grow(struct topic *topic)
 static void
 subs_resize(struct peer *peer, uint32_t capacity)
 {
+	struct busy *busy = peer->busy;
+
 	peer->subs = mem_resize(peer->subs, capacity, sizeof(*peer->subs));
-	if (peer->fresh != NULL) {
-		peer->fresh = mem_resize(peer->fresh, capacity, sizeof(*peer->fresh));
+	if (busy != NULL && busy->aparts != NULL) {
+		busy->aparts = mem_resize(busy->aparts, capacity, sizeof(*busy->aparts));
 		for (uint32_t i = peer->sub_capacity; i < capacity; i++)
-			peer->fresh[i] = 0;
+			busy->aparts[i] = (struct apart){0};
 	}
 	peer->sub_capacity = capacity;
 }
@@ -158,20 +220,30 @@ subs_grow(struct peer *peer, uint32_t count)
 		subs_resize(peer, peer->sub_capacity + peer->sub_capacity / 4 + 1);
 }
 
-/* The client was told of a log that goes up to `head`: what was read before that is too old for it.
- */
-static void
-peer_needs(struct peer *peer, uint32_t sub, uint64_t fresh)
-{
-	if (peer->fresh == NULL)
-		peer->fresh = mem_zalloc(peer->sub_capacity * sizeof(*peer->fresh));
-	peer->fresh[sub] = fresh;
-}
-
 void
 topic_expect(struct peer *peer, uint32_t count)
 {
-	subs_resize(peer, peer->sub_count + count);
+	if (count > 0)
+		subs_resize(peer, peer->sub_count + count);
+}
+
+/* Where the new one stands, the last of the peer and of the topic. */
+static void
+stream_place(
+    struct topic *topic, struct peer *peer, const struct op_conv *conv, uint64_t cursor, bool ends)
+{
+	uint32_t sub = peer->sub_count - 1;
+
+	if (cursor < topic->head) {
+		/* The client was told of a log that goes up to the head: what was read before that
+		 * is too old for it. */
+		stream_behind(topic, peer, sub, cursor);
+		peer->busy->aparts[sub].fresh = conv->head | (ends ? FRESH_ENDS : 0);
+	} else if (topic->stream_count - 1 == topic->apart_count) {
+		topic->live = cursor;
+	} else if (cursor != topic->live) {
+		stream_part(topic, peer, sub, cursor);
+	}
 }
 
 void
@@ -179,40 +251,64 @@ topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor, boo
 {
 	struct shard *shard = peer->shard;
 	struct topic *topic = conv->role == ROLE_NONE ? NULL : topic_find(shard, conv->cid);
-	struct stream *stream;
 
 	if (topic == NULL)
 		topic = topic_create(shard, conv);
+	assert(!topic->publishing);
 	/* The reader saw the log later than this shard heard of it. */
 	if (conv->head > topic->head)
 		topic->head = conv->head;
 	topic_learn(topic, &conv->facts, conv->head);
 	streams_grow(topic);
 	subs_grow(peer, peer->sub_count + 1);
-	stream = &topic->streams[topic->stream_count];
-	*stream =
-	    (struct stream){.peer = (uint32_t)peer->id, .sub = peer->sub_count, .cursor = cursor};
-	peer->subs[peer->sub_count] = (struct sub){.topic = topic->slot, .at = topic->stream_count};
-	topic->stream_count++;
-	peer->sub_count++;
+	peer->subs[peer->sub_count++] =
+	    (struct sub){.topic = topic->slot, .at = topic->stream_count};
+	topic->streams[topic->stream_count++] = (uint32_t)peer->id;
 	topic->forms[peer->form]++;
 	gauge_add(GAUGE_STREAMS, 1);
-	if (cursor < topic->head) {
-		peer_needs(peer, peer->sub_count - 1, conv->head | (ends ? FRESH_ENDS : 0));
-		stream_behind(shard, topic, stream);
-	}
+	stream_place(topic, peer, conv, cursor, ends);
 }
 
-const struct stream *
-topic_followed(const struct peer *peer, uint64_t cid)
+bool
+topic_followed(const struct peer *peer, uint64_t cid, uint64_t *ret_cursor)
 {
 	for (uint32_t i = 0; i < peer->sub_count; i++) {
 		const struct topic *topic = peer->shard->topics[peer->subs[i].topic];
 
-		if (topic->cid == cid)
-			return &topic->streams[peer->subs[i].at];
+		if (topic->cid != cid)
+			continue;
+		if (ret_cursor != NULL && (topic->streams[peer->subs[i].at] & STREAM_APART) != 0)
+			*ret_cursor = peer->busy->aparts[i].cursor & ~APART_BEHIND;
+		else if (ret_cursor != NULL)
+			*ret_cursor = topic->live;
+		return true;
 	}
-	return NULL;
+	return false;
+}
+
+/* The last of each array moves into the gap, and its other half is told. */
+static void
+stream_remove(struct shard *shard, struct topic *topic, uint32_t at)
+{
+	const struct peer *moved;
+
+	topic->streams[at] = topic->streams[--topic->stream_count];
+	if (at == topic->stream_count)
+		return;
+	moved = topic_peer(shard, topic, at);
+	moved->subs[topic_sub(topic, moved)].at = at;
+}
+
+static void
+sub_remove(struct peer *peer, uint32_t sub)
+{
+	struct apart *aparts = peer->busy != NULL ? peer->busy->aparts : NULL;
+
+	peer->subs[sub] = peer->subs[--peer->sub_count];
+	if (aparts == NULL)
+		return;
+	aparts[sub] = aparts[peer->sub_count];
+	aparts[peer->sub_count] = (struct apart){0};
 }
 
 void
@@ -223,26 +319,15 @@ topic_leave(struct peer *peer, uint32_t sub)
 	uint32_t at = peer->subs[sub].at;
 
 	OBJ_CHECK(topic, TOPIC_MAGIC);
-	if (topic->streams[at].cursor & STREAM_BEHIND) {
-		topic->behind_count--;
-		peer->behind_count--;
+	if ((topic->streams[at] & STREAM_APART) != 0) {
+		if ((peer->busy->aparts[sub].cursor & APART_BEHIND) != 0)
+			stream_behind_no_more(topic, peer, sub);
+		stream_join(topic, peer, sub);
 	}
 	topic->forms[peer->form]--;
 	gauge_add(GAUGE_STREAMS, -1);
-	/* The last of each array moves into the gap, and its other half is told. */
-	topic->streams[at] = topic->streams[--topic->stream_count];
-	if (at < topic->stream_count)
-		shard->peers[topic->streams[at].peer]->subs[topic->streams[at].sub].at = at;
-	peer->subs[sub] = peer->subs[--peer->sub_count];
-	if (peer->fresh != NULL) {
-		peer->fresh[sub] = peer->fresh[peer->sub_count];
-		peer->fresh[peer->sub_count] = 0;
-	}
-	if (sub < peer->sub_count) {
-		struct sub *moved = &peer->subs[sub];
-
-		shard->topics[moved->topic]->streams[moved->at].sub = sub;
-	}
+	stream_remove(shard, topic, at);
+	sub_remove(peer, sub);
 	topic_release(shard, topic);
 }
 
@@ -267,52 +352,97 @@ topics_destroy(struct shard *shard)
 struct published {
 	uint64_t first, last;
 	size_t count;
+	uint64_t live; /* where the streams that are not apart were before */
+	uint64_t delivered;
 	struct run *runs[FORM_MAX];
 	uint32_t *ends[FORM_MAX];
+	uint32_t offsets[FORM_MAX], lens[FORM_MAX]; /* of what the streams that are not apart get */
 };
 
-/* True if the stream has just got to the end of it. */
+/* For whom has all up to `cursor`.  False: there is a hole before it, or its queue is full. */
 static bool
-stream_publish(
-    struct shard *shard, struct topic *topic, struct stream *stream, const struct published *p)
+run_queue(struct peer *peer, uint64_t cursor, struct published *p)
 {
-	struct peer *peer = shard->peers[stream->peer];
+	const struct chat_out *out = &peer->shard->config.out;
 	struct run *run = p->runs[peer->form];
 	uint32_t offset = 0;
 
-	if (stream->cursor >= p->last) /* behind too: that bit is above every seq */
+	if (cursor + 1 < p->first)
 		return false;
-	if (stream->cursor + 1 < p->first) {
-		stream_behind(shard, topic, stream);
+	if (cursor + 1 > p->first)
+		offset = p->ends[peer->form][cursor - p->first];
+	if (out->queue(peer->out, run, offset, run->len - offset, false) == CHAT_FULL)
 		return false;
-	}
-	if (stream->cursor + 1 > p->first)
-		offset = p->ends[peer->form][stream->cursor - p->first];
-	if (shard->config.out.queue(peer->out, run, offset, run->len - offset, false) ==
-	    CHAT_FULL) {
-		stream_behind(shard, topic, stream);
-		return false;
-	}
-	stat_add(STAT_DELIVERIES, p->last - stream->cursor);
-	stream->cursor = p->last;
+	p->delivered += p->last - cursor;
 	return true;
+}
+
+/* True if the stream has just got to the end of it. */
+static bool
+apart_publish(struct topic *topic, struct peer *peer, struct published *p)
+{
+	uint32_t sub = topic_sub(topic, peer);
+	struct apart *apart = &peer->busy->aparts[sub];
+
+	if (apart->cursor >= p->last) /* behind too: that bit is above every seq */
+		return false;
+	if (!run_queue(peer, apart->cursor, p)) {
+		stream_behind(topic, peer, sub, apart->cursor);
+		return false;
+	}
+	apart->cursor = p->last;
+	if (apart->cursor == topic->live)
+		stream_join(topic, peer, sub);
+	return true;
+}
+
+/* What those get who are where the topic says: nothing where all of it is old, or a hole comes before it. */
+static void
+published_live(struct topic *topic, struct published *p)
+{
+	p->live = topic->live;
+	if (p->last <= p->live)
+		return;
+	topic->live = p->last; /* who does not get there does not stay either */
+	for (unsigned form = 0; form < FORM_MAX && p->live + 1 >= p->first; form++) {
+		if (p->runs[form] == NULL)
+			continue;
+		if (p->live + 1 > p->first)
+			p->offsets[form] = p->ends[form][p->live - p->first];
+		p->lens[form] = p->runs[form]->len - p->offsets[form];
+	}
 }
 
 /* Hands on a run; whose membership ends with its last entry gets no more. */
 static void
 streams_publish(
-    struct shard *shard, struct topic *topic, const struct published *p, const struct entry *last)
+    struct shard *shard, struct topic *topic, struct published *p, const struct entry *last)
 {
-	for (uint32_t i = 0; i < topic->stream_count;) {
-		struct stream *stream = &topic->streams[i];
-		struct peer *peer = shard->peers[stream->peer];
+	enum chat_queued (*queue)(void *, struct run *, uint32_t, uint32_t, bool) =
+	    shard->config.out.queue;
 
-		if (stream_publish(shard, topic, stream, p) && last->ends != 0 &&
-		    entry_ends(last, peer->user))
-			sync_ended(peer, stream->sub, last); /* another one is at i now */
+	published_live(topic, p);
+	for (uint32_t i = 0; i < topic->stream_count;) {
+		struct peer *peer = topic_peer(shard, topic, i);
+		bool got = false;
+
+		if (__builtin_expect((topic->streams[i] & STREAM_APART) != 0, 0)) {
+			got = apart_publish(topic, peer, p);
+		} else if (p->live < p->last) {
+			uint32_t len = p->lens[peer->form];
+
+			got = len > 0 && queue(peer->out, p->runs[peer->form],
+					     p->offsets[peer->form], len, false) != CHAT_FULL;
+			p->delivered += got ? p->last - p->live : 0;
+			if (!got)
+				stream_behind(topic, peer, topic_sub(topic, peer), p->live);
+		}
+		if (got && last->ends != 0 && entry_ends(last, peer->user))
+			sync_ended(peer, topic_sub(topic, peer), last); /* another is at i now */
 		else
 			i++;
 	}
+	stat_add(STAT_DELIVERIES, p->delivered);
 }
 
 static void
@@ -348,9 +478,18 @@ topic_reach(struct shard *shard, struct topic *topic, uint64_t head)
 {
 	if (head > topic->head)
 		topic->head = head;
-	for (uint32_t i = 0; i < topic->stream_count; i++)
-		if (topic->streams[i].cursor < head)
-			stream_behind(shard, topic, &topic->streams[i]);
+	for (uint32_t i = 0; i < topic->stream_count; i++) {
+		struct peer *peer = topic_peer(shard, topic, i);
+		uint32_t sub = topic_sub(topic, peer);
+		uint64_t cursor = topic->live;
+
+		if ((topic->streams[i] & STREAM_APART) != 0)
+			cursor = peer->busy->aparts[sub].cursor;
+		if (cursor < head)
+			stream_behind(topic, peer, sub, cursor);
+	}
+	if (topic->live < head)
+		topic->live = head; /* where nobody is now */
 }
 
 void
@@ -388,6 +527,14 @@ topic_mail(struct shard *shard, struct conv_mail *mail)
 	conv_mail_destroy(mail);
 }
 
+static bool
+stream_is_behind(const struct topic *topic, uint32_t stream, const struct peer *peer)
+{
+	if ((topic->streams[stream] & STREAM_APART) == 0)
+		return false;
+	return (peer->busy->aparts[topic_sub(topic, peer)].cursor & APART_BEHIND) != 0;
+}
+
 void
 topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct event *event)
 {
@@ -398,13 +545,12 @@ topic_signal(struct shard *shard, uint64_t cid, uint64_t author, const struct ev
 	if (topic == NULL)
 		return;
 	for (uint32_t i = 0; i < topic->stream_count; i++) {
-		struct peer *peer = shard->peers[topic->streams[i].peer];
+		struct peer *peer = topic_peer(shard, topic, i);
 
 		if (peer->user == author)
 			continue;
 		/* Perhaps he is no member any more, and has yet to read so. */
-		if (topic->facts.kind == CONV_GROUP &&
-		    (topic->streams[i].cursor & STREAM_BEHIND) != 0) {
+		if (topic->facts.kind == CONV_GROUP && stream_is_behind(topic, i, peer)) {
 			stat_add(STAT_DROP_SIGNAL, 1);
 			continue;
 		}

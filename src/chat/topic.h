@@ -3,24 +3,27 @@
  * Topics: conversations as one shard's peers follow them, and the feeding of those who are behind.
  * A stream is a peer's place in a topic with one number, the cursor: live, it gets each run that
  * follows its cursor as it is published; behind, for whatever reason, it is fed in order from the
- * log until it is at the head again.
+ * log until it is at the head again.  Streams that are live are nearly always at the same place, which
+ * the topic keeps; only one that is apart has a cursor of its own.
  */
 #ifndef CHAT_TOPIC_H
 #define CHAT_TOPIC_H
 
 #include "chat/internal.h"
 
-#define STREAM_BEHIND ((uint64_t)1 << 63)
+#define STREAM_APART ((uint32_t)1 << 31)
+#define APART_BEHIND ((uint64_t)1 << 63)
 /*
- * In peer->fresh: every end of his membership counts from where the stream began; otherwise he was a
+ * In apart->fresh: every end of his membership counts from where the stream began; otherwise he was a
  * member when the log was there, and what ended before that is past.
  */
 #define FRESH_ENDS ((uint64_t)1 << 63)
 
-struct stream {
-	uint32_t peer;   /* slot in shard->peers */
-	uint32_t sub;    /* index in that peer's subs */
-	uint64_t cursor; /* highest seq handed on; with STREAM_BEHIND: being fed */
+/* A stream that is not where the others are. */
+struct apart {
+	uint64_t cursor; /* highest seq handed on; with APART_BEHIND: being fed */
+	uint64_t
+	    fresh; /* pages read before the log was here are too old for it; perhaps with FRESH_ENDS */
 };
 
 struct page {
@@ -42,11 +45,12 @@ struct topic {
 	uint32_t slot; /* in shard->topics */
 	uint64_t cid;
 	uint64_t head;           /* the highest seq known to be committed */
+	uint64_t live;           /* the cursor of all streams that are not apart */
 	struct conv_facts facts; /* slices into text */
 	uint64_t facts_seq;      /* how far the log was when they were so */
 	char *text;              /* owned */
-	struct stream *streams;  /* owned */
-	uint32_t stream_count, stream_capacity, behind_count;
+	uint32_t *streams;       /* owned: slots of peers, with STREAM_APART or without */
+	uint32_t stream_count, stream_capacity, behind_count, apart_count;
 	uint32_t forms[FORM_MAX]; /* listeners by wire form */
 	struct list pages;
 	bool ended;        /* a past that one peer reads: no home, not in the map */
@@ -63,8 +67,18 @@ void topic_expect(struct peer *peer, uint32_t count);
  * begins there, and ends with the first entry that says so.
  */
 void topic_follow(struct peer *peer, const struct op_conv *conv, uint64_t cursor, bool ends);
-/* Follows it, or reads what there was up to its user's leaving: his stream; otherwise NULL. */
-const struct stream *topic_followed(const struct peer *peer, uint64_t cid);
+/* Follows it, or reads what there was up to its user's leaving; ret_cursor: NULL, or how far. */
+bool topic_followed(const struct peer *peer, uint64_t cid, uint64_t *ret_cursor);
+/* The peer of one of its streams. */
+static inline struct peer *
+topic_peer(const struct shard *shard, const struct topic *topic, uint32_t stream)
+{
+	return peer_at(shard, topic->streams[stream] & ~STREAM_APART);
+}
+/* The index in the subs of a peer that follows it. */
+uint32_t topic_sub(const struct topic *topic, const struct peer *peer);
+/* A stream that was behind is at the head: it goes on with the others, or apart. */
+void topic_caught_up(struct topic *topic, struct peer *peer, uint32_t sub);
 void topic_leave(struct peer *peer, uint32_t sub);
 void topic_publish(
     struct shard *shard, uint64_t cid, struct entry *const *entries, size_t count, uint64_t head);

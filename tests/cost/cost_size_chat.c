@@ -7,8 +7,9 @@ void
 cost_sizes_chat(void)
 {
 	cost_size("chat.peer", sizeof(struct peer));
+	cost_size("chat.busy", sizeof(struct busy));
 	cost_size("chat.sub", sizeof(struct sub));
-	cost_size("chat.stream", sizeof(struct stream));
+	cost_size("chat.apart", sizeof(struct apart));
 	cost_size("chat.topic", sizeof(struct topic));
 	cost_size("chat.page", sizeof(struct page));
 	cost_size("chat.call", sizeof(struct call));
