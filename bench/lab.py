@@ -20,6 +20,7 @@ import world
 TICK = os.sysconf("SC_CLK_TCK")
 QUIET_CORES = 0.2   # what other processes may use during a round that counts
 LEAST_ROUNDS = 5
+FEW_ROUNDS = 3
 START_S = 60        # a server that doesn't serve after so long has failed
 SERVER_CORE, GENERATOR_CORE = "0", "1"
 
@@ -296,13 +297,16 @@ class Rounds:
         return max(0.0, others) / (time.monotonic() - begun), cost
 
     def run(self):
-        """Noisy rounds are dropped and repeated while there is time; then the quietest of them fill the gap."""
-        deadline, seen = time.monotonic() + self.limit_s, []
+        """Noisy rounds are dropped and repeated while there is time; then the quietest of them fill the gap. On a machine
+        so busy that there is no time for enough of them, a few have to do."""
+        begun, seen = time.monotonic(), []
         self.one()
         while True:
             seen.append(self.one())
             self.clean = sum(noise <= QUIET_CORES for noise, _ in seen)
-            if self.clean >= self.wanted or (time.monotonic() > deadline and len(seen) >= self.least):
+            spent_s = time.monotonic() - begun
+            if self.clean >= self.wanted or (spent_s > self.limit_s and len(seen) >= self.least) or (
+                    spent_s > 3 * self.limit_s and len(seen) >= FEW_ROUNDS):
                 break
         seen.sort(key=lambda r: r[0])
         used = seen[:max(self.clean, self.least)]

@@ -66,6 +66,8 @@ struct conv {
 	struct line *lines; /* owned; those of the last mask + 1 places */
 	bool group;
 	uint32_t here; /* streams of ours */
+	char
+	    to[NAME_BYTES + 4]; /* a group's messages go there, as JSON: as it was the first time */
 };
 
 /* A connection's place in a conversation's stream. */

@@ -224,7 +224,7 @@ digits(const char **at, const char *end)
 /* Members in the order in which the server writes them. */
 struct fields {
 	uint64_t cid, seq;
-	slice from, kind, body, cmid;
+	slice from, to, kind, body, cmid;
 };
 
 static bool
@@ -242,6 +242,12 @@ fields_read(slice frame, struct fields *ret)
 	if (!after(&at, end, S("\"from\":\"")))
 		return false;
 	ret->from = until_quote(&at, end);
+	if (!after(&at, end, S("\"to\":")))
+		return false;
+	ret->to.ptr = at;
+	if (!after(&at, end, S(",\"ts\":")))
+		return false;
+	ret->to.len = (size_t)(at - ret->to.ptr) - (sizeof(",\"ts\":") - 1);
 	if (!after(&at, end, S("\"kind\":\"")))
 		return false;
 	ret->kind = until_quote(&at, end);
@@ -286,6 +292,20 @@ check_first(const struct client *c, struct author *author, const struct fields *
 		author->last_seen = number;
 }
 
+/* A direct message goes to whom it was sent to; a group's has always the same number, or handle. */
+static void
+check_to(const struct client *c, const struct author *author, const struct fields *f)
+{
+	struct conv *conv = author->conv;
+	bool direct = author->peer != NULL;
+
+	if (!direct && conv->to[0] == '\0' && f->to.len < sizeof(conv->to))
+		memcpy(conv->to, f->to.ptr, f->to.len);
+	if (!slice_eq(f->to, slice_str(direct ? author->to : conv->to)))
+		violation(VIOLATION_ALTERED, c, f->cid, f->seq, "to %.*s, but it was sent to %s",
+		    SLICE_ARG(f->to), direct ? author->to : conv->to);
+}
+
 /* Checks content and author; returns when it was to be sent, 0 if nobody here sent it. */
 static uint64_t
 check_content(const struct client *c, const struct fields *f, bool first)
@@ -316,6 +336,8 @@ check_content(const struct client *c, const struct fields *f, bool first)
 		    "it was sent to conversation %" PRIu64, author->conv->cid);
 	else if (first)
 		check_first(c, author, f, number);
+	if (author->conv->cid == f->cid)
+		check_to(c, author, f);
 	sent = &author->ring[number & bench.ring_mask];
 	if (sent->number != number)
 		return body_sched_ns(f->body); /* everybody else has had it long ago */

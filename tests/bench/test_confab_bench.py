@@ -147,6 +147,7 @@ FAULTS = {
     "swap": ("swap", "out of order"),
     "alter the body": ((b'","cmid"', b'Z","cmid"'), "altered"),
     "alter the sender": ((b'"from":"user00', b'"from":"user10'), "altered"),
+    "alter the addressee": ((b',"ts":', b'0,"ts":'), "altered"),
     "alter the kind": ((b'"kind":"text"', b'"kind":"x-ex"'), "altered"),
     "alter the cmid": ((b'"cmid":"0', b'"cmid":"1'), "altered"),
 }
