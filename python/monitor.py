@@ -26,6 +26,9 @@ TIMEOUT_S = 3.0
 BARS = " ▁▂▃▄▅▆▇█"
 SAMPLE = re.compile(r'^(\w+)(?:\{([^}]*)\})? (\S+)$', re.M)
 
+# db: can the store be written; breaks: connections that broke or were tried in vain, since the node's start.
+# redis: what the node publishes comes back; lag: how long that takes; peers: other nodes that it hears.
+# Who is online on two nodes counts twice in the total.
 # What is shown of a node: key, heading, how it is written, what a total of several nodes is.
 COLUMNS: Tuple[Tuple[str, str, str, Callable[[List[float]], float]], ...] = (
     ("connections", "conns", "count", sum),
@@ -40,6 +43,13 @@ COLUMNS: Tuple[Tuple[str, str, str, Callable[[List[float]], float]], ...] = (
     ("queued_bytes", "out bytes", "bytes", sum),
     ("dropped_per_s", "drops/s", "rate", sum),
     ("errors_per_s", "errors/s", "rate", sum),
+    ("store_up", "db", "up", min),
+    ("store_breaks", "db breaks", "count", sum),
+    ("bus_up", "redis", "up", min),
+    ("bus_publishes_per_s", "pub/s", "rate", sum),
+    ("bus_lag_p99_s", "lag p99", "time", max),
+    ("bus_breaks", "redis breaks", "count", sum),
+    ("bus_peers", "peers", "count", min),
 )
 
 Labels = Tuple[Tuple[str, str], ...]
@@ -113,14 +123,21 @@ class Node:
     def _take(self, now: float, new: Samples) -> None:
         figures: Figures = {
             "connections": total(new, "confab_connections"),
-            "online": total(new, "confab_users_online") if ("confab_users_online", ()) in new
-            else total(new, "confab_sessions"),
+            "online": total(new, "confab_users_online"),
             "write_queue": one(new, "confab_store_queue_operations", queue="write"),
             "read_queue": one(new, "confab_store_queue_operations", queue="read"),
             "queued_bytes": total(new, "confab_queued_bytes"),
+            "store_up": total(new, "confab_store_writable"),
+            "store_breaks": total(new, "confab_store_disconnects_total"),
+            "bus_up": None, "bus_lag_p99_s": None, "bus_publishes_per_s": None, "bus_breaks": None, "bus_peers": None,
         }
+        if total(new, "confab_bus_configured"):
+            figures.update(bus_up=total(new, "confab_bus_looped"), bus_breaks=total(new, "confab_bus_disconnects_total"),
+                           bus_peers=total(new, "confab_bus_peers"))
         if self._before is not None and now > self._before[0]:
             figures.update(self._rates(now - self._before[0], self._before[1], new))
+            if figures["bus_up"] is not None:
+                figures.update(self._bus_rates(now - self._before[0], self._before[1], new))
         self._before = (now, new)
         self.figures = figures
         for key, value in figures.items():
@@ -146,6 +163,13 @@ class Node:
         }
 
 
+    @staticmethod
+    def _bus_rates(seconds: float, old: Samples, new: Samples) -> Figures:
+        published = total(new, "confab_bus_publishes_total") - total(old, "confab_bus_publishes_total")
+        return {"bus_publishes_per_s": max(0.0, published) / seconds,
+                "bus_lag_p99_s": quantile(old, new, "confab_bus_loop_seconds", 0.99)}
+
+
 def read_all(nodes: List[Node]) -> None:
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         list(pool.map(Node.read, nodes))
@@ -164,6 +188,8 @@ def totals(nodes: List[Node]) -> Figures:
 def written(value: Optional[float], how: str) -> str:
     if value is None:
         return "-"
+    if how == "up":
+        return "up" if value else "DOWN"
     if how == "time":
         return f"{value * 1e6:.0f} µs" if value < 1e-3 else f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.1f} s"
     if how == "bytes":
@@ -224,7 +250,7 @@ def draw(screen: "curses.window", nodes: List[Node], chosen: int, every: float, 
         bad = i < len(nodes) and nodes[i].state != "ready"
         put(screen, 3 + i, line, lit | (curses.A_BOLD if bad else 0))
     top = 4 + len(lines)
-    put(screen, top, nodes[chosen].name, curses.A_BOLD)
+    put(screen, top, f"{nodes[chosen].name}: {nodes[chosen].state}", curses.A_BOLD)
     width = max(10, min(HISTORY, screen.getmaxyx()[1] - 34))
     for i, (key, heading, how, _) in enumerate(COLUMNS):
         values = nodes[chosen].history[key]

@@ -51,6 +51,10 @@
 	X(STORE_ERRORS, "confab_store_errors_total", "", "Transactions that failed")               \
 	X(STORE_UNKNOWN, "confab_store_unknown_total", "",                                         \
 	    "Commits whose outcome was unknown at first")                                          \
+	X(STORE_CONNECTS, "confab_store_connects_total", "",                                       \
+	    "Connections to MariaDB or MySQL that were made")                                      \
+	X(STORE_DISCONNECTS, "confab_store_disconnects_total", "",                                 \
+	    "Connections to MariaDB or MySQL that broke, or were tried in vain")                   \
 	X(STORE_CHECKPOINTS, "confab_store_checkpoints_total", "", "Checkpoints run")              \
 	X(STORE_ERASED, "confab_store_erasures_total", "result=\"done\"",                          \
 	    "Emptyings of the log that take what was deleted off the disk")                        \
@@ -104,6 +108,8 @@
 	X(CONNS, "confab_connections", "", "Connections open")                                     \
 	X(CONNS_WS, "confab_connections_websocket", "", "Those over WebSocket")                    \
 	X(SESSIONS, "confab_sessions", "", "Connections that are logged in")                       \
+	X(ONLINE, "confab_users_online", "",                                                       \
+	    "Users with a synced connection to this node, invisible ones too")                     \
 	X(STREAMS, "confab_streams", "", "Conversations followed, summed over connections")        \
 	X(OUT_BYTES, "confab_queued_bytes", "", "Bytes queued for sockets")                        \
 	X(HELD_RUNS, "confab_held_bytes", "what=\"output\"",                                       \

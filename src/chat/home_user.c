@@ -223,6 +223,8 @@ user_detach(struct shard *shard, struct user_mail *mail)
 
 	if (gone != NULL) {
 		home->synced -= gone->synced;
+		if (gone->synced && home->synced == 0)
+			gauge_add(GAUGE_ONLINE, -1);
 		user_touch(shard, home->user, gone->session);
 		attached_drop(home, gone);
 		afar_news(shard, home->user);
@@ -243,6 +245,8 @@ user_synced(struct shard *shard, struct user_mail *mail)
 	struct attached *attached = home_attached(home, mail->from, mail->peer, mail->session);
 
 	if (attached != NULL && (!attached->synced || !home->known)) {
+		if (!attached->synced && home->synced == 0)
+			gauge_add(GAUGE_ONLINE, 1);
 		home->synced += !attached->synced;
 		attached->synced = true;
 		if (!home->known)

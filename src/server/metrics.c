@@ -195,6 +195,10 @@ put_process(struct buf *to, const struct metrics_process *p)
 	    "confab_build_info{version=\"%s\",node=\"%s\"} 1\n",
 	    p->version, p->node);
 	put_number(to, "confab_ready", "gauge", "Whether it can serve", p->ready);
+	put_number(to, "confab_store_writable", "gauge",
+	    "Whether the last attempt to write to the store succeeded", p->store_writable);
+	put_number(to, "confab_bus_configured", "gauge",
+	    "Whether this node hears of others over Redis", p->bus_configured);
 	put_number(to, "confab_workers", "gauge", "Event loops", p->workers);
 	put_number(to, "confab_log_dropped_total", "counter",
 	    "Log lines dropped because the ring was full", p->log_dropped);

@@ -15,7 +15,7 @@ struct metrics_process {
 	/* Of the process; 0 where it can't be found out. */
 	uint64_t resident_bytes, virtual_bytes, open_fds, max_fds, threads;
 	double cpu_seconds;
-	bool ready;
+	bool ready, store_writable, bus_configured;
 };
 
 /* Asks the kernel about this process; the rest is the caller's to fill. */

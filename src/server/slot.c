@@ -43,6 +43,8 @@ slot_metrics(void *cookie, struct buf *to)
 	    .log_dropped = log_dropped(),
 	    .workers = server->slot_count,
 	    .ready = slot_ready(cookie, &why),
+	    .store_writable = store_writable(server->store, &why),
+	    .bus_configured = nodes_wanted(server),
 	};
 
 	metrics_process_read(&process);

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/panic.h"
+#include "base/stat.h"
 #include "store/mysql_error.h"
 #include "store/mysql_sql.h"
 
@@ -34,9 +35,20 @@ struct mysql_statement {
 	bool open; /* it has rows that were not given back */
 };
 
+/* Once a connection; what it was asked is answered by the caller. */
+static void
+count_break(struct mysql_conn *conn)
+{
+	if (!conn->broken)
+		stat_add(STAT_STORE_DISCONNECTS, 1);
+	conn->broken = true;
+}
+
 static int
 failed(struct mysql_conn *conn, unsigned code, const char *why)
 {
+	if (mysql_error_reopen((int)code))
+		count_break(conn);
 	(void)snprintf(conn->why, sizeof(conn->why), "%s", why);
 	return code != 0 ? (int)code : CR_UNKNOWN_ERROR;
 }
@@ -155,9 +167,11 @@ mysql_conn_open(const struct mysql_address *address, bool snapshots, struct mysq
 	(void)pthread_once(&once, library_start);
 	conn->snapshots = snapshots;
 	if ((rc = connect_to(conn, address)) == 0) {
+		stat_add(STAT_STORE_CONNECTS, 1);
 		*ret_conn = conn;
 		return 0;
 	}
+	count_break(conn);
 	mysql_address_text(address, where, sizeof(where));
 	(void)snprintf(ret_error, error_size, "%s can't be reached: %s (%d)", where, conn->why, rc);
 	mysql_conn_close(&conn);
@@ -167,7 +181,10 @@ mysql_conn_open(const struct mysql_address *address, bool snapshots, struct mysq
 bool
 mysql_conn_ping(struct mysql_conn *conn)
 {
-	return mysql_ping(conn->mysql) == 0;
+	if (mysql_ping(conn->mysql) == 0)
+		return true;
+	(void)conn_failed(conn);
+	return false;
 }
 
 void

@@ -56,6 +56,7 @@ struct mysql_conn {
 	unsigned long version; /* of the server, 101106 for 10.11.6 */
 	bool mariadb;
 	bool in_transaction;
+	bool broken;    /* counted */
 	bool snapshots; /* a transaction reads one snapshot: for readers */
 	char why[512];
 };

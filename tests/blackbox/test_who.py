@@ -1,5 +1,6 @@
 """who, and who of a group is online."""
 
+from lib.fixtures import PASSWORD
 from lib.server import wait_for
 
 
@@ -79,3 +80,30 @@ def test_pages_of_many(confabd, user):
             break
         after = {"after": found[-1]}
     assert found == expected
+
+
+def test_the_metric_counts_users_with_a_synced_connection_once(confabd, user, again, dial):
+    server = confabd()
+
+    def wait_online(count):
+        wait_for(lambda: server.metrics().total("confab_users_online") == count, 20, f"{count} users online")
+
+    assert server.metrics().total("confab_users_online") == 0
+    ann = user("ann", server=server)
+    second, third = again(ann, server=server), again(ann, server=server)
+    user("bob", server=server, sync=False)          # logged in, and not online
+    carl = user("carl", server=server)
+    carl.call("presence.set", state="invisible")
+    wait_online(2)
+    second.close()
+    ann.close()
+    late = again(ann, server=server, sync=False)
+    wait_online(2)
+    late.call("sync")
+    wait_online(2)
+    third.close()
+    wait_online(2)
+    late.close()
+    wait_online(1)
+    carl.call("account.delete", password=PASSWORD)
+    wait_online(0)

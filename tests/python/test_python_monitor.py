@@ -15,6 +15,9 @@ import pytest
 
 import monitor
 from helpers import PATIENCE, TESTS
+from lib.mariadb import MariaDB
+from lib.redis import Redis
+from lib.server import wait_for
 
 MONITOR = TESTS.parent / "python" / "monitor.py"
 
@@ -50,7 +53,44 @@ def test_one_look_as_json(busy):
     assert node["connections"] >= 2 and node["online"] >= 2
     assert node["in_per_s"] > 0 and node["out_per_s"] > 0 and node["batch"] >= 1
     assert 0 < node["commit_p50_s"] <= node["commit_p99_s"]
-    assert said["total"]["in_per_s"] == node["in_per_s"]
+    assert node["store_up"] == 1 and node["store_breaks"] == 0
+    assert [node[key] for key in node if key.startswith("bus_")] == [None] * 5, "there is no Redis to be well or ill"
+    assert said["total"]["in_per_s"] == node["in_per_s"] and said["total"]["bus_up"] is None
+
+
+def test_redis_and_the_database_of_a_cluster(confabd, tmp_path):
+    database, redis = MariaDB().start(), Redis(tmp_path / "redis").start()
+    try:
+        url = database.database()[1]
+        nodes = [confabd(name, config={"store": url, "bus": redis.url, "node": name}) for name in ("n1", "n2")]
+        where = [f"127.0.0.1:{node.port}" for node in nodes]
+
+        def look():
+            return json.loads(run("--json", "--every", "0.7", *where).stdout)
+
+        def wait(condition, what):
+            return wait_for(lambda: [said for said in [look()] if condition(said)], 40, what, step=0.1)[0]
+
+        said = wait(lambda said: said["total"]["bus_up"] == 1 and said["total"]["bus_peers"] == 1, "both to hear each other")
+        assert said["total"]["store_up"] == 1 and said["total"]["store_breaks"] == 0
+        said = wait(lambda said: all(node["bus_publishes_per_s"] for node in said["nodes"]), "beacons")
+        assert said["total"]["bus_publishes_per_s"] == sum(node["bus_publishes_per_s"] for node in said["nodes"])
+        assert 0 < wait(lambda said: said["total"]["bus_lag_p99_s"], "beacons that come back")["total"]["bus_lag_p99_s"] < 20
+        redis.stop()
+        said = wait(lambda said: all(node["bus_up"] == 0 for node in said["nodes"]), "Redis to be missed")
+        assert not any(node["ready"] for node in said["nodes"]) and said["total"]["bus_up"] == 0
+        assert said["total"]["store_up"] == 1
+        wait(lambda said: all(node["bus_breaks"] > 0 for node in said["nodes"]), "what was tried in vain")
+        database.kill9()
+        wait(lambda said: all(node["store_up"] == 0 and node["store_breaks"] > 0 for node in said["nodes"]), "the database to be missed")
+        heading, *lines = run("--once", "--every", "0.1", *where).stdout.splitlines()
+        assert len(lines) == 3 and all(line.count("DOWN") == 2 for line in lines), lines
+        database.start()
+        redis.start()
+        wait(lambda said: said["total"]["store_up"] == 1 and said["total"]["bus_up"] == 1, "both to come back")
+    finally:
+        redis.stop()
+        database.finish()
 
 
 def test_a_node_that_is_not_there_is_said_so(server):
