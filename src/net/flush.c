@@ -129,7 +129,10 @@ write_plain(struct conn *conn)
 		conn_flag(conn, CONN_BLOCKED);
 }
 
-/* A retry must show OpenSSL the same bytes: the queue's front is what it was, so gathering again does. */
+/*
+ * A retry must show OpenSSL the same bytes, and no fewer: the queue's front is what it was, and what was queued
+ * meanwhile only makes it longer.
+ */
 static void
 write_tls(struct conn *conn)
 {
@@ -137,8 +140,8 @@ write_tls(struct conn *conn)
 	enum tls_result why = TLS_DONE;
 
 	for (int i = 0; i < LIMIT_RECORDS && conn->out != NULL; i++) {
-		size_t len = outq_gather(conn->out, r->record, LIMIT_RECORD_BYTES);
-		size_t n = tls_write(conn, r->record, len, &why);
+		slice front = outq_front(conn->out, r->record, LIMIT_RECORD_BYTES);
+		size_t n = tls_write(conn, front.ptr, front.len, &why);
 
 		if (n == 0)
 			break;

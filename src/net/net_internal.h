@@ -88,8 +88,8 @@ void outq_push(struct outq **q, struct run *run, uint32_t offset, uint32_t len);
 void outq_write(struct outq **q, slice bytes);
 /* The first slices; returns how many, *ret_bytes how much. */
 unsigned outq_peek(const struct outq *q, struct iovec *iov, unsigned max, size_t *ret_bytes);
-/* Copies the first bytes, at most size. */
-size_t outq_gather(const struct outq *q, char *to, size_t size);
+/* The first bytes, at most size: where they lie, or gathered in scratch if that is in pieces. */
+slice outq_front(const struct outq *q, char *scratch, size_t size);
 void outq_consume(struct outq *q, size_t bytes);
 
 /* --- Connections (conn.c, slots.c, flush.c) --- */

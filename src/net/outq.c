@@ -10,7 +10,7 @@ outq_alloc(uint32_t capacity)
 {
 	struct outq *q = mem_alloc(sizeof(*q) + capacity * sizeof(q->slices[0]));
 
-	*q = (struct outq) { .capacity = capacity };
+	*q = (struct outq){.capacity = capacity};
 	return q;
 }
 
@@ -24,7 +24,7 @@ outq_take(struct reactor *reactor)
 	} else {
 		reactor->outq_kept = q->next_kept;
 		reactor->outq_kept_count--;
-		*q = (struct outq) { .capacity = q->capacity };
+		*q = (struct outq){.capacity = q->capacity};
 	}
 	q->accepted_ms = reactor->now_ms;
 	return q;
@@ -83,7 +83,7 @@ outq_push_owned(struct outq **q, struct run *run, uint32_t offset, uint32_t len)
 {
 	if ((*q)->count == (*q)->capacity)
 		outq_grow(q);
-	*slice_at(*q, (*q)->count++) = (struct out_slice) { run, offset, len };
+	*slice_at(*q, (*q)->count++) = (struct out_slice){run, offset, len};
 	(*q)->bytes += len;
 }
 
@@ -151,13 +151,13 @@ outq_peek(const struct outq *q, struct iovec *iov, unsigned max, size_t *ret_byt
 	for (unsigned i = 0; i < n; i++) {
 		const struct out_slice *s = &q->slices[(q->head + i) & (q->capacity - 1)];
 
-		iov[i] = (struct iovec) { .iov_base = s->run->bytes + s->offset, .iov_len = s->len };
+		iov[i] = (struct iovec){.iov_base = s->run->bytes + s->offset, .iov_len = s->len};
 		*ret_bytes += s->len;
 	}
 	return n;
 }
 
-size_t
+static size_t
 outq_gather(const struct outq *q, char *to, size_t size)
 {
 	size_t len = 0;
@@ -170,6 +170,16 @@ outq_gather(const struct outq *q, char *to, size_t size)
 		len += n;
 	}
 	return len;
+}
+
+slice
+outq_front(const struct outq *q, char *scratch, size_t size)
+{
+	const struct out_slice *first = &q->slices[q->head];
+
+	if (q->count > 1 && first->len < size)
+		return slice_of(scratch, outq_gather(q, scratch, size));
+	return slice_of(first->run->bytes + first->offset, first->len < size ? first->len : size);
 }
 
 void
