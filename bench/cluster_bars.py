@@ -10,6 +10,8 @@ from nodes import Cluster, Listener, MariaDB, Side, make_database
 
 CONNECTIONS = 4   # as many as confabd's writers, which are so many if its address does not say otherwise
 PAIRS, WINDOW = 64, 16
+MEMBERS, BURST = 1001, 32
+ROWS, BURSTS = (40000, 150000), (60, 200)   # of a round, quick and in full
 
 
 def b8(lab):
@@ -19,7 +21,7 @@ def b8(lab):
     make_database(lab, database, "floor", tokens)
     make_database(lab, database, "ours", tokens, 2 * PAIRS, directs=[(2 * i + 1, 2 * i + 2) for i in range(PAIRS)])
     server = lab.confabd(lab.path("n1"), store=database.url("ours"))
-    rows = 40000 if lab.quick else 150000
+    rows = ROWS[0 if lab.quick else 1]
     parts, batches = [], []
 
     def counted():
@@ -49,10 +51,9 @@ def b8(lab):
 
 def b14(lab):
     """Node B has a core of its own; node A, Redis, MariaDB and the generator share the other."""
-    members, burst, bursts = 1001, 32, 60 if lab.quick else 200
-    cluster = Cluster(lab, 2, members, [range(1, members + 1)], cores=(GENERATOR_CORE, SERVER_CORE, GENERATOR_CORE))
+    cluster = Cluster(lab, 2, MEMBERS, [range(1, MEMBERS + 1)], cores=(GENERATOR_CORE, SERVER_CORE, GENERATOR_CORE))
     away, here = cluster.nodes
-    load = {"tokens": cluster.tokens, "members": members, "burst": burst, "rounds": bursts}
+    load = {"tokens": cluster.tokens, "members": MEMBERS, "burst": BURST, "rounds": BURSTS[0 if lab.quick else 1]}
 
     def side(author_on):
         return lambda: lab.generate(Side([author_on, here], [here]), "confab", "fanout", **load)["cpu_us_per_unit"]
@@ -66,7 +67,7 @@ def b14(lab):
     line = Line("B14", rounds.ratio("away", "local"), 1.3)
     line.say(away=us(rounds.cost("away")), local=us(rounds.cost("local")))
     line.also("publishes/batch", published / max(1, batches), 1.05).say(batches=f"{batches:.0f}")
-    return line.keep(members=members, burst=burst, cost_us=rounds.all_costs(), publishes=published,
+    return line.keep(members=MEMBERS, burst=BURST, cost_us=rounds.all_costs(), publishes=published,
                      batches=batches).noise(rounds)
 
 
