@@ -142,12 +142,13 @@ conn_timer_fired(struct timer *timer)
 	conn_check(conn);
 	if (conn_is(conn, CONN_CLOSING))
 		return;
-	if (conn->finish_ms != 0 && conn->finish_ms <= now_ms) {
+	if (conn_is(conn, CONN_FINISHING) && conn->deadline_ms <= now_ms) {
 		conn_close(conn, conn->reason);
 	} else if (conn->out != NULL && stall_at(conn) <= now_ms) {
 		conn_close(conn, CLOSE_SLOW);
 	} else {
-		if (conn->deadline_ms != 0 && conn->deadline_ms <= now_ms) {
+		if (!conn_is(conn, CONN_FINISHING) && conn->deadline_ms != 0 &&
+		    conn->deadline_ms <= now_ms) {
 			conn->deadline_ms = 0;
 			if (conn->ops->deadline != NULL)
 				conn->ops->deadline(conn);
@@ -164,9 +165,7 @@ conn_arm(struct conn *conn)
 
 	if (conn_is(conn, CONN_CLOSING))
 		return;
-	if (!conn_is(conn, CONN_FINISHING))
-		earlier(&due_ms, conn->deadline_ms);
-	earlier(&due_ms, conn->finish_ms);
+	earlier(&due_ms, conn->deadline_ms);
 	earlier(&due_ms, stall_at(conn));
 	if (due_ms != 0 && (conn->timer.due_ms == 0 || due_ms < conn->timer.due_ms))
 		wheel_set(&conn->reactor->wheel, &conn->timer, due_ms, conn_timer_fired);
@@ -176,6 +175,8 @@ void
 conn_set_deadline(struct conn *conn, uint64_t at_ms)
 {
 	conn_check(conn);
+	if (conn_is(conn, CONN_FINISHING))
+		return;
 	conn->deadline_ms = at_ms;
 	conn_arm(conn);
 }
@@ -217,7 +218,7 @@ conn_close(struct conn *conn, enum close_reason reason)
 	if (!conn_is(conn, CONN_FINISHING))
 		conn->reason = (uint8_t)reason;
 	conn_flag(conn, CONN_CLOSING);
-	list_remove(&conn->offer);
+	conn_unflag(conn, CONN_OFFERED);
 	list_remove(&conn->work);
 	list_push_back(&conn->reactor->closing, &conn->work);
 }
@@ -234,8 +235,8 @@ conn_finish(struct conn *conn, enum close_reason reason)
 	}
 	conn->reason = (uint8_t)reason;
 	conn_flag(conn, CONN_FINISHING);
-	conn->finish_ms = conn->reactor->now_ms + LIMIT_FINISH_MS;
-	list_remove(&conn->offer);
+	conn->deadline_ms = conn->reactor->now_ms + LIMIT_FINISH_MS;
+	conn_unflag(conn, CONN_OFFERED);
 	conn_touch(conn);
 	conn_arm(conn);
 }
@@ -272,7 +273,6 @@ conn_reap(struct conn *conn)
 	gauge_add(GAUGE_CONNS, -1);
 	(void)__atomic_sub_fetch(&r->conns, 1, __ATOMIC_RELAXED);
 	timer_clear(&conn->timer);
-	list_remove(&conn->offer);
 	if (conn->out != NULL) {
 		r->out_bytes -= (int64_t)conn->out->bytes;
 		outq_give(r, conn->out);
@@ -368,8 +368,16 @@ input_ended(struct conn *conn)
 static void
 offer_soon(struct conn *conn)
 {
-	if (!list_linked(&conn->offer))
-		list_push_back(&conn->reactor->offers, &conn->offer);
+	struct reactor *r = conn->reactor;
+
+	if (conn_is(conn, CONN_OFFERED))
+		return;
+	conn_flag(conn, CONN_OFFERED);
+	if (r->offer_count == r->offer_capacity) {
+		r->offer_capacity += r->offer_capacity / 2 + 16;
+		r->offers = mem_resize(r->offers, r->offer_capacity, sizeof(*r->offers));
+	}
+	r->offers[r->offer_count++] = conn->id;
 }
 
 static void
@@ -536,7 +544,7 @@ conn_event(struct conn *conn, uint32_t events)
 		if (retry)
 			conn_unflag(conn, CONN_READ_BLOCKED);
 		/* What was kept over a pause is offered first, later in this turn. */
-		if (list_linked(&conn->offer))
+		if (conn_is(conn, CONN_OFFERED))
 			return;
 		if (retry || (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0)
 			conn_read(conn);

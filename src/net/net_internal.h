@@ -55,7 +55,7 @@ struct peer {
 	uint8_t ip[16];
 	uint16_t port;
 	uint8_t version; /* 4, 6, or 0: none */
-};
+} __attribute__((packed));
 
 void peer_set(struct peer *peer, const struct sockaddr_storage *address);
 void peer_get(const struct peer *peer, struct sockaddr_storage *ret_address);
@@ -106,6 +106,7 @@ enum conn_flag {
 	CONN_LINGERING = 1 << 8,  /* our side is shut down; input is discarded until theirs is */
 	CONN_CLOSING = 1 << 9,	  /* on the reactor's closing list */
 	CONN_DETACHED = 1 << 10,  /* taken out of epoll: a hung-up peer whose input waits for resume */
+	CONN_OFFERED = 1 << 11,	  /* among those to be offered input */
 };
 
 struct conn {
@@ -120,15 +121,15 @@ struct conn {
 	struct outq *out;	   /* owned; NULL while nothing is queued */
 	struct tls *tls;	   /* owned; NULL: plain */
 	struct timer timer;	   /* one for deadline, stall and finish: fires early, looks, re-arms */
-	uint64_t deadline_ms, finish_ms, last_input_ms;
+	uint64_t deadline_ms;	   /* its handler's; from finishing on the end of that */
+	uint64_t last_input_ms;
 	struct list work;	   /* in reactor's dirty, closing or free list */
-	struct list offer;	   /* in reactor's list of those with input to be offered */
 	struct peer peer;
 	uint8_t reason;		   /* enum close_reason, while finishing or closing */
 	uint16_t flags;
 	uint16_t interest;	   /* what epoll was told */
 };
-static_assert(sizeof(struct conn) <= 192, "an idle connection is three cache lines");
+static_assert(sizeof(struct conn) <= 160, "the memory of an idle connection is a budget");
 
 #define CONN_MAGIC 0x636f6e6eu
 
@@ -237,7 +238,9 @@ struct reactor {
 	int stopping;		/* atomic */
 	unsigned conns;		/* atomic: whoever deals adds, the owner takes away */
 	bool again;		/* the next wait must not block */
-	struct list dirty, closing, offers;
+	struct list dirty, closing;
+	uint64_t *offers;	/* owned: ids of connections with input to be offered, perhaps gone by now */
+	uint32_t offer_count, offer_capacity;
 
 	struct chunk **chunks;	/* owned, as are they */
 	uint32_t chunk_count;

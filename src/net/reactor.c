@@ -119,7 +119,7 @@ turn_wait_ms(const struct reactor *r, int max_wait_ms)
 {
 	int wait_ms;
 
-	if (r->again || !list_empty(&r->dirty) || !list_empty(&r->closing) || !list_empty(&r->offers))
+	if (r->again || !list_empty(&r->dirty) || !list_empty(&r->closing) || r->offer_count > 0)
 		return 0;
 	wait_ms = wheel_wait_ms(&r->wheel, r->now_ms);
 	if (wait_ms < 0 || (max_wait_ms >= 0 && max_wait_ms < wait_ms))
@@ -167,11 +167,20 @@ list_move(struct list *from, struct list *to)
 static void
 turn_offers(struct reactor *r)
 {
-	struct list offers, *link;
+	uint32_t count = r->offer_count;
 
-	list_move(&r->offers, &offers);
-	while ((link = list_pop(&offers)) != NULL)
-		conn_offer_again(container_of(link, struct conn, offer));
+	for (uint32_t i = 0; i < count; i++) {
+		struct conn *conn = slots_find(r, r->offers[i]);
+
+		if (conn == NULL || !conn_is(conn, CONN_OFFERED))
+			continue;
+		conn_unflag(conn, CONN_OFFERED);
+		conn_offer_again(conn);
+	}
+	/* What came meanwhile is for the next turn. */
+	r->offer_count -= count;
+	if (r->offer_count > 0)
+		memmove(r->offers, r->offers + count, r->offer_count * sizeof(*r->offers));
 }
 
 static void
@@ -265,7 +274,6 @@ reactor_create(unsigned index)
 	wheel_init(&r->wheel, r->now_ms);
 	list_init(&r->dirty);
 	list_init(&r->closing);
-	list_init(&r->offers);
 	list_init(&r->free_slots);
 	if ((r->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		goto err0;
@@ -314,6 +322,7 @@ reactor_destroy(struct reactor **reactor)
 	reactor_end(r);
 	wheel_fini(&r->wheel);
 	slots_fini(r);
+	mem_free(r->offers);
 	outq_free_kept(r);
 	(void)close(r->wake_fd);
 	(void)close(r->epoll_fd);
