@@ -32,7 +32,8 @@ struct mysql_statement {
 	MYSQL_BIND *results;
 	struct mysql_column *columns;
 	size_t column_count;
-	bool open; /* it has rows that were not given back */
+	bool open;   /* it has rows that were not given back */
+	bool failed; /* amid its rows */
 };
 
 /* Once a connection; what it was asked is answered by the caller. */
@@ -62,7 +63,11 @@ conn_failed(struct mysql_conn *conn)
 static int
 stmt_failed(struct mysql_conn *conn, MYSQL_STMT *stmt)
 {
-	return failed(conn, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+	unsigned code = mysql_stmt_errno(stmt);
+
+	if (code == 0) /* of rows that are not fetched ahead only the connection is told */
+		return conn_failed(conn);
+	return failed(conn, code, mysql_stmt_error(stmt));
 }
 
 /* --- Connecting --- */
@@ -395,6 +400,13 @@ column_complete(struct mysql_statement *s, size_t i)
 	return mysql_stmt_fetch_column(s->stmt, &s->results[i], (unsigned)i, 0) != 0 ? -1 : 0;
 }
 
+static int
+rows_failed(struct mysql_conn *conn, struct mysql_statement *s)
+{
+	s->failed = true;
+	return stmt_failed(conn, s->stmt);
+}
+
 int
 mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *s)
 {
@@ -404,7 +416,7 @@ mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *s)
 	if (rc == MYSQL_NO_DATA)
 		return SQL_DONE;
 	if (rc != 0 && rc != MYSQL_DATA_TRUNCATED)
-		return stmt_failed(conn, s->stmt);
+		return rows_failed(conn, s);
 	for (size_t i = 0; i < s->column_count; i++) {
 		unsigned long before = s->columns[i].capacity;
 
@@ -436,17 +448,24 @@ mysql_statement_start(struct mysql_conn *conn, struct mysql_statement *s,
 	s->open = true;
 	if (mysql_stmt_bind_result(s->stmt, s->results) != 0 ||
 	    (!stream && mysql_stmt_store_result(s->stmt) != 0))
-		return stmt_failed(conn, s->stmt);
+		return rows_failed(conn, s);
 	return mysql_statement_next(conn, s);
 }
 
+/*
+ * After an error amid the rows, a lock that was not had in time, the library takes them for unread:
+ * run again, the statement would wait for the rest of them until the connection is given up.
+ */
 void
 mysql_statement_end(struct mysql_statement *s)
 {
 	if (s == NULL || !s->open)
 		return;
-	(void)mysql_stmt_free_result(s->stmt);
-	s->open = false;
+	if (s->failed)
+		(void)mysql_stmt_reset(s->stmt);
+	else
+		(void)mysql_stmt_free_result(s->stmt);
+	s->open = s->failed = false;
 }
 
 uint64_t

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "store/mysql_db.h"
+#include "store/mysql_error.h"
 #include "store/test_world.h"
 
 static struct world world;
@@ -251,6 +252,46 @@ what_is_held_waits_alone(void **state)
 	}
 	mysql_conn_close(&holder);
 	assert_int_equal(world_send(w, &(struct letter){.from = ann, .to = held}).seq, 2);
+}
+
+static void
+lock_both(struct mysql_conn *conn, const uint64_t ids[2], int want)
+{
+	uint64_t locked[2];
+	size_t count = 0;
+
+	assert_int_equal(mysql_conn_exec(conn, "START TRANSACTION"), 0);
+	assert_int_equal(mysql_lock_many(conn, MANY_LOCK_CONVS, ids, 2, locked, &count), want);
+	assert_int_equal(mysql_conn_exec(conn, "ROLLBACK"), 0);
+}
+
+/* The error comes when the first row has come: the statement can be run again all the same. */
+static void
+a_time_out_amid_rows_leaves_the_connection_whole(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), ids[2];
+	struct mysql_address address;
+	struct mysql_conn *holder = NULL, *conn = NULL;
+	char why[256], sql[96];
+
+	(void)world_user(w, "bob");
+	(void)world_user(w, "cid");
+	ids[0] = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	ids[1] = world_send(w, &(struct letter){.from = ann, .to_user = "cid"}).cid;
+	assert_true(ids[0] < ids[1]);
+	assert_true(mysql_address_parse(slice_str(w->address), &address, why, sizeof(why)));
+	assert_int_equal(mysql_conn_open(&address, false, &holder, why, sizeof(why)), 0);
+	assert_int_equal(mysql_conn_open(&address, false, &conn, why, sizeof(why)), 0);
+	(void)snprintf(sql, sizeof(sql), "UPDATE conv SET topic = 'held' WHERE cid = %llu",
+	    (unsigned long long)ids[1]);
+	assert_int_equal(mysql_conn_exec(holder, "START TRANSACTION"), 0);
+	assert_int_equal(mysql_conn_exec(holder, sql), 0);
+	lock_both(conn, ids, MYSQL_ERROR_LOCK_TIMEOUT);
+	assert_int_equal(mysql_conn_exec(holder, "ROLLBACK"), 0);
+	lock_both(conn, ids, SQL_OK);
+	mysql_conn_close(&holder);
+	mysql_conn_close(&conn);
 }
 
 /* However many there are, and repeated ones among them. */
@@ -542,6 +583,7 @@ main(void)
 	    T(rights_end_on_all_nodes),
 	    T(marks_of_all_nodes_only_grow),
 	    T(what_is_held_waits_alone),
+	    T(a_time_out_amid_rows_leaves_the_connection_whole),
 	    T(a_large_batch_is_numbered_without_holes),
 	    T(a_long_log_is_not_read),
 	    T(killed_connections_are_opened_anew),
