@@ -212,15 +212,22 @@ who_is_in_a_group_is_counted_on_all_nodes(void **state)
 	uint64_t group;
 	unsigned n;
 	struct call_tag t;
+	struct link *asks[2];
 
 	(void)state;
 	people_open(&p, 4);
 	group = group_make(&p, NULL);
+	asks[0] = p.alice;
+	asks[1] = sim_link(&p.sim, 2, 0); /* it is open: who is no member may ask, too */
+	assert_int_equal(sim_register(&p.sim, asks[1], "eve"), ERR_OK);
 	sim_pass(&p.sim, 1);
-	t = tag(p.alice->world, &n);
-	chat_group_info(p.alice->peer, &t, &(struct target){.kind = TARGET_CID, .cid = group});
-	assert_int_equal(sim_answered(&p.sim, p.alice, n), ERR_OK);
-	assert_int_equal(p.alice->online, 2);
+	for (unsigned i = 0; i < LEN(asks); i++) {
+		t = tag(asks[i]->world, &n);
+		chat_group_info(
+		    asks[i]->peer, &t, &(struct target){.kind = TARGET_CID, .cid = group});
+		assert_int_equal(sim_answered(&p.sim, asks[i], n), ERR_OK);
+		assert_int_equal(asks[i]->online, 2);
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		struct who_command who = {
 		    .scope = WHO_CONV, .conv = cid(i == 0 ? group : p.conv), .limit = 10};

@@ -189,8 +189,13 @@ struct op {
 			struct op_target target;
 			uint64_t read, delivered; /* in: 0 not given; out: as they are now */
 			bool changed;             /* out */
-			uint64_t asker;           /* the shard's: the connection that marks */
-			slice name;               /* the shard's: its user's */
+			/*
+			 * In: another node said so to this user, op->user or his peer.  It is
+			 * not to be written; changed: he was not told as much here.
+			 */
+			uint64_t heard_by;
+			uint64_t asker; /* the shard's: the connection that marks */
+			slice name;     /* the shard's: its user's */
 		} mark;
 		struct {
 			uint64_t session, user;
@@ -247,7 +252,8 @@ struct op {
 		struct {
 			struct op_target target; /* in: whether he is in there is asked too; all
 						    absent: not */
-			uint64_t *uids;          /* out */
+			bool outside;   /* in: it is enough that he may know of that group */
+			uint64_t *uids; /* out */
 			size_t count;
 			size_t members_max; /* in: so many members of a group are read too */
 			uint64_t *members;  /* out */

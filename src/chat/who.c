@@ -364,6 +364,7 @@ around_ask(struct call *call, struct gather *gather, const struct target *conv)
 	if (gather->question.what == QUERY_CONV && shard->cluster != NULL) {
 		if (conv == NULL)
 			op->contacts.target.cid = gather->question.cid;
+		op->contacts.outside = conv == NULL;
 		op->contacts.members_max = LIMIT_WHO_MEMBERS + 1;
 	}
 	shard_submit(shard, op);

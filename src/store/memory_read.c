@@ -132,7 +132,9 @@ check_inside(struct memory *m, const struct op *op, struct op_target *target)
 	if (err != ERR_OK || conv == NULL)
 		return err != ERR_OK ? err : ERR_NOT_FOUND;
 	member = mem_member_row(conv, op->user);
-	return rights_see(&conv->row, op->user, &member, true);
+	return op->contacts.outside && conv->row.kind == CONV_GROUP
+		   ? rights_info(&conv->row, &member)
+		   : rights_see(&conv->row, op->user, &member, true);
 }
 
 static bool

@@ -334,7 +334,11 @@ check_inside(struct sql_conn *conn, struct op *op, struct op_target *target)
 	if (row.kind == CONV_GROUP)
 		rc = member_load(conn, op->user, row.cid, &member);
 	if (rc == SQL_OK)
-		op_fail(op, rights_see(&row, op->user, &member, true), NULL);
+		op_fail(op,
+		    op->contacts.outside && row.kind == CONV_GROUP
+			? rights_info(&row, &member)
+			: rights_see(&row, op->user, &member, true),
+		    NULL);
 	return rc;
 }
 
