@@ -114,7 +114,7 @@ convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 	if (*ret != NULL) {
 		list_remove(&(*ret)->used);
 		list_push_back(&s->convs.used, &(*ret)->used);
-		return SQL_OK;
+		return (*ret)->stale ? convs_reload(s, *ret) : SQL_OK;
 	}
 	if ((rc = row_lock(s, cid)) == SQL_OK)
 		rc = conv_load(&s->writer, cid, &row);
@@ -173,12 +173,21 @@ convs_advance(struct cached_conv *conv, uint64_t seq, uint64_t ts)
 	conv->moved = true;
 }
 
+/* Heads are saved at the end of the transaction: until then the row in the database has an old one. */
+static bool
+keeps_head(const struct sql_store *s, const struct cached_conv *conv)
+{
+	return s->engine->shared && conv->moved;
+}
+
 void
 convs_forget(struct sql_store *s, uint64_t cid)
 {
 	struct cached_conv *conv = map_get(&s->convs.by_cid, cid);
 
-	if (conv != NULL)
+	if (conv != NULL && keeps_head(s, conv))
+		conv->stale = true;
+	else if (conv != NULL)
 		drop(&s->convs, conv);
 }
 
@@ -190,7 +199,12 @@ convs_reload(struct sql_store *s, struct cached_conv *conv)
 
 	if (rc == SQL_OK && row.cid != 0) {
 		assert(row.kind == conv->row.kind);
+		if (keeps_head(s, conv)) {
+			row.head = conv->row.head;
+			row.ts = conv->row.ts;
+		}
 		conv->row = row;
+		conv->stale = false;
 	}
 	return rc;
 }

@@ -33,6 +33,7 @@ enum {
 struct cached_conv {
 	struct conv_row row;
 	bool moved; /* its head, in the transaction under way */
+	bool stale; /* but for its head it is to be read anew */
 	struct list used;
 	uint64_t pair[2]; /* key of by_pair for a direct one */
 };
@@ -50,7 +51,10 @@ struct mark_row {
 	struct list link; /* of pending or recent */
 	uint64_t key[2];  /* user, cid */
 	uint64_t read, delivered, acl_ver, dirty_ms;
-	uint64_t read_ms; /* monotonic: when it was last compared with the member's row */
+	/* What his own connections were told last, and those of his peer. */
+	struct mark_told {
+		uint64_t read, delivered;
+	} told[2];
 	bool pending;
 	bool blocked; /* at acl_ver: one of a direct conversation's two blocks the other */
 };
@@ -245,6 +249,8 @@ int sql_close_there(struct sql_store *s, const struct op *op, bool *ret_there);
 void marks_init(struct marks *marks);
 void marks_fini(struct marks *marks);
 int sql_mark(struct sql_store *s, struct op *op);
+/* OP_MARK with heard_by: known from now on, and left to the node that said so to be written. */
+void sql_mark_heard(struct sql_store *s, struct op *op);
 void sql_touch(struct sql_store *s, const struct op *op);
 /* Writes the oldest ones, those that are old enough or (all) any, inside a transaction. */
 int marks_write(struct sql_store *s, bool all);
