@@ -139,7 +139,12 @@ cluster_heard(struct shard *shard, struct ring_mail *ring)
 		return;
 	}
 	mail->next = NULL;
-	shard_deliver(shard, mail);
+	if (mail->kind == MAIL_MARK) {
+		read_mark_heard(shard, (struct mark_mail *)(void *)mail);
+		mem_free(mail);
+	} else {
+		shard_deliver(shard, mail);
+	}
 }
 
 void

@@ -114,7 +114,8 @@ struct mark_mail {
 	uint64_t cid, read, delivered;
 	uint64_t except; /* a peer of shard except_shard */
 	unsigned except_shard;
-	char user[33]; /* whose marks */
+	uint64_t by;   /* whose marks */
+	char user[33]; /* his name */
 };
 
 /* What became of a contact, for one of the two. */
@@ -177,6 +178,8 @@ void send_forget(struct peer *peer, uint64_t call);
 void read_op_done(struct shard *shard, struct op *op);
 void read_mark_done(struct shard *shard, struct op *op);
 void read_mark_told(struct shard *shard, struct op *op);
+/* From another node: the store learns of it before anybody is told. */
+void read_mark_heard(struct shard *shard, const struct mark_mail *mail);
 void read_marked(struct shard *shard, struct mark_mail *mail);
 void people_op_done(struct shard *shard, struct op *op);
 /* group.c, receipts.c, contact.c, presence.c, account.c: the same */

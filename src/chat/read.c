@@ -73,14 +73,43 @@ mark_tell(struct shard *shard, uint64_t to, const struct op *op)
 	mail->delivered = op->mark.delivered;
 	mail->except = op->mark.asker;
 	mail->except_shard = op->origin;
+	mail->by = op->user;
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(op->mark.name));
-	cluster_tell(shard, RING_USER, to, &mail->to.mail);
+	if (op->mark.heard_by == 0)
+		cluster_ring(shard, RING_USER, to, &mail->to.mail);
+	shard_post(shard, shard_of(shard, to), &mail->to.mail);
+}
+
+/*
+ * By the home of him who marks, like marks that are set here: whoever is told later is told more,
+ * and a mark that is set after somebody was told takes it into account.
+ */
+void
+read_mark_heard(struct shard *shard, const struct mark_mail *mail)
+{
+	struct op *op = op_create(OP_MARK);
+
+	op->user = mail->by;
+	op->mark.heard_by = mail->to.user;
+	op->mark.target.cid = mail->cid;
+	op->mark.read = mail->read;
+	op->mark.delivered = mail->delivered;
+	op->mark.name = op_copy(op, slice_str(mail->user));
+	shard_submit_by(shard, shard_of(shard, mail->by), op);
 }
 
 /* The others hear of it also if the connection that marked is gone. */
 void
 read_mark_done(struct shard *shard, struct op *op)
 {
+	if (op->mark.heard_by != 0) {
+		/* A store that is too busy to learn of it keeps it from nobody. */
+		op->origin = SHARDS_MAX; /* nobody here has marked */
+		if (op->fault.err != ERR_OK || op->mark.changed)
+			mark_tell(shard, op->mark.heard_by, op);
+		op_destroy(&op);
+		return;
+	}
 	if (op->fault.err == ERR_OK && op->mark.changed) {
 		mark_tell(shard, op->user, op);
 		if (op->mark.target.peer != 0)

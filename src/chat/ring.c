@@ -275,6 +275,7 @@ put_MARK(struct buf *to, const struct mark_mail *mail)
 	put_number(to, mail->cid);
 	put_number(to, mail->read);
 	put_number(to, mail->delivered);
+	put_number(to, mail->by);
 	put_text(to, slice_str(mail->user));
 }
 
@@ -287,6 +288,7 @@ get_MARK(struct reader *r, uint64_t *ret_id)
 	mail->cid = get_number(r);
 	mail->read = get_seq(r);
 	mail->delivered = get_seq(r);
+	mail->by = get_number(r);
 	mail->except_shard = SHARDS_MAX;
 	get_name(r, mail->user, sizeof(mail->user));
 	return mail;

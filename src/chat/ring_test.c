@@ -163,6 +163,7 @@ marks_contacts_and_signals_travel(void **state)
 	    .read = 4,
 	    .delivered = 5,
 	    .except = 6,
+	    .by = 7,
 	    .user = "ann"};
 	struct contact_mail contact = {.to = {.mail.kind = MAIL_CONTACT, .user = 2},
 	    .other = 9,
@@ -184,6 +185,7 @@ marks_contacts_and_signals_travel(void **state)
 	(void)state;
 	mark_back = (struct mark_mail *)(void *)there_and_back(&mark.to.mail, RING_USER, 2);
 	assert_true(mark_back->read == 4 && mark_back->delivered == 5 && mark_back->cid == 3);
+	assert_int_equal(mark_back->by, 7);
 	assert_int_equal(mark_back->except_shard, SHARDS_MAX);
 	assert_string_equal(mark_back->user, "ann");
 	ring_mail_destroy(&mark_back->to.mail);

@@ -106,14 +106,10 @@ row_make_pending(struct marks *marks, struct mark_row *row)
 	marks->pending_count++;
 }
 
-/* Where others write too, they may have moved the marks since. */
-static bool
-is_fresh(const struct sql_store *s, const struct mark_row *row)
-{
-	return !s->engine->shared || clock_mono_ms() - row->read_ms < MARKS_RIDE_MS;
-}
-
-/* The row of a member, from memory if his rights are as they were when it was read. */
+/*
+ * The row of a member, from memory if his rights are as they were when it was read; where others
+ * write too, they may have moved the marks since.
+ */
 static int
 row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
     struct mark_row **ret_row, enum err *ret_err)
@@ -125,7 +121,7 @@ row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
 
 	*ret_err = ERR_OK;
 	*ret_row = smap_get(&s->marks.rows, row_key(key));
-	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver && is_fresh(s, *ret_row))
+	if (*ret_row != NULL && (*ret_row)->acl_ver == conv->acl_ver && !s->engine->shared)
 		return SQL_OK;
 	if ((rc = member_load(&s->writer, op->user, conv->cid, &member)) != SQL_OK)
 		return rc;
@@ -144,7 +140,6 @@ row_find(struct sql_store *s, const struct op *op, const struct conv_row *conv,
 	if ((*ret_row)->delivered < member.delivered)
 		(*ret_row)->delivered = member.delivered;
 	(*ret_row)->acl_ver = conv->acl_ver;
-	(*ret_row)->read_ms = clock_mono_ms();
 	(*ret_row)->blocked = peer.blocked;
 	(void)pthread_mutex_unlock(&s->marks.lock);
 	return SQL_OK;
@@ -185,10 +180,32 @@ sql_mark(struct sql_store *s, struct op *op)
 	(void)pthread_mutex_lock(&s->marks.lock);
 	if (marks_grow(op, conv->row.head, &row->read, &row->delivered))
 		row_make_pending(&s->marks, row);
+	if (op->mark.changed)
+		row->told[0] = row->told[1] = (struct mark_told){row->read, row->delivered};
 	if (row->blocked)
 		op->mark.target.peer = 0; /* he is not told */
 	(void)pthread_mutex_unlock(&s->marks.lock);
 	return SQL_OK;
+}
+
+void
+sql_mark_heard(struct sql_store *s, struct op *op)
+{
+	const uint64_t key[2] = {op->user, op->mark.target.cid};
+	struct mark_told *told;
+	struct mark_row *row;
+
+	(void)pthread_mutex_lock(&s->marks.lock);
+	if ((row = smap_get(&s->marks.rows, row_key(key))) == NULL)
+		row = row_add(&s->marks, key[0], key[1], &(struct member_row){0});
+	(void)pthread_mutex_unlock(&s->marks.lock);
+	row_raise(s, row);
+	(void)pthread_mutex_lock(&s->marks.lock);
+	(void)marks_grow(op, UINT64_MAX, &row->read, &row->delivered);
+	told = &row->told[op->mark.heard_by != op->user];
+	op->mark.changed = row->read > told->read || row->delivered > told->delivered;
+	*told = (struct mark_told){row->read, row->delivered};
+	(void)pthread_mutex_unlock(&s->marks.lock);
 }
 
 void

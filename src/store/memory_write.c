@@ -167,8 +167,8 @@ append_to(struct memory *m, struct op *op, struct mem_conv **conv, uint64_t now_
 }
 
 static struct fault
-delete_rights(struct memory *m, struct op *op, const struct mem_conv *conv,
-    const struct msg_row *msg)
+delete_rights(
+    struct memory *m, struct op *op, const struct mem_conv *conv, const struct msg_row *msg)
 {
 	struct member_row member = mem_member_row(conv, op->user);
 	struct peer_row peer = {0};
@@ -227,7 +227,13 @@ mem_mark(struct memory *m, struct op *op)
 	struct mem_member *member;
 	struct member_row row = {0};
 	const char *param;
-	enum err err = mem_resolve(m, op, &op->mark.target, &conv, &param);
+	enum err err;
+
+	if (op->mark.heard_by != 0) { /* it knows what all nodes wrote */
+		op->mark.changed = true;
+		return;
+	}
+	err = mem_resolve(m, op, &op->mark.target, &conv, &param);
 
 	if (err == ERR_OK && conv == NULL)
 		err = ERR_NOT_FOUND;

@@ -316,6 +316,8 @@ run_later(struct sql_store *s, struct op *op)
 	op->fault = (struct fault){0};
 	if (op->kind == OP_TOUCH)
 		sql_touch(s, op);
+	else if (op->kind == OP_MARK && op->mark.heard_by != 0)
+		sql_mark_heard(s, op);
 	else if (!sql_is_open(&s->writer))
 		op_unavailable(op);
 	else if (op->kind == OP_MARK)
