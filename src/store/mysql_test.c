@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "store/mysql_db.h"
 #include "store/mysql_error.h"
-#include "store/test_world.h"
+#include "store/test_group.h"
 
 static struct world world;
 
@@ -214,6 +214,46 @@ marks_of_all_nodes_only_grow(void **state)
 	mark_on(w->driver, ann, cid, 5, 7);
 }
 
+static void
+hear_on(struct driver *driver, uint64_t user, uint64_t to, uint64_t cid, uint64_t read,
+    uint64_t want, bool news)
+{
+	struct op *op = op_create(OP_MARK);
+
+	op->user = user;
+	op->mark.target.cid = cid;
+	op->mark.read = read;
+	op->mark.heard_by = to;
+	driver->type->write(driver, &op, 1);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_int_equal(op->mark.read, want);
+	assert_int_equal(op->mark.changed, news);
+	op_destroy(&op);
+}
+
+/* What somebody was told on a node is never more than the node answers, shows and tells later. */
+static void
+marks_of_other_nodes_are_known_when_they_are_heard(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), cid;
+
+	for (int i = 0; i < 9; i++)
+		cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
+	hear_on(w->driver, bob, bob, cid, 5, 5, true);
+	hear_on(w->driver, bob, ann, cid, 5, 5, true);
+	hear_on(w->driver, bob, ann, cid, 4, 5, false);
+	mark_on(w->driver, bob, cid, 3, 5);
+	mark_on(w->driver, bob, cid, 8, 8);
+	hear_on(w->driver, bob, ann, cid, 7, 8, false);
+	hear_on(w->driver, bob, bob, cid, 9, 9, true);
+	mark_on(w->driver, bob, cid, 1, 9);
+	world_reopen(w); /* 9 is left to the node that said so */
+	assert_int_equal(world_ask(w, "SELECT read_seq >= 8 FROM member WHERE user = %llu",
+			     (unsigned long long)bob),
+	    1);
+}
+
 /* A row that somebody holds delays what needs it, and nothing else. */
 static void
 what_is_held_waits_alone(void **state)
@@ -326,6 +366,33 @@ a_large_batch_is_numbered_without_holes(void **state)
 	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), COUNT * 3 / 2);
 }
 
+/* What one operation adds to the log the next one of the same transaction knows. */
+static void
+a_group_changes_amid_its_messages(void **state)
+{
+	struct world *w = *state;
+	uint64_t cid = group_of_three(w);
+	struct op *ops[] = {
+	    letter_op(&(struct letter){.from = ANN, .to = cid}),
+	    change_op(
+		&(struct change){.by = ANN, .cid = cid, .what = GROUP_REMOVE, .users = {"bob"}}),
+	    letter_op(&(struct letter){.from = ANN, .to = cid}),
+	    change_op(
+		&(struct change){.by = ANN, .cid = cid, .what = GROUP_INVITE, .users = {"bob"}}),
+	    change_op(&(struct change){.by = CAT, .cid = cid, .what = GROUP_LEAVE}),
+	    letter_op(&(struct letter){.from = ANN, .to = cid}),
+	};
+
+	w->driver->type->write(w->driver, ops, LEN(ops));
+	for (size_t i = 0; i < LEN(ops); i++) {
+		assert_int_equal(ops[i]->fault.err, ERR_OK);
+		op_destroy(&ops[i]);
+	}
+	assert_int_equal(world_ask(w, "SELECT last_seq FROM conv"), 1 + LEN(ops));
+	assert_int_equal(world_ask(w, "SELECT max(seq) FROM msg"), 1 + LEN(ops));
+	assert_int_equal(world_send(w, &(struct letter){.from = ANN, .to = cid}).seq, 2 + LEN(ops));
+}
+
 /* --- What a log that has grown costs --- */
 
 /* How many rows that connection has read so far, of whatever table or index. */
@@ -354,7 +421,16 @@ sync_of(struct world *w, uint64_t user)
 	op_destroy(&op);
 }
 
-/* Neither a send nor a sync reads what was said before. */
+static void
+page_of(struct world *w, uint64_t user, uint64_t cid)
+{
+	struct op *op = world_page(w, user, cid, 0, UINT64_MAX, 5, true);
+
+	assert_int_equal(op->fault.err, ERR_OK);
+	op_destroy(&op);
+}
+
+/* Neither a send nor a sync nor a page reads what was said before, were it all replies. */
 static void
 a_long_log_is_not_read(void **state)
 {
@@ -367,7 +443,7 @@ a_long_log_is_not_read(void **state)
 	(void)world_user(w, "bob");
 	cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
 	for (int i = 0; i < COUNT; i++)
-		ops[i] = letter_op(&(struct letter){.from = ann, .to = cid});
+		ops[i] = letter_op(&(struct letter){.from = ann, .to = cid, .re = 1});
 	w->driver->type->write(w->driver, ops, COUNT);
 	for (int i = 0; i < COUNT; i++)
 		op_destroy(&ops[i]);
@@ -378,6 +454,10 @@ a_long_log_is_not_read(void **state)
 	sync_of(w, ann);
 	before = rows_read(m->readers[0].conn.mysql);
 	sync_of(w, ann);
+	assert_in_range(rows_read(m->readers[0].conn.mysql) - before, 0, FEW);
+	page_of(w, ann, cid);
+	before = rows_read(m->readers[0].conn.mysql);
+	page_of(w, ann, cid);
 	assert_in_range(rows_read(m->readers[0].conn.mysql) - before, 0, FEW);
 }
 
@@ -582,9 +662,11 @@ main(void)
 	    T(a_cmid_is_one_message_on_all_nodes),
 	    T(rights_end_on_all_nodes),
 	    T(marks_of_all_nodes_only_grow),
+	    T(marks_of_other_nodes_are_known_when_they_are_heard),
 	    T(what_is_held_waits_alone),
 	    T(a_time_out_amid_rows_leaves_the_connection_whole),
 	    T(a_large_batch_is_numbered_without_holes),
+	    T(a_group_changes_amid_its_messages),
 	    T(a_long_log_is_not_read),
 	    T(killed_connections_are_opened_anew),
 	    T(another_life_is_noticed),
