@@ -161,6 +161,8 @@ _Noreturn void cannot(const char *format, ...) __attribute__((format(printf, 1, 
 void link_init(void);
 void link_open(struct client *c);
 void link_close(struct client *c);
+/* What is closed next is reset: no port stays behind. */
+void link_cut(struct client *c);
 /* Writes what is in c->out, as far as it goes. */
 void link_flush(struct client *c);
 /* Appends one request, in the framing of the connection. */

@@ -80,6 +80,7 @@ closed(struct client *c)
 void
 client_abort(struct client *c)
 {
+	link_cut(c);
 	closed(c);
 }
 

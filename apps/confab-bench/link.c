@@ -18,12 +18,15 @@
 
 enum {
 	EVENTS = 512,
-	PROMPT_EVERY = 8, /* events of others after which the prompt ones are looked at */
+	STORM_EVENTS = 16, /* so many a turn while somebody's answers are timed */
+	PROMPT_EVERY = 8,  /* events of others after which the prompt ones are looked at */
 	READ_BYTES = 256 * 1024,
 	TLS_RECORD_BYTES = 17 * 1024,
 	/* What of a frame may wait for its rest; the server's are at most 256 KiB. */
 	KEPT_BYTES = 512 * 1024,
-	PER_SOURCE = 20000, /* connections of one address: there are only so many ports */
+	/* Connections of one address: there are only so many ports, and the more of them are taken, the longer
+	 * the kernel looks for another. */
+	PER_SOURCE = 2000,
 	SLOW_RECEIVE_BYTES = 16 * 1024,
 };
 
@@ -107,6 +110,15 @@ link_open(struct client *c)
 	c->state = CLIENT_CONNECTING;
 	c->out_waits = true;
 	watch(c, EPOLL_CTL_ADD);
+}
+
+void
+link_cut(struct client *c)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	if (c->fd >= 0)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
 void
@@ -452,13 +464,13 @@ link_turn(uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
 	struct timespec wait = {0};
-	int n;
+	int n, most = bench.options.scenario == SCENARIO_resume_storm ? STORM_EVENTS : EVENTS;
 
 	if (until_ns > bench.now_ns) {
 		wait.tv_sec = (time_t)((until_ns - bench.now_ns) / 1000000000);
 		wait.tv_nsec = (long)((until_ns - bench.now_ns) % 1000000000);
 	}
-	n = epoll_pwait2(bench.epoll_fd, events, EVENTS, &wait, NULL);
+	n = epoll_pwait2(bench.epoll_fd, events, most, &wait, NULL);
 	if (n < 0 && errno != EINTR)
 		cannot("epoll: %s", strerror(errno));
 	bench.now_ns = clock_mono_ns();

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/panic.h"
 
-enum { VIOLATIONS_MAX = 100, STORM_STEP = 16 };
+enum { VIOLATIONS_MAX = 100, STORM_STEP = 8 };
 
 #define RECONNECT_NS (50 * UINT64_C(1000000))
 
