@@ -38,13 +38,13 @@ asked(struct import_target *t, const char *sql, uint64_t *ret, struct admin_erro
 
 /* --- Opening --- */
 
-/* While this connection lives no other import gets this lock. */
+/* While this connection lives no other import gets this lock; one that died has it for a moment. */
 static bool
 only_import(struct import_target *t, struct admin_error *ret_error)
 {
 	uint64_t got = 0;
 
-	if (!asked(t, "SELECT get_lock(" IMPORT_LOCK ", 0)", &got, ret_error))
+	if (!asked(t, "SELECT get_lock(" IMPORT_LOCK ", 5)", &got, ret_error))
 		return false;
 	if (got != 1)
 		(void)import_failed(

@@ -14,7 +14,7 @@ import test_model
 from lib import groups, rows
 from lib.client import Client
 from lib.fixtures import PASSWORD
-from lib.mariadb import shared
+from lib.mariadb import MariaDB, shared
 from lib.server import CONFABD, TIED, Server, run_tool, sanitizer_environment, wait_for
 
 pytestmark = pytest.mark.disk
@@ -328,6 +328,33 @@ def test_kill_9_at_any_moment_leaves_nothing_that_could_be_served(confabd):
 
 
 @pytest.mark.slow
+def test_a_database_that_dies_meanwhile(confabd):
+    server, person = many_messages(confabd, 20_000)
+    database = MariaDB().start()
+    try:
+        name, url = database.database()
+        importing = start_import(server, url)
+        wait_for(lambda: database.run("SELECT 1 FROM msg LIMIT 1", name, check=False).stdout or importing.poll() is not None,
+                 60, "some rows")
+        database.kill9()
+        said, errors = importing.communicate()
+        database.start()
+        if importing.returncode == 0:
+            return      # it was faster
+        assert "run it again" in errors and said == "", errors
+        code, _, errors = run_tool("--check", "--store", url)
+        assert code == 1 and "--import" in errors
+        code, said, errors = run_tool("--import", f"sqlite:{server.db}", "--store", url, timeout=120)
+        assert code == 0, errors
+        server.write_config(store=url)
+        server.start()
+        join(server, "tcp", person, sync={"epoch": person["epoch"], "cursors": {}, "backlog": 0}).close()
+        server.stop()
+    finally:
+        database.finish()
+
+
+@pytest.mark.slow
 def test_100000_messages_in_bounded_memory(confabd):
     server, person = many_messages(confabd, 100_000)
     _, url = shared().database()
@@ -372,7 +399,7 @@ def test_what_cannot_be_imported_says_so(confabd, tmp_path):
         assert got == code and why in errors and errors.startswith("confabd: ") and said == "", (got, said, errors)
 
     refused("--import", source, "--store", url, why="is in use")
-    server.stop()
+    server.kill9()      # what it left in its log is there too
     refused("--import", source, "--store", "memory:", why="mysql://")
     refused("--import", source, "--data", str(tmp_path / "d"), why="mysql://")
     refused("--import", str(server.db), "--store", url, why="sqlite:PATH")
