@@ -13,12 +13,14 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from lib.across import ACROSS
 from lib.client import Client, Closed
 from lib.contract import RESULTS
 from lib.fixtures import PASSWORD, new_name
-from lib.server import Server, dumps
+from lib.server import dumps
+from lib.stores import STORES
 
-EXAMPLES = int(os.environ.get("CONFAB_ANY_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CONFAB_ANY_EXAMPLES", "40" if ACROSS else "150"))
 RANDOM = os.environ.get("CONFAB_ANY_SEED") == "random"
 PEOPLE = 4
 ENDS = {"logout", "account.delete", "session.revoke", "password.change"}  # may end connections of their user
@@ -207,7 +209,7 @@ class World:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [{"store": "memory:"}, {}, {"directory": "closed"}], ids=["memory", "sqlite", "closed"])
+@pytest.mark.parametrize("config", [*STORES.values(), {"directory": "closed"}], ids=[*STORES, "closed"])
 def test_any_request_is_answered_once(confabd, transport, config):
     server = confabd(config=config)
     world = World(server.port, transport)

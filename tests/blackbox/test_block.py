@@ -89,6 +89,7 @@ def test_marks_do_not_pass(user, again):
     for client in (alice, bob):
         client.call("ping")
         assert not [m for m in client.seen("mark") if m["user"] != client.name]
+    alice.server.settle(cid)
     for one in (alice, bob):
         view = next(c for c in again(one, sync=False).call("sync")["conversations"] if c["cid"] == cid)
         assert view["peer_read"] == view["peer_delivered"] == 0 and view["read"] == 2

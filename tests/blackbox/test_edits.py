@@ -3,6 +3,7 @@
 import pytest
 
 from lib.fixtures import new_name
+from lib.stores import STORES
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def talk(user):
     return alice, bob, cid
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=list(STORES))
 def any_store(request, confabd, server):
     """A server on each store."""
     return confabd(args=("--store", "memory:")) if request.param == "memory" else server

@@ -58,6 +58,7 @@ def test_sync_tells_the_marks_of_both(talk, again):
     alice, bob, cid = talk
     bob.call("mark", cid=cid, delivered=9, read=4)
     alice.expect("mark")
+    bob.server.settle(cid)
     mine = view(again(bob, sync=False), cid)
     assert (mine["read"], mine["delivered"], mine["unread"], mine["next"]) == (4, 9, 6, 5)
     assert (mine["peer_read"], mine["peer_delivered"]) == (0, 0)

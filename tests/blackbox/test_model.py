@@ -19,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from lib.client import Client
 from lib.fixtures import PASSWORD, new_name
 from lib.model import ANY, Model, numbers
-from lib.server import Server
+from lib.across import ACROSS, serve
+from lib.stores import STORES
 
-EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "45"))  # hypothesis makes the first ten very small
+EXAMPLES = int(os.environ.get("CONFAB_MODEL_EXAMPLES", "18" if ACROSS else "45"))  # hypothesis makes the first ten very small
 STEPS = int(os.environ.get("CONFAB_MODEL_STEPS", "70"))
 RANDOM = os.environ.get("CONFAB_MODEL_SEED") == "random"
 PHASES = [hypothesis.Phase.generate] + [hypothesis.Phase.shrink] * bool(os.environ.get("CONFAB_MODEL_SHRINK"))
@@ -298,6 +299,7 @@ class Machine(RuleBasedStateMachine):
         delivered = None if delivered is None else max(0, conv.head + 1 - delivered)
         self.do(who, device, "mark", self.model.mark(self.people[who], conv, read, delivered),
                 cid=conv.cid, read=read, delivered=delivered)
+        self.server.settle(conv.cid)
 
     @rule(who=WHO, device=DEVICE, pick=PICK, before=st.none() | st.integers(1, 15), after=st.none() | st.integers(0, 15),
           limit=st.integers(1, 8))
@@ -577,10 +579,9 @@ ASKED = ("group.create", "group.join", "group.leave", "group.invite", "group.rem
          "send", "edit", "delete", "history", "mark", "receipts", "profile.set", "account.delete")
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
+@pytest.fixture(scope="module", params=list(STORES))
 def store(request, tmp_path_factory):
-    config = {"store": "memory:"} if request.param == "memory" else {}
-    server = Server(tmp_path_factory.mktemp(request.param), config=config).start()
+    server = serve(tmp_path_factory.mktemp(request.param), config=STORES[request.param]).start()
     yield server
     server.finish()
 

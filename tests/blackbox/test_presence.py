@@ -34,6 +34,7 @@ def befriend(one, two):
 
 def test_set_and_watch(user):
     alice, bob = user("alice"), user("bob")
+    wait_for(lambda: state(alice, bob.name)["state"] == "online", 10, "bob online")
     assert alice.call("presence.watch", users=[bob.name, "no-such-user"])["users"] == [{"user": bob.name, "state": "online"}]
     assert bob.call("presence.set", state="busy", text="at work ☕") == {}
     told(alice, bob, state="busy", text="at work ☕")
@@ -132,7 +133,8 @@ def test_contacts_are_always_watched(user, again):
     assert [(c["user"], c["presence"]) for c in listed] == [(bob.name, "busy")]
     alice.call("contact.remove", user=bob.name)
     bob.call("presence.set", state="online")
-    assert state(alice, bob.name)["state"] == "online" and not alice.seen("presence")
+    wait_for(lambda: state(alice, bob.name)["state"] == "online", 10, "bob online")
+    assert not alice.seen("presence")
 
 
 def test_a_block_hides_both(user):

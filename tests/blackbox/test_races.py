@@ -6,16 +6,16 @@ import random
 import pytest
 
 from lib.fixtures import new_name
-from lib.server import Server
+from lib.across import serve
+from lib.stores import STORES
 
 ROUNDS = 40
 BURST = 5
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
+@pytest.fixture(scope="module", params=list(STORES))
 def shared_server(request, tmp_path_factory):
-    config = {"store": "memory:"} if request.param == "memory" else {}
-    server = Server(tmp_path_factory.mktemp(request.param), config=config).start()
+    server = serve(tmp_path_factory.mktemp(request.param), config=STORES[request.param]).start()
     yield server
     server.finish()
 

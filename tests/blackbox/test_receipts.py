@@ -16,6 +16,7 @@ def test_of_two(user, any_store):  # noqa: F811
     assert alice.call("receipts", cid=cid, seq=1) == {
         "read": 0, "delivered": 0, "members": 1, "users": [{"user": bob.name, "read": 0, "delivered": 0}], "more": False}
     bob.call("mark", cid=cid, delivered=2, read=1)
+    bob.server.settle(cid)
     for client in (alice, bob):
         assert client.call("receipts", cid=cid, seq=1) == {
             "read": 1, "delivered": 1, "members": 1, "users": [{"user": bob.name, "read": 1, "delivered": 2}], "more": False}
@@ -83,6 +84,7 @@ def test_they_outlive_the_process(confabd, user, again):
         seq = olga.send(cid, f"m{i}")["seq"]
     mia.call("mark", cid=cid, read=seq)
     tom.call("mark", cid=cid, read=70, delivered=130)
+    server.settle(cid)
     assert counts(olga.call("receipts", cid=cid, seq=seq)) == (1, 1, 2)
     server.kill9()
     server.start()

@@ -107,6 +107,7 @@ def test_without_a_cursor_it_begins_behind_what_was_read(user, again):
     view = only(again(bob, sync=False).call("sync"), cid)
     assert (view["next"], view["unread"], view["read"]) == (1, 10, 0)
     bob.call("mark", cid=cid, read=7)
+    bob.server.settle(cid)
     client = again(bob, sync=False)
     view = only(client.call("sync"), cid)
     assert (view["next"], view["unread"]) == (8, 3)
@@ -174,6 +175,7 @@ def test_another_epoch_resets(user, again):
     alice, bob = user("alice"), user("bob")
     cid = talk(alice, bob, 10)
     bob.call("mark", cid=cid, read=4)
+    bob.server.settle(cid)
     client = again(bob, sync=False)
     result = client.call("sync", epoch="another epoch", cursors={str(cid): 9})
     assert result["reset"] is True and result["epoch"] == alice.epoch

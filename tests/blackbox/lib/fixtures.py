@@ -14,9 +14,10 @@ import os
 
 import pytest
 
+from .across import ACROSS, finish_bell, left_out, serve
 from .client import Client
 from .mariadb import finish_shared
-from .server import CONFABD_RELEASE, STORE, Server
+from .server import CONFABD_RELEASE, STORE
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -36,6 +37,7 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     finish_shared()
+    finish_bell()
 
 
 # What makes all threads of a server work on the same things: `./test tsan` runs these.
@@ -81,8 +83,9 @@ def pytest_collection_modifyitems(config, items):
         if getattr(item, "originalname", item.name) in TSAN:
             item.add_marker("tsan")
     if STORE != "sqlite":
-        config.hook.pytest_deselected(items=[item for item in items if needs_disk(item)])
-        items[:] = [item for item in items if not needs_disk(item)]
+        without = left_out if ACROSS else needs_disk
+        config.hook.pytest_deselected(items=[item for item in items if without(item)])
+        items[:] = [item for item in items if not without(item)]
     slow = [item for item in items if item.get_closest_marker("slow")]
     rest = [item for item in items if not item.get_closest_marker("slow")]
     places = {id(item): (i + 0.5) / len(group) for group in (slow, rest) for i, item in enumerate(group)}
@@ -103,7 +106,7 @@ def confabd(tmp_path):
             assert os.access(CONFABD_RELEASE, os.X_OK), \
                 f"this test needs a release build at {CONFABD_RELEASE} (or CONFABD_RELEASE)"
             options["binary"] = CONFABD_RELEASE
-        server = Server(tmp_path / (name or f"server{len(servers)}"), **options)
+        server = serve(tmp_path / (name or f"server{len(servers)}"), **options)
         servers.append(server)
         return server.start() if started else server
 
@@ -132,7 +135,7 @@ def _shared(tmp_path_factory):
 @pytest.fixture
 def server(_shared, tmp_path_factory):
     if Shared.server is None:
-        Shared.server = Server(tmp_path_factory.mktemp("shared")).start()
+        Shared.server = serve(tmp_path_factory.mktemp("shared")).start()
     server = Shared.server
     yield server
     dead = not server.alive
@@ -151,8 +154,9 @@ def connect():
     """connect(server, "ws") -> a Client, closed and judged at the test's end."""
     clients = []
 
-    def open_one(server, transport="tcp", **options):
-        client = Client(options.pop("port", None) or server.port, transport, **options)
+    def open_one(server, transport="tcp", beside=None, **options):
+        port = options.pop("port", None) or server.deal(len(clients), beside)
+        client = Client(port, transport, **options)
         client.server = server
         clients.append(client)
         return client
@@ -198,7 +202,7 @@ def again(dial):
     """again(client, sync=...) -> another connection of the same session."""
 
     def resume(client, sync=True, server=None, **params):
-        fresh = dial(server or client.server)
+        fresh = dial(server or client.server, beside=client)
         fresh.login_as(fresh.call("resume", {"token": client.token, **({} if sync in (None, False) else {"sync": sync}), **params}))
         return fresh
 

@@ -143,6 +143,9 @@ class Server:
 
     def start(self, timeout=30):
         self.spawn()
+        return self.await_ready(timeout)
+
+    def await_ready(self, timeout=30):
         self.ready_line = self._read_ready(timeout)
         got = re.fullmatch(r"ready((?: listen=\S+)+) node=(\S+)\n", self.ready_line)
         assert got, f"not a ready line: {self.ready_line!r}\n{self.log()}"
@@ -178,6 +181,13 @@ class Server:
     def port(self):
         return self.port_of(0)
 
+    def deal(self, others=0, beside=None):
+        """The port for a client; the same for all (see across.py)."""
+        return self.port
+
+    def settle(self, cid):
+        """What was answered is known everywhere at once, on one node."""
+
     def kill9(self):
         self.process.kill()
         self.process.wait(10)
@@ -197,6 +207,10 @@ class Server:
     def stop(self, timeout=30):
         """SIGTERM, and 0 is expected."""
         self.terminate()
+        self.drained(timeout)
+
+    def drained(self, timeout=30):
+        """It was told to end, and does."""
         try:
             code = self.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -8,11 +8,11 @@ store   the configuration of the store under test, for servers of a test's own
 
 import pytest
 
-from .server import Server
+from .across import ACROSS, serve
 
-STORES = {"sqlite": {}, "memory": {"store": "memory:"}}
+STORES = {"across": {}} if ACROSS else {"sqlite": {}, "memory": {"store": "memory:"}}
 # For tests of what is kept on disk.
-on_disk = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+on_disk = pytest.mark.parametrize("store", list(STORES)[:1], indirect=True)
 
 
 @pytest.fixture(scope="module", params=list(STORES))
@@ -22,7 +22,7 @@ def store(request):
 
 @pytest.fixture(scope="module")
 def either(store, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("either"), config=store).start()
+    server = serve(tmp_path_factory.mktemp("either"), config=store).start()
     yield server
     server.finish()
 
