@@ -12,7 +12,8 @@
  * log in last_seq and last_ts beside it.  Numbers are signed, as in SQLite.  What is compared byte
  * by byte (names, handles, cmids, kinds, what is searched for) is VARBINARY: there no collation
  * takes two of them for one, nor a trailing blank for nothing.  What people wrote is utf8mb4.
- * There are no partial indexes: msg_re is for edits and deletions, and has every entry.
+ * There are no partial indexes: msg_re is for edits and deletions, and has every entry; by kind, so
+ * that replies do not stand among them.
  * Every statement may be run twice: such a server commits each of them by itself.
  */
 static const char *const first[] = {
@@ -40,7 +41,7 @@ static const char *const first[] = {
     " ts BIGINT NOT NULL, kind VARBINARY(64) NOT NULL, data MEDIUMTEXT, body MEDIUMTEXT,"
     " re BIGINT NOT NULL DEFAULT 0, ends BIGINT NOT NULL DEFAULT 0,"
     " UNIQUE KEY msg_seq (cid, seq), UNIQUE KEY msg_cmid (cmid, cid, sender),"
-    " KEY msg_re (cid, re, seq))" TABLE,
+    " KEY msg_re (cid, kind, re, seq))" TABLE,
     "CREATE TABLE IF NOT EXISTS member (user BIGINT NOT NULL, cid BIGINT NOT NULL,"
     " role TINYINT NOT NULL DEFAULT 1, join_seq BIGINT NOT NULL DEFAULT 1, leave_seq BIGINT,"
     " read_seq BIGINT NOT NULL DEFAULT 0, delivered_seq BIGINT NOT NULL DEFAULT 0,"
