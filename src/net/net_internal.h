@@ -24,7 +24,7 @@ enum {
 	LIMIT_RECORD_BYTES = 16 * 1024, /* of one TLS record, and what is gathered for it */
 	LIMIT_RECORDS = 4,	   /* TLS records of one connection in one turn */
 	LIMIT_TLS_READ_BYTES = 32 * 1024, /* encrypted, of one connection in one turn */
-	LIMIT_ACCEPTS = 64,	   /* of one listener in one turn */
+	LIMIT_ACCEPTS = 16,	   /* of one listener in one turn: who is here waits meanwhile */
 	LIMIT_OUTQ_KEPT = 256,	   /* empty queues that a reactor keeps for the next who needs one */
 	LIMIT_HOOKS = 8,
 	ACCEPT_PAUSE_MS = 100,	   /* no descriptor and none to spare: leave the backlog alone so long */
