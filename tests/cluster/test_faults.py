@@ -4,83 +4,71 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 
+from cluster import Watched
+from lib.server import wait_for
+from people import apart, on_nodes
 import pytest
 
-from cluster import Town, apart
-
-PATIENCE = 240
 STOPPED_S = 30   # longer than others take a silent node for dead
 
 
-def play(cluster, tmp_path, story, **options):
-    """People talk, `story(town)` happens, they go on; then all is compared with the log."""
-    async def whole():
-        async with Town(cluster, tmp_path, **options) as town:
-            town.talk()
-            await town.until_answered(100)
-            await story(town)
-            await town.until_answered(100)
-            await town.settle()
-
-    asyncio.run(asyncio.wait_for(whole(), PATIENCE))
-
-
-def on_nodes(cluster):
-    """Everybody on a node of his own in turn, not behind nginx."""
-    return lambda i: f"127.0.0.1:{cluster.nodes[i % len(cluster.nodes)].port}"
-
-
-def test_nothing_happens(cluster, tmp_path):
+def test_nothing_happens(cluster, play):
     cluster = cluster()
 
     async def story(town):
         await town.until_answered(300)
+        await town.pulse.goes_on()
 
-    play(cluster, tmp_path, story, where=on_nodes(cluster))
+    play(cluster, story, where=on_nodes(cluster))
 
 
-def test_each_node_is_killed_in_turn(cluster, tmp_path):
+def test_each_node_is_killed_in_turn(cluster, play):
     cluster = cluster()
 
     async def story(town):
         for node in cluster.nodes:
             await apart(node.kill9)
+            await town.pulse.goes_on(cluster.others(node))
             await town.until_answered(60)
-            await apart(node.start)
+            await town.pulse.heals(apart(node.start))
             await apart(cluster.wait_ready)
 
-    play(cluster, tmp_path, story)
+    play(cluster, story)
 
 
-def test_a_node_is_stopped_for_a_while(cluster, tmp_path):
+def test_a_node_is_stopped_for_a_while(cluster, play):
     """It may come back believing what was: it must not answer or show anything that is not so."""
     cluster = cluster()
 
     async def story(town):
-        os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+        node = cluster.nodes[0]
+        os.kill(node.pid, signal.SIGSTOP)
         try:
             stopped = time.monotonic()
+            await town.pulse.goes_on(cluster.others(node))
             while time.monotonic() < stopped + STOPPED_S:
                 await town.until_answered(20)
         finally:
-            os.kill(cluster.nodes[0].pid, signal.SIGCONT)
+            os.kill(node.pid, signal.SIGCONT)
+        await town.pulse.heals()
 
-    play(cluster, tmp_path, story)
+    play(cluster, story)
 
 
 @pytest.mark.parametrize("how", ["kill", "flushall", "client-kill", "pause"])
-def test_redis(cluster, tmp_path, how):
+def test_redis(cluster, play, how):
     cluster = cluster()
 
     async def story(town):
         if how == "kill":
             await apart(cluster.redis.kill9)
+            await town.pulse.goes_on()
             await town.until_answered(100)
-            await apart(cluster.redis.start)
+            await town.pulse.heals(apart(cluster.redis.start))
             await apart(cluster.wait_ready)
+            return
         for _ in range(5):
             if how == "flushall":
                 await apart(cluster.redis.ask, "FLUSHALL")
@@ -88,61 +76,53 @@ def test_redis(cluster, tmp_path, how):
                 await apart(cluster.redis.ask, "CLIENT", "KILL", "TYPE", "pubsub")
             elif how == "pause":
                 await apart(cluster.redis.ask, "CLIENT", "PAUSE", "1000")
+            await town.pulse.goes_on()
             await town.until_answered(40)
 
-    play(cluster, tmp_path, story, where=on_nodes(cluster))
+    play(cluster, story, where=on_nodes(cluster))
 
 
-def test_the_database_is_killed(cluster, database, tmp_path):
-    cluster = cluster()
+def test_redis_fails_over_to_its_replica(cluster, play, tmp_path):
+    """Sentinels choose the replica; the old one comes back and must not be taken for the master again."""
+    redis = Watched(tmp_path / "redis")
+    cluster = cluster(redis=redis)
 
     async def story(town):
-        os.kill(database.pid, signal.SIGKILL)
-        await apart(database.restart)
+        await apart(redis.first.kill9)
+        await town.pulse.goes_on()
+        await town.until_answered(100)
+        await apart(lambda: wait_for(lambda: redis.second.ask("ROLE").startswith("master"), 60, what="a new master"))
+        await town.pulse.heals()
+        await apart(cluster.wait_ready)
+        await apart(redis.first.start)
+        await apart(lambda: wait_for(lambda: redis.first.ask("ROLE").startswith("slave"), 60, what="its demotion"))
+        await town.pulse.heals()
         await apart(cluster.wait_ready)
 
-    play(cluster, tmp_path, story, where=on_nodes(cluster))
+    play(cluster, story, where=on_nodes(cluster))
 
 
-def test_connections_to_the_database_are_killed(cluster, database, tmp_path):
+def test_nginx_is_reloaded_again_and_again(cluster, play):
     cluster = cluster()
 
     async def story(town):
         for _ in range(5):
-            rows = await apart(database.sql, "SELECT id FROM information_schema.processlist WHERE db = "
-                               f"'{cluster.name}'")
-            for row in rows:
-                try:
-                    await apart(database.sql, f"KILL {row[0]}")
-                except subprocess.CalledProcessError:  # it may have gone by itself
-                    pass
-            await town.until_answered(40)
-
-    play(cluster, tmp_path, story, where=on_nodes(cluster))
-
-
-def test_nginx_is_reloaded_and_killed(cluster, tmp_path):
-    cluster = cluster()
-
-    async def story(town):
-        for _ in range(3):
             await apart(cluster.nginx.reload)
-            await town.until_answered(30)
-        port = cluster.nginx.port
-        await apart(cluster.nginx.kill9)
-        await apart(lambda: cluster.nginx.start(port))
+            await asyncio.gather(town.until_answered(30), asyncio.sleep(1))
+        await town.pulse.goes_on()
 
-    play(cluster, tmp_path, story)
+    play(cluster, story)
 
 
-def test_all_nodes_are_restarted_one_after_the_other(cluster, tmp_path):
+def test_nginx_is_killed(cluster, play):
     cluster = cluster()
 
     async def story(town):
-        for node in cluster.nodes:
-            await apart(node.stop)
-            await town.until_answered(30)
-            await apart(node.start)
-            await apart(cluster.wait_ready)
+        for _ in range(2):
+            port = cluster.nginx.port
+            await apart(cluster.nginx.kill9)
+            await town.pulse.goes_on()
+            await town.pulse.heals(apart(lambda: cluster.nginx.start(port)))
+            await town.until_answered(60)
 
-    play(cluster, tmp_path, story)
+    play(cluster, story)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 from .server import TIED, wait_for
 
@@ -22,26 +21,36 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Nginx:
-    """nodes: ports of listeners that expect PROXY headers; tls: (certificate, key), the variant that ends TLS."""
+def runs(pid):
+    """Not so what has ended and waits for somebody to ask after it."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
-    def __init__(self, home, nodes, tls=None):
+
+class Nginx:
+    """nodes: listeners that expect PROXY headers, ports or addresses; tls: (certificate, key), the variant that ends TLS;
+    host: its own address; wrap: what runs it."""
+
+    def __init__(self, home, nodes, tls=None, host="127.0.0.1", wrap=()):
         self.home = pathlib.Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
-        self.nodes, self.tls = list(nodes), tls
+        self.nodes = [node if isinstance(node, str) else f"127.0.0.1:{node}" for node in nodes]
+        self.tls, self.host, self.wrap = tls, host, list(wrap)
         self.process = None
         self.port = self.tls_port = 0
 
     def write(self):
         text = SHIPPED.read_text()
         head, _, rest = text.partition("\t\tserver 10.0.0.11:7001")
-        servers = "".join(f"\t\tserver 127.0.0.1:{port} max_fails=2 fail_timeout=5s;\n" for port in self.nodes)
+        servers = "".join(f"\t\tserver {node} max_fails=2 fail_timeout=5s;\n" for node in self.nodes)
         text = head + servers + rest[rest.index("\t}\n"):]
-        text, count = re.subn(r"listen 8000 ", f"listen 127.0.0.1:{self.port} ", text)
+        text, count = re.subn(r"listen 8000 ", f"listen {self.host}:{self.port} ", text)
         assert count == 1
         if self.tls:
             text = re.sub(r"^\t#(server \{|\t.*|\})$", r"\t\1", text, flags=re.M)
-            text, count = re.subn(r"listen 8443 ", f"listen 127.0.0.1:{self.tls_port} ", text)
+            text, count = re.subn(r"listen 8443 ", f"listen {self.host}:{self.tls_port} ", text)
             assert count == 1
             text = text.replace("/etc/confab/tls.crt", str(self.tls[0])).replace("/etc/confab/tls.key", str(self.tls[1]))
         text = text.replace("/run/nginx.pid", str(self.home / "nginx.pid"))
@@ -57,7 +66,7 @@ class Nginx:
             self.write()
             with open(self.home / "said.log", "wb") as said:
                 self.process = subprocess.Popen(
-                    [*TIED, BINARY, "-p", str(self.home), "-c", str(self.home / "nginx.conf")],
+                    [*TIED, *self.wrap, BINARY, "-p", str(self.home), "-c", str(self.home / "nginx.conf")],
                     stdin=subprocess.DEVNULL, stdout=said, stderr=said)
             wait_for(lambda: self.process.poll() is not None or self._answers(), what="nginx")
             if self.process.poll() is None:
@@ -66,7 +75,7 @@ class Nginx:
 
     def _answers(self):
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True
@@ -95,6 +104,4 @@ class Nginx:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        deadline = time.monotonic() + 10
-        while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: not any(runs(pid) for pid in pids), what="the end of nginx")

@@ -93,6 +93,8 @@ def usual_store():
 class Server:
     """One data directory and, most of the time, one process on it."""
 
+    host = "127.0.0.1"
+
     def __init__(self, home, workers=3, config=None, args=(), listen=("127.0.0.1:0",), binary=None,
                  leaks=True, env=None, wrap=()):
         self.home = pathlib.Path(home)
@@ -262,7 +264,7 @@ class Server:
 
     def http(self, path, method="GET", headers=None, body=None, port=None):
         """(status, headers, body) of one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=15)
+        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=15)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
