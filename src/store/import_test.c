@@ -278,6 +278,24 @@ nodes_at_work_are_seen(void **state)
 	import_done(pair);
 }
 
+/* Numbers that a lost life may have given are passed over, also where they were beyond all rows. */
+static void
+a_backup_s_numbers_are_passed_over(void **state)
+{
+	struct pair *pair = *state;
+
+	(void)world_user(&pair->from, "ann");
+	pair->from.driver->type->close(&pair->from.driver);
+	world_sql(&pair->from, "UPDATE meta SET epoch = NULL");
+	world_sql(&pair->from, "INSERT INTO conv (kind, title) VALUES (2, 'x')");
+	world_sql(&pair->from, "UPDATE sqlite_sequence SET seq = 5000000 WHERE name = 'conv'");
+	import_done(pair);
+	assert_true(pair->result.other_life);
+	world_reopen(&pair->to);
+	world_sql(&pair->to, "INSERT INTO conv (kind) VALUES (2)");
+	assert_in_range(world_ask(&pair->to, "SELECT max(cid) FROM conv"), 6000000, 6000010);
+}
+
 /* --- Half of it --- */
 
 static void
@@ -328,6 +346,7 @@ main(void)
 	    IMPORT_TEST(rows_of_every_kind),
 	    IMPORT_TEST(what_is_not_as_it_should_be_is_refused),
 	    IMPORT_TEST(nodes_at_work_are_seen),
+	    IMPORT_TEST(a_backup_s_numbers_are_passed_over),
 	    IMPORT_TEST(half_an_import_is_no_store),
 	    IMPORT_TEST(what_reads_back_otherwise_is_refused),
 	};

@@ -212,7 +212,8 @@ release(struct mysql *m)
 }
 
 /*
- * The numbers of conversations that were lost with an old life are passed over, see recover.c.  A
+ * The numbers of conversations that were lost with an old life are passed over, see recover.c: those
+ * behind the last row, and behind the last number that is known to have been given.  A
  * NULL epoch is a restored backup's, or a new database's.
  */
 static int
@@ -224,8 +225,11 @@ life_begin(struct mysql_conn *conn, struct sql_conn *sql)
 	bool reborn = rc == 0 && strcmp(text, "1") == 0;
 
 	if (reborn)
-		rc = mysql_conn_ask(
-		    conn, "SELECT coalesce(max(cid), 0) + 1000000 FROM conv", text, sizeof(text));
+		rc = mysql_conn_ask(conn,
+		    "SELECT greatest(coalesce((SELECT max(cid) FROM conv), 0), "
+		    "coalesce((SELECT auto_increment FROM information_schema.tables "
+		    "WHERE table_schema = database() AND table_name = 'conv'), 0)) + 1000000",
+		    text, sizeof(text));
 	(void)snprintf(skip, sizeof(skip), "ALTER TABLE conv AUTO_INCREMENT = %s", text);
 	if (rc == 0 && reborn)
 		rc = mysql_conn_exec(conn, skip);
