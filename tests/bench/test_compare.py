@@ -24,6 +24,7 @@ def compare(monkeypatch, tmp_path):
     loader = importlib.machinery.SourceFileLoader("bench_compare", str(BENCH / "compare"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_compare", loader))
     loader.exec_module(module)
+    module.drivers = set(module.ALL)
     monkeypatch.setattr(module, "prepare", lambda build: pathlib.Path("/nowhere"))
     monkeypatch.setattr(module, "versions", lambda build: "confabd 0")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -100,7 +101,7 @@ def test_the_file_keeps_what_it_has_of_others(run, tmp_path):
 
 
 def test_there_is_a_time_and_a_driver_for_each(compare):
-    assert set(NAMES) <= set(compare.ALL) and set(compare.EXPECTED_S) == set(NAMES)
+    assert set(NAMES) <= compare.drivers and set(compare.EXPECTED_S) == compare.drivers
 
 
 def test_an_unknown_bar_is_refused(run):
