@@ -839,6 +839,32 @@ an_address_can_be_overridden(void **state)
 }
 
 static void
+queues_that_nobody_needed_for_a_while_go(void **state)
+{
+	struct outq *queues[OUTQ_SPARE + 100];
+
+	(void)state;
+	use_fake_clock();
+	pass(OUTQ_KEPT_MS);
+	for (unsigned i = 0; i < LEN(queues); i++)
+		queues[i] = outq_take(r);
+	for (unsigned i = 0; i < LEN(queues); i++)
+		outq_give(r, queues[i]);
+	assert_int_equal(r->outq_kept_count, LEN(queues));
+	pass(OUTQ_KEPT_MS); /* all of them were in use meanwhile */
+	assert_int_equal(r->outq_kept_count, LEN(queues));
+	pass(OUTQ_KEPT_MS);
+	assert_int_equal(r->outq_kept_count, OUTQ_SPARE);
+	/* And now some fewer were needed. */
+	for (unsigned i = 0; i < 10; i++)
+		queues[i] = outq_take(r);
+	for (unsigned i = 0; i < 10; i++)
+		outq_give(r, queues[i]);
+	pass(OUTQ_KEPT_MS);
+	assert_int_equal(r->outq_kept_count, OUTQ_SPARE);
+}
+
+static void
 every_reason_has_a_name(void **state)
 {
 	(void)state;
@@ -882,6 +908,7 @@ main(void)
 		TEST(a_handler_may_close_others_in_the_same_batch),
 		TEST(each_conn_and_the_count),
 		TEST(an_address_can_be_overridden),
+		TEST(queues_that_nobody_needed_for_a_while_go),
 		TEST(every_reason_has_a_name),
 	};
 

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/panic.h"
 #include "net/net.h"
+#include "net/tls.h"
 
 enum {
 	LIMIT_EVENTS = 256,	   /* of one turn */
@@ -25,7 +26,9 @@ enum {
 	LIMIT_RECORDS = 4,	   /* TLS records of one connection in one turn */
 	LIMIT_TLS_READ_BYTES = 32 * 1024, /* encrypted, of one connection in one turn */
 	LIMIT_ACCEPTS = 16,	   /* of one listener in one turn: who is here waits meanwhile */
-	LIMIT_OUTQ_KEPT = 256,	   /* empty queues that a reactor keeps for the next who needs one */
+	LIMIT_OUTQ_KEPT = 4096,	   /* empty queues that a reactor keeps for the next who needs one */
+	OUTQ_KEPT_MS = 1000,	   /* of which those go that nobody needed for so long, */
+	OUTQ_SPARE = 64,	   /* but for so many */
 	LIMIT_HOOKS = 8,
 	ACCEPT_PAUSE_MS = 100,	   /* no descriptor and none to spare: leave the backlog alone so long */
 	TICK_MS = 16,
@@ -82,6 +85,8 @@ struct outq {
 struct outq *outq_take(struct reactor *reactor);
 /* Lets go of all runs. */
 void outq_give(struct reactor *reactor, struct outq *q);
+/* Once a turn: lets go of kept queues that have not been needed. */
+void outq_trim(struct reactor *reactor);
 void outq_free_kept(struct reactor *reactor);
 /* Both may move the queue. */
 void outq_push(struct outq **q, struct run *run, uint32_t offset, uint32_t len);
@@ -173,27 +178,6 @@ void slots_give(struct conn *conn);
 struct conn *slots_find(const struct reactor *reactor, uint64_t id);
 void slots_fini(struct reactor *reactor);
 
-/* --- TLS (tls.c) --- */
-
-enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
-
-/* -1 without a context.  The bytes are copied. */
-int tls_open(struct conn *conn, struct tls_context *context, slice seen);
-/*
- * Lets it take LIMIT_TLS_READ_BYTES off the socket; what is left is for the next turn, of which epoll tells.
- * OpenSSL alone would not come back from records that carry nothing for as long as the peer sends them.
- */
-void tls_allow(struct conn *conn);
-/* > 0 bytes, or 0 and why in *ret_result. */
-size_t tls_read(struct conn *conn, char *to, size_t size, enum tls_result *ret_result);
-size_t tls_write(struct conn *conn, const char *bytes, size_t len, enum tls_result *ret_result);
-/* Sends close_notify. */
-enum tls_result tls_finish(struct conn *conn);
-/* Bytes are there that epoll does not know of. */
-bool tls_pending(const struct conn *conn);
-bool tls_established(const struct conn *conn);
-void tls_free(struct conn *conn);
-
 /* --- Listeners (listener.c) --- */
 
 struct listener *listener_ref(struct listener *listener);
@@ -261,6 +245,8 @@ struct reactor {
 
 	struct outq *outq_kept;
 	unsigned outq_kept_count;
+	unsigned outq_unused;	/* the least that it has been since outq_trim_ms */
+	uint64_t outq_trim_ms;
 	char *scratch;		/* LIMIT_READ_BYTES */
 	char *record;		/* LIMIT_RECORD_BYTES */
 	struct epoll_event fired[LIMIT_EVENTS];

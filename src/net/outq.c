@@ -23,7 +23,8 @@ outq_take(struct reactor *reactor)
 		q = outq_alloc(OUTQ_SLICES);
 	} else {
 		reactor->outq_kept = q->next_kept;
-		reactor->outq_kept_count--;
+		if (--reactor->outq_kept_count < reactor->outq_unused)
+			reactor->outq_unused = reactor->outq_kept_count;
 		*q = (struct outq){.capacity = q->capacity};
 	}
 	q->accepted_ms = reactor->now_ms;
@@ -50,16 +51,33 @@ outq_give(struct reactor *reactor, struct outq *q)
 	reactor->outq_kept_count++;
 }
 
-void
-outq_free_kept(struct reactor *reactor)
+static void
+outq_free_some(struct reactor *reactor, unsigned left)
 {
-	while (reactor->outq_kept != NULL) {
+	while (reactor->outq_kept_count > left) {
 		struct outq *q = reactor->outq_kept;
 
 		reactor->outq_kept = q->next_kept;
+		reactor->outq_kept_count--;
 		mem_free(q);
 	}
-	reactor->outq_kept_count = 0;
+}
+
+void
+outq_free_kept(struct reactor *reactor)
+{
+	outq_free_some(reactor, 0);
+}
+
+void
+outq_trim(struct reactor *reactor)
+{
+	if (reactor->now_ms < reactor->outq_trim_ms)
+		return;
+	if (reactor->outq_unused > OUTQ_SPARE)
+		outq_free_some(reactor, reactor->outq_kept_count - reactor->outq_unused + OUTQ_SPARE);
+	reactor->outq_unused = reactor->outq_kept_count;
+	reactor->outq_trim_ms = reactor->now_ms + OUTQ_KEPT_MS;
 }
 
 static void

@@ -3,6 +3,8 @@
  * TLS by OpenSSL over a BIO of our own: it reads first what had arrived before anyone knew that it was
  * TLS, then the socket; it writes without raising SIGPIPE, and counts what the socket carries.
  */
+#include "net/tls.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>

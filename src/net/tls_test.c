@@ -391,6 +391,38 @@ a_slow_reader_gets_all_in_order(void **state)
 	buf_fini(&back);
 }
 
+/* A run that is tried again from where it lies may be gathered with others behind it by then. */
+static void
+a_blocked_run_may_get_others_behind_it(void **state)
+{
+	struct buf back = {0};
+	size_t sent = 0;
+	int small = 4096;
+
+	(void)state;
+	handshake();
+	turns_until(r, tls_established(p.conn));
+	(void)setsockopt(p.conn->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (unsigned n = 0; n < 150; n++) {
+		uint32_t len = 1 + n * 7919 % 20000;
+		struct run *run = run_create(len);
+
+		for (run->len = 0; run->len < len; sent++)
+			run->bytes[run->len++] = (char)(sent * 7 + sent / 256);
+		assert_int_equal(conn_queue(p.conn, run, 0, run->len, ON_FULL_KEEP), QUEUED);
+		run_unref(run);
+		reactor_turn(r, 0);
+		if (n % 10 == 9)
+			(void)client_read(&back, buf_len(&back) + 30000);
+	}
+	conn_finish(p.conn, CLOSE_DONE);
+	assert_int_equal(client_read(&back, SIZE_MAX), SSL_ERROR_ZERO_RETURN);
+	assert_int_equal(buf_len(&back), sent);
+	for (size_t i = 0; i < sent; i++)
+		assert_int_equal(back.bytes[back.start + i], (char)(i * 7 + i / 256));
+	buf_fini(&back);
+}
+
 static void
 a_pause_holds_what_is_decrypted(void **state)
 {
@@ -557,6 +589,7 @@ main(void)
 		TEST(rubbish_closes),
 		TEST(giving_up_the_handshake_closes),
 		TEST(a_slow_reader_gets_all_in_order),
+		TEST(a_blocked_run_may_get_others_behind_it),
 		TEST(a_pause_holds_what_is_decrypted),
 		TEST(the_peers_end_is_eof_and_answers_still_arrive),
 		TEST(an_end_without_close_notify_is_eof_too),
