@@ -26,7 +26,7 @@ struct home_user {
 	union {
 		struct attached one;   /* where count is 1 */
 		struct attached *many; /* owned, where there are more */
-	} attached;
+	} __attribute__((packed, aligned(4))) attached;
 	uint32_t count : 24;
 	uint32_t presence : 4; /* enum presence, what he set; as stored once `known` */
 	uint32_t known : 1;
@@ -35,6 +35,8 @@ struct home_user {
 	uint32_t told : 4; /* enum presence, what those who watch know */
 	char name[];
 };
+static_assert(
+    offsetof(struct home_user, name) == 44, "the memory of an idle connection is a budget");
 
 /* The nth of his connections. */
 static inline const struct attached *

@@ -32,8 +32,8 @@ enum {
 	LIMIT_PAGE_CACHE_BYTES = 4 * 1024 * 1024, /* of one shard; over it the least used go */
 	LIMIT_PAGE_IDLE_MS = 2000,                /* a page nobody asked for goes */
 	LIMIT_SYNC_LIST = 200,                    /* conversations in the answer of sync */
-	LIMIT_SYNC_ENTRIES = 5000,  /* after so many waiting entries backlog counts as 0 */
-	LIMIT_AUTHORS = 64,         /* authors whose rights a home conversation remembers */
+	LIMIT_SYNC_ENTRIES = 5000, /* after so many waiting entries backlog counts as 0 */
+	LIMIT_AUTHORS = 64,        /* authors whose rights a home conversation remembers */
 	SEEN_EVERY_MS =
 	    6 * 60 * 60 * 1000, /* a connection is use of its session: so often that is noted */
 	LIMIT_HOME_IDLE_MS = 60 * 1000, /* a home conversation without listeners is kept so long */
@@ -150,9 +150,9 @@ struct peer_chunk {
 	struct peer peers[PEERS_OF_CHUNK];
 };
 
-/* What an idle peer, synced and with nothing to read, can do without: made at need, and taken away at a tick. */
+/* What an idle peer, synced and with nothing to read, can do without: made at need, and taken away at a turn's end. */
 struct busy {
-	struct list link;      /* in shard->busy */
+	struct list link;      /* in shard->busy or shard->settling */
 	struct list feed_link; /* in shard->feed while there may be something to feed */
 	struct peer *peer;     /* borrowed; it owns this */
 	uint64_t entering;     /* the call of a login or sync that is under way */
@@ -167,8 +167,12 @@ struct busy {
 struct peer *peer_find(struct shard *shard, uint64_t id);
 /* What is made at need. */
 struct busy *peer_busy(struct peer *peer);
-/* About once a second: takes away what is not needed any more. */
+/* Perhaps it is idle now: looked at when the turn ends. */
+void peer_settle_soon(struct peer *peer);
+/* Takes away what is not needed any more. */
 void peers_settle(struct shard *shard);
+/* About once a second: looks at all. */
+void peers_settle_all(struct shard *shard);
 void peers_destroy(struct shard *shard);
 /* The call of a login or sync that is under way, or was. */
 static inline uint64_t
@@ -215,7 +219,7 @@ struct shard {
 	struct peer *free_peers;   /* linked by out */
 	uint32_t peer_capacity;
 	size_t peer_count;
-	struct list busy; /* of peers */
+	struct list busy, settling; /* of peers */
 	struct map calls_by_id;
 	struct list calls; /* oldest first */
 	uint64_t next_call;

@@ -429,6 +429,7 @@ session_answer(struct call *call, const struct sync_answer *sync, size_t *ret_us
 
 	mem_free(peer->busy->ip); /* not needed any more */
 	peer->busy->ip = NULL;
+	peer_settle_soon(peer);
 	(void)snprintf(session, sizeof(session), "%" PRIu64, peer->session);
 	answer.session.uid = peer->user;
 	answer.session.user = peer_name(peer);

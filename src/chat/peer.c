@@ -101,10 +101,10 @@ busy_destroy(struct peer *peer)
 
 	if (busy == NULL)
 		return;
-	list_remove(&busy->link);
-	list_remove(&busy->feed_link);
 	mem_free(busy->held);
 	asks_destroy(peer);
+	list_remove(&busy->link);
+	list_remove(&busy->feed_link);
 	mem_free(busy->aparts);
 	mem_free(busy->ip);
 	mem_free(busy);
@@ -112,15 +112,36 @@ busy_destroy(struct peer *peer)
 }
 
 void
+peer_settle_soon(struct peer *peer)
+{
+	if (peer->busy == NULL)
+		return;
+	list_remove(&peer->busy->link);
+	list_push_back(&peer->shard->settling, &peer->busy->link);
+}
+
+void
 peers_settle(struct shard *shard)
 {
-	for (struct list *at = shard->busy.next, *next; at != &shard->busy; at = next) {
-		struct busy *busy = container_of(at, struct busy, link);
+	struct list *link;
 
-		next = at->next;
+	while ((link = list_pop(&shard->settling)) != NULL) {
+		struct busy *busy = container_of(link, struct busy, link);
+
+		list_push_back(&shard->busy, link);
 		if (is_idle(busy))
 			busy_destroy(busy->peer);
 	}
+}
+
+void
+peers_settle_all(struct shard *shard)
+{
+	for (struct list *at = shard->busy.next, *next; at != &shard->busy; at = next) {
+		next = at->next;
+		peer_settle_soon(container_of(at, struct busy, link)->peer);
+	}
+	peers_settle(shard);
 }
 
 /* --- Their end --- */

@@ -12,6 +12,7 @@ shard_create(const struct chat_config *config)
 	list_init(&shard->calls);
 	list_init(&shard->feed);
 	list_init(&shard->busy);
+	list_init(&shard->settling);
 	list_init(&shard->pages);
 	list_init(&shard->dirty_convs);
 	list_init(&shard->leavings);
@@ -303,6 +304,7 @@ shard_turn(struct shard *shard)
 	shard_local_mail(shard);
 	if (shard->cluster != NULL)
 		cluster_turn(shard);
+	peers_settle(shard);
 	return more || !list_empty(&shard->dirty_convs);
 }
 
@@ -358,7 +360,7 @@ shard_tick(struct shard *shard)
 	home_convs_tick(shard);
 	home_leavings_tick(shard);
 	feed_tick(shard);
-	peers_settle(shard);
+	peers_settle_all(shard);
 	if (shard->cluster != NULL)
 		cluster_tick(shard);
 }

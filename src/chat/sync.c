@@ -216,6 +216,7 @@ ask_drop(struct peer *peer, struct ask *ask)
 	mem_free(ask->joinings);
 	busy->ask_count--;
 	memmove(ask, ask + 1, (size_t)(busy->asks + busy->ask_count - ask) * sizeof(*ask));
+	peer_settle_soon(peer);
 }
 
 void
@@ -407,6 +408,7 @@ sync_done(struct call *call, struct op *op, slice epoch_given)
 	for (size_t i = 0; held != NULL && i < held->count; i++)
 		conv_announced(peer, held->convs[i].cid, held->convs[i].joined);
 	mem_free(held);
+	peer_settle_soon(peer);
 }
 
 /*

@@ -156,6 +156,7 @@ stream_join(struct topic *topic, struct peer *peer, uint32_t sub)
 		return;
 	mem_free(busy->aparts);
 	busy->aparts = NULL;
+	peer_settle_soon(peer);
 }
 
 static void
