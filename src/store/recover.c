@@ -96,10 +96,13 @@ writer_close(struct sql_store *s)
 static bool
 writer_connect(struct sqlite *s, bool create, char *ret_error, size_t error_size)
 {
+	char set[40];
+
 	writer_close(&s->sql);
 	if (!schema_open(&s->sql.writer, s->path, create, ret_error, error_size))
 		return false;
-	(void)sql_exec(&s->sql.writer, "PRAGMA cache_size = -16384");
+	(void)snprintf(set, sizeof(set), "PRAGMA cache_size = -%d", WRITER_CACHE_KIB);
+	(void)sql_exec(&s->sql.writer, set);
 	s->sql.writer.counts = true;
 	checkpoint_attach(s);
 	(void)pthread_mutex_lock(&s->sql.state_lock);

@@ -7,6 +7,11 @@
 
 enum {
 	SQLITE_READERS_MAX = 16,
+	/*
+	 * Pages that the writer keeps, at most, as it comes to need them; the least recently used
+	 * go.  In an index of a million messages each lands on another page.
+	 */
+	WRITER_CACHE_KIB = 65536,
 	CHECKPOINT_PAGES = 4000, /* of the log */
 	CHECKPOINT_AGAIN_PAGES =
 	    1000, /* further ones, if a reader kept the log from starting anew */
