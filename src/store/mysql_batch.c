@@ -10,6 +10,8 @@
 #include "store/mysql_db.h"
 #include "store/mysql_error.h"
 
+enum { PADDED_ROWS = 16 };
+
 /* The largest power of two that is not above count and not above the limit. */
 static size_t
 chunk_of(size_t count)
@@ -19,6 +21,15 @@ chunk_of(size_t count)
 	while (rows > count)
 		rows /= 2;
 	return rows;
+}
+
+/* The same where a row may be named twice: a short rest goes into one statement, filled up. */
+static size_t
+padded_chunk_of(size_t count)
+{
+	size_t rows = chunk_of(count);
+
+	return rows < count && count <= PADDED_ROWS ? rows * 2 : rows;
 }
 
 static int
@@ -41,9 +52,10 @@ mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *i
 
 	*ret_count = 0;
 	for (size_t at = 0, rows; rc == SQL_DONE && at < count; at += rows) {
-		rows = chunk_of(count - at);
+		rows = padded_chunk_of(count - at);
 		for (size_t i = 0; i < rows; i++)
-			params[i] = (struct mysql_param){.type = 'i', .number = ids[at + i]};
+			params[i] = (struct mysql_param){
+			    .type = 'i', .number = ids[at + i < count ? at + i : count - 1]};
 		rc = many_start(conn, many, rows, params, &statement);
 		for (; rc == SQL_ROW; rc = mysql_statement_next(conn, statement))
 			ret_locked[(*ret_count)++] = mysql_statement_u64(statement, 0);
@@ -132,14 +144,18 @@ mysql_later_write(struct sql_store *s)
 
 /* --- Heads --- */
 
+/* params: room for MYSQL_MANY_ROWS. */
 static int
-heads_flush(struct sql_store *s, const struct mysql_param *params, size_t count)
+heads_flush(struct sql_store *s, struct mysql_param *params, size_t count)
 {
 	struct mysql_statement *statement;
 	int rc = SQL_DONE;
 
 	for (size_t at = 0, rows; rc == SQL_DONE && at < count; at += rows) {
-		rows = chunk_of(count - at);
+		rows = padded_chunk_of(count - at);
+		for (size_t i = count; i < at + rows; i++)
+			memcpy(&params[i * HEAD_COLUMNS], &params[(count - 1) * HEAD_COLUMNS],
+			    HEAD_COLUMNS * sizeof(*params));
 		rc = many_start(
 		    s->writer.mysql, MANY_HEADS, rows, &params[at * HEAD_COLUMNS], &statement);
 	}
