@@ -73,6 +73,20 @@ cluster_interest(struct shard *shard, enum ring_scope scope, uint64_t id, bool w
 		shard->config.ports.interest(shard->config.ports.cookie, scope, id, wanted);
 }
 
+bool
+cluster_contact_is_old(struct shard *shard, uint64_t user, uint64_t other, uint64_t order)
+{
+	struct contact_heard *heard;
+
+	if (shard->cluster == NULL || order == 0)
+		return false;
+	heard = &shard->cluster->contacts[hash_u64(user ^ hash_u64(other)) % LIMIT_CONTACTS_HEARD];
+	if (heard->user == user && heard->other == other && heard->order > order)
+		return true;
+	*heard = (struct contact_heard){.user = user, .other = other, .order = order};
+	return false;
+}
+
 /* --- Mail from the bus --- */
 
 static struct ring_mail *

@@ -17,6 +17,7 @@ enum {
 	SLOW_POLL_SPREAD_MS = 12000,
 	LIMIT_CHECKS = 300,       /* users whose memberships are read again in a second */
 	LIMIT_CHECKS_AT_REST = 2, /* the same, while nothing was missed as far as is known */
+	LIMIT_CONTACTS_HEARD = 1024,
 };
 
 /* From the bus. */
@@ -40,6 +41,10 @@ struct cluster {
 	size_t rota;     /* of users who are checked at rest: a place in shard->home_users */
 	struct buf ring; /* what is being rung */
 	struct afar_table *afar; /* owned */
+	/* What users heard of others lately, in places by hash: the later of two takes it. */
+	struct contact_heard {
+		uint64_t user, other, order;
+	} contacts[LIMIT_CONTACTS_HEARD];
 };
 
 void cluster_create(struct shard *shard);
@@ -47,6 +52,9 @@ void cluster_destroy(struct shard *shard);
 /* At a turn's end, and at a tick. */
 void cluster_turn(struct shard *shard);
 void cluster_tick(struct shard *shard);
+
+/* Another change of the two users, made after this one, was told already. */
+bool cluster_contact_is_old(struct shard *shard, uint64_t user, uint64_t other, uint64_t order);
 
 /* --- Telling --- */
 

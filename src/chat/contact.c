@@ -59,6 +59,7 @@ contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told)
 	mail->to.user = to;
 	mail->other = told->uid;
 	mail->news = told->news;
+	mail->order = told->order;
 	mail->noted = slice_given(told->note);
 	(void)snprintf(mail->user, sizeof(mail->user), "%.*s", SLICE_ARG(told->user));
 	(void)snprintf(mail->note, sizeof(mail->note), "%.*s", SLICE_ARG(told->note));
@@ -72,13 +73,16 @@ change_tell(struct shard *shard, const struct op *op)
 	const struct op_contact *contact = &op->contact;
 
 	contact_tell(shard, op->user,
-	    &(struct contact_told){
-		.uid = contact->peer, .user = contact->name, .news = contact->mine});
+	    &(struct contact_told){.uid = contact->peer,
+		.user = contact->name,
+		.news = contact->mine,
+		.order = contact->order});
 	contact_tell(shard, contact->peer,
 	    &(struct contact_told){.uid = op->user,
 		.user = contact->from,
 		.news = contact->theirs,
-		.note = contact->shown_note});
+		.note = contact->shown_note,
+		.order = contact->order});
 }
 
 /* Who asks another is no nearer to him than before. */

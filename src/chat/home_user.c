@@ -340,6 +340,9 @@ void
 user_contact(struct shard *shard, struct contact_mail *mail)
 {
 	mail->to.mail.kind = MAIL_CONTACTED;
+	if (mail->news != NEWS_NONE &&
+	    cluster_contact_is_old(shard, mail->to.user, mail->other, mail->order))
+		mail->news = NEWS_NONE;
 	peers_tell(shard, map_get(&shard->home_users, mail->to.user), &mail->to, sizeof(*mail),
 	    is_any, NULL);
 	mem_free(mail);

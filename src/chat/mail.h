@@ -122,6 +122,7 @@ struct mark_mail {
 struct contact_mail {
 	struct peers to;
 	uint64_t other;
+	uint64_t order; /* op_contact's */
 	enum contact_news news;
 	char user[33]; /* the other's name */
 	bool noted;
@@ -196,6 +197,7 @@ struct contact_told {
 	uint64_t uid;
 	slice user, note; /* the other */
 	enum contact_news news;
+	uint64_t order; /* op_contact's */
 };
 /* One of the two is told, on all of his connections; NEWS_NONE: only they hear of it. */
 void contact_tell(struct shard *shard, uint64_t to, const struct contact_told *told);

@@ -46,6 +46,7 @@ struct op_contact {
 	enum contact_state state;       /* out: how the asker's list stands now */
 	enum contact_news mine, theirs; /* out */
 	slice shown_note;               /* out: the note that belongs to the news */
+	uint64_t order; /* out: of changes between two users the later has more; 0: not known */
 };
 
 struct op_contact_listed {

@@ -299,6 +299,7 @@ put_CONTACT(struct buf *to, const struct contact_mail *mail)
 {
 	put_number(to, mail->to.user);
 	put_number(to, mail->other);
+	put_number(to, mail->order);
 	put_number(to, mail->news);
 	put_text(to, slice_str(mail->user));
 	put_text(to, mail->noted ? slice_str(mail->note) : SLICE_NONE);
@@ -312,6 +313,7 @@ get_CONTACT(struct reader *r, uint64_t *ret_id)
 
 	mail->to.user = *ret_id = get_number(r);
 	mail->other = get_number(r);
+	mail->order = get_number(r);
 	mail->news = (enum contact_news)get_up_to(r, NEWS_UNBLOCKED);
 	get_name(r, mail->user, sizeof(mail->user));
 	note = get_text(r, sizeof(mail->note) - 1);

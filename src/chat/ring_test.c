@@ -167,6 +167,7 @@ marks_contacts_and_signals_travel(void **state)
 	    .user = "ann"};
 	struct contact_mail contact = {.to = {.mail.kind = MAIL_CONTACT, .user = 2},
 	    .other = 9,
+	    .order = 11,
 	    .news = NEWS_INCOMING,
 	    .user = "bob",
 	    .noted = true,
@@ -191,7 +192,7 @@ marks_contacts_and_signals_travel(void **state)
 	ring_mail_destroy(&mark_back->to.mail);
 	contact_back =
 	    (struct contact_mail *)(void *)there_and_back(&contact.to.mail, RING_USER, 2);
-	assert_true(contact_back->other == 9 && contact_back->noted);
+	assert_true(contact_back->other == 9 && contact_back->order == 11 && contact_back->noted);
 	assert_string_equal(contact_back->note, "it's me");
 	ring_mail_destroy(&contact_back->to.mail);
 	signal_back = (struct signal_mail *)(void *)there_and_back(&signal.mail, RING_CONV, 12);

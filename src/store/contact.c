@@ -123,7 +123,10 @@ sql_contact(struct sql_store *s, struct op *op)
 		rc = check_room(s, op, op->contact.peer, now.theirs, outcome.after.theirs);
 	if (rc != SQL_OK || op->fault.err != ERR_OK)
 		return rc;
-	return outcome_write(s, op, &now, &outcome);
+	/* Both users are locked, so that who comes later reads the database's clock later. */
+	if (s->engine->shared)
+		rc = stmt_number(&s->writer, &op->contact.order, STMT_CONTACT_ORDER, "");
+	return rc == SQL_OK ? outcome_write(s, op, &now, &outcome) : rc;
 }
 
 int

@@ -118,8 +118,10 @@ mem_contact(struct memory *m, struct op *op)
 	now.theirs = mem_contact_state(m, op->contact.peer, op->user);
 	op_fail(op, contact_decide(op->contact.what, now, &outcome), NULL);
 	if (op->fault.err == ERR_OK && has_room(m, op, op->user, now.mine, outcome.after.mine) &&
-	    has_room(m, op, op->contact.peer, now.theirs, outcome.after.theirs))
+	    has_room(m, op, op->contact.peer, now.theirs, outcome.after.theirs)) {
+		op->contact.order = ++m->contact_order;
 		outcome_write(m, op, &now, &outcome);
+	}
 }
 
 /* --- Reading --- */

@@ -72,7 +72,7 @@ struct memory {
 	pthread_mutex_t lock;
 	struct driver_options options;
 	char epoch[EPOCH_BYTES];
-	uint64_t last_user, last_cid;
+	uint64_t last_user, last_cid, contact_order;
 	struct map users, sessions, convs;
 	struct smap names, tokens, handles, directs;
 };

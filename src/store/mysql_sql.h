@@ -25,6 +25,7 @@
 	X(MEMBER_MARKS, "UPDATE member SET read_seq = greatest(read_seq, ?3), "                        \
 	    "delivered_seq = greatest(delivered_seq, ?4) WHERE user = ?1 AND cid = ?2")                \
 	X(CONV, MYSQL_CONV "WHERE c.cid = ?1")                                                         \
+	X(CONTACT_ORDER, "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))")          \
 	X(CONVS, MYSQL_CONV "WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                   \
 	X(TOKENS_LIVE, "SELECT session FROM token WHERE session IN (SELECT j.value FROM "              \
 	    "JSON_TABLE(?1, '$[*]' COLUMNS (value BIGINT PATH '$')) AS j)")                            \

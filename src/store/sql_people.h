@@ -38,6 +38,7 @@
 	X(PRESENCE, "SELECT presence, presence_text FROM user WHERE id = ?1 AND disabled <> 2")        \
 	X(PRESENCE_SET, "UPDATE user SET presence = coalesce(?2, presence), presence_text = "          \
 	    "CASE WHEN ?3 IS NULL THEN presence_text ELSE nullif(?3, '') END WHERE id = ?1 AND disabled <> 2") \
+	X(CONTACT_ORDER, "SELECT 0")                                                                   \
 	X(CONTACT_PAIR, "SELECT (SELECT state FROM contact WHERE user = ?1 AND peer = ?2), "           \
 	    "(SELECT state FROM contact WHERE user = ?2 AND peer = ?1)")                               \
 	X(CONTACT_PUT, "INSERT INTO contact (user, peer, state, note) VALUES (?1, ?2, ?3, ?4) "        \
