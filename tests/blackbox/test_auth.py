@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from lib.across import ACROSS
 from lib.fixtures import PASSWORD, new_name
 from lib.server import wait_for
 
@@ -336,8 +337,10 @@ def test_requests_of_a_revoked_session_are_not_carried_out(user, dial):
         assert frame["error"]["data"]["name"] == "session_revoked"
     page = alice.call("history", cid=alice.send("@" + bob.name, "after")["cid"], limit=200)
     bodies = [m["body"] for m in page["messages"]]
-    assert bodies[0] == "before" and bodies[-1] == "after"
-    assert bodies[1:-1] == [f"late {i}" for i in range(len(bodies) - 2)] and len(bodies) - 2 >= len(stored)
+    # Another node may be committing some still.
+    assert bodies[0] == "before" and "after" in bodies and (ACROSS or bodies[-1] == "after")
+    late = [body for body in bodies[1:] if body != "after"]
+    assert late == [f"late {i}" for i in range(len(late))] and len(late) >= len(stored)
 
 
 def test_revoking_the_own_session(user, dial):

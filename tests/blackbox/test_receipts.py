@@ -47,6 +47,7 @@ def test_in_a_group(user, any_store):  # noqa: F811
     for i, member in enumerate(members[:3]):
         member.call("mark", cid=cid, **({"read": seq} if i < 2 else {"delivered": seq}))
     olga.call("mark", cid=cid, read=seq)
+    olga.server.settle(cid)
     got = members[4].call("receipts", cid=cid, seq=seq)
     assert counts(got) == (2, 3, 5), "the author is not counted"
     due = sorted(({"user": m.name, "read": seq if i < 2 else 0, "delivered": seq if i < 3 else 0}

@@ -206,9 +206,9 @@ LEFT_OUT = {
     "test_deletes.py::test_deleted_stays_deleted_after_kill_9": "looks into the store's files",
     "test_deploy.py": "looks at files",
     "test_groups_read.py": "writes into SQLite's file",
-    "test_http.py::test_metrics": "looks at the metrics of one node",
-    "test_http.py::test_errors_are_counted_by_name": "looks at the metrics of one node",
     "test_http.py::test_a_connection_count_comes_back": "looks at the metrics of one node",
+    "test_http.py::test_errors_are_counted_by_name": "looks at the metrics of one node",
+    "test_http.py::test_metrics": "looks at the metrics of one node",
     "test_import.py": "moves SQLite's file",
     "test_kill9.py": "kills the process; tests/cluster kills nodes",
     "test_mariadb.py": "has nodes of its own",
@@ -217,8 +217,6 @@ LEFT_OUT = {
     "test_people.py::test_presence_across_shards": "is about the reactors of one process",
     "test_people.py::test_who_all": "is about the reactors of one process; test_who.py asks for all, too",
     "test_proxy.py": "a listener of one node",
-    "test_races.py::test_what_contacts_are_told_of_last_is_what_is": "each node tells what it hears when it hears it: of changes "
-                                                                     "made on two nodes at once the earlier may be told last",
     "test_rates.py": "each node counts what is asked of it",
     "test_restart.py": "restarts the process",
     "test_slow.py": "looks into one process",
@@ -226,6 +224,7 @@ LEFT_OUT = {
     "test_sync_large.py": "writes into SQLite's file",
     "test_tls.py": "a listener of one node",
     "test_websocket.py::test_a_declared_length_alone_costs_nothing": "looks at the metrics of one node",
+    "test_who.py::test_the_metric_counts_users_with_a_synced_connection_once": "looks at the metrics of one node",
 }
 
 
