@@ -150,7 +150,7 @@ class Watched:
         self.first.start()
         self.second.start()
         self.sentinels = [Sentinel(self.home / f"s{i}", self.first).start() for i in range(3)]
-        wait_for(lambda: all(self._knows(one) for one in self.sentinels), 60, what="Sentinels that know each other")
+        wait_for(lambda: all(self._knows(one) for one in self.sentinels), 120, what="Sentinels that know each other")
         return self
 
     @staticmethod

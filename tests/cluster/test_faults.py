@@ -91,11 +91,11 @@ def test_redis_fails_over_to_its_replica(cluster, play, tmp_path):
         await apart(redis.first.kill9)
         await town.pulse.goes_on()
         await town.until_answered(100)
-        await apart(lambda: wait_for(lambda: redis.second.ask("ROLE").startswith("master"), 60, what="a new master"))
+        await apart(lambda: wait_for(lambda: redis.second.ask("ROLE").startswith("master"), 120, what="a new master"))
         await town.pulse.heals()
         await apart(cluster.wait_ready)
         await apart(redis.first.start)
-        await apart(lambda: wait_for(lambda: redis.first.ask("ROLE").startswith("slave"), 60, what="its demotion"))
+        await apart(lambda: wait_for(lambda: redis.first.ask("ROLE").startswith("slave"), 120, what="its demotion"))
         await town.pulse.heals()
         await apart(cluster.wait_ready)
 
