@@ -7,9 +7,9 @@ import pathlib
 import signal
 import subprocess
 
-from lib.nginx import Nginx, free_port, runs
+from lib.nginx import Nginx, runs
 from lib.server import TIED, Server, wait_for
-from network import Here
+from network import Here, port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP"   # what docs/operate.md says is enough
@@ -89,7 +89,7 @@ class Redis:
         self.home, self.place, self.options, self.program = pathlib.Path(home), place, list(options), program
         self.home.mkdir(parents=True, exist_ok=True)
         self.process = None
-        self.port = free_port()
+        self.port = port()
 
     def start(self):
         with open(self.home / "log", "ab") as log:
@@ -177,7 +177,7 @@ class Node(Server):
         if place.far:
             config.update(allow_plain="yes", proxies=edge.host, monitors="10.0.0.0/8", rate_exempt="10.0.0.0/8")
         super().__init__(home, config=config, wrap=place.wrap,
-                         listen=[f"{place.host}:{free_port()}", f"{place.host}:{free_port()},proxy"])
+                         listen=[f"{place.host}:{port()}", f"{place.host}:{port()},proxy"])
         self.name = name
 
     def renew(self):
@@ -221,7 +221,7 @@ class Cluster:
             self.nodes[-1].start()
         self.wait_ready()
         self.nginx = Nginx(self.home / "nginx", [f"{node.host}:{node.port_of(1)}" for node in self.nodes],
-                           host=self.edge.host, wrap=self.edge.wrap).start()
+                           host=self.edge.host, wrap=self.edge.wrap).start(port())
         return self
 
     def wait_ready(self, timeout=60):

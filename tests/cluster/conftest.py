@@ -5,7 +5,6 @@
 """
 import asyncio
 import json
-import os
 import pathlib
 import sys
 import tempfile
@@ -33,8 +32,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def network():
     """Machines apart from each other; None where there may be none."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    network = Network(int(worker[2:])) if Network.possible() else None
+    network = Network() if Network.possible() else None
     yield network
     if network:
         network.end()

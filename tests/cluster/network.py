@@ -4,12 +4,14 @@
 What is cut is dropped, not refused: both sides hear nothing, until something of theirs runs out.
 """
 
+import itertools
 import os
 import pathlib
 import re
 import socket
 import subprocess
 
+from lib.nginx import free_port
 from lib.server import TIED, wait_for
 
 TABLE = """
@@ -18,6 +20,15 @@ table ip {name} {{
 	chain forward {{ type filter hook forward priority 0; ip saddr . ip daddr @cut drop; }}
 }}
 """
+
+
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_ports = itertools.count(10000 + 1000 * _worker)   # below those that are given to who connects
+
+
+def port():
+    """One to listen on, which nobody else takes: also not between two programs on it."""
+    return next(_ports) if Network.possible() else free_port()
 
 
 def run(*words, stdin=None):
@@ -58,10 +69,10 @@ class Place:
 class Network:
     """The machines of one process of tests; others have others."""
 
-    def __init__(self, number=0):
-        self.first, self.table = 16 * number, f"confab{number}"
+    def __init__(self):
+        self.first, self.table = 16 * _worker, f"confab{_worker}"
         self.places = {}
-        assert 0 <= number < 15
+        assert _worker < 15
         pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         run("nft", "-f", "-", stdin=TABLE.format(name=self.table))
 
