@@ -190,12 +190,12 @@ struct op {
 			uint64_t read, delivered; /* in: 0 not given; out: as they are now */
 			bool changed;             /* out */
 			/*
-			 * In: another node said so to this user, op->user or his peer.  It is
-			 * not to be written; changed: he was not told as much here.
+			 * heard_by: in: another node said so to this user, op->user or his peer;
+			 * it is not to be written; changed: he was not told as much here.
+			 * asker: the shard's: the connection that marks.
 			 */
-			uint64_t heard_by;
-			uint64_t asker; /* the shard's: the connection that marks */
-			slice name;     /* the shard's: its user's */
+			uint64_t heard_by, asker;
+			slice name; /* the shard's: its user's */
 		} mark;
 		struct {
 			uint64_t session, user;
