@@ -52,7 +52,7 @@ class Cluster:
                              listen=[*listen, "127.0.0.1:0,proxy"], **options) for i in (1, 2, 3)]
         self.workers = self.nodes[0].workers
         self.nginx = None
-        self.desk = []
+        self.clerk = None
         self.ports = iter(())
         self.lock = threading.Lock()
 
@@ -79,7 +79,6 @@ class Cluster:
         return all(node.alive for node in self.nodes)
 
     def stop(self):
-        self.leave_desk()
         if self.nginx is not None:
             self.nginx.stop()
         for node in self.nodes:
@@ -88,7 +87,6 @@ class Cluster:
             node.drained()
 
     def kill9(self):
-        self.leave_desk()
         if self.nginx is not None:
             self.nginx.kill9()
         for node in self.nodes:
@@ -98,12 +96,7 @@ class Cluster:
         self.kill9() if hard else self.stop()
         return self.start()
 
-    def leave_desk(self):
-        while self.desk:
-            self.desk.pop().close()
-
     def finish(self):
-        self.leave_desk()
         if self.nginx is not None:
             self.nginx.stop()
         for node in self.nodes:
@@ -141,16 +134,14 @@ class Cluster:
 
         Who asks for receipts lets his node write what it holds back, also one who may not know of the conversation.
         """
-        for clerk in self.clerks():
+        for node in self.nodes:
+            clerk = Client(node.port, "tcp")    # not synced, and so not online
+            if self.clerk is None:
+                self.clerk = clerk.call("register", user="clerk.of.the.tests", password="of no importance")["token"]
+            else:
+                clerk.call("resume", token=self.clerk)
             clerk.frame(clerk.post("receipts", cid=cid, seq=1))
-
-    def clerks(self):
-        """Somebody on each node who is not synced, and so not online."""
-        if not self.desk:
-            for node in self.nodes:
-                self.desk.append(Client(node.port, "tcp"))
-                self.desk[-1].call("register", user=f"clerk.{node.node}", password="of no importance")
-        return self.desk
+            clerk.close()
 
     # --- Looking at it ---
 
