@@ -35,9 +35,9 @@ class Bench:
         self.cid, = world.populate(self.server.data, self.tokens, USERS, [range(1, MEMBERS + 1)])
         self.server.start()
 
-    def run(self, scenario, *options, port=None, pid=True, tokens=None, timeout=60):
+    def run(self, scenario, *options, port=None, pid=True, tokens=None, timeout=300):
         command = [CONFAB_BENCH, scenario, "--server", f"127.0.0.1:{port or self.server.port}",
-                   "--tokens", str(tokens or self.tokens), "--stall", "3", *map(str, options)]
+                   "--tokens", str(tokens or self.tokens), "--stall", "20", *map(str, options)]
         if pid:
             command += ["--pid", str(self.server.pid)]
         return Run(subprocess.run(command, capture_output=True, timeout=timeout, env=sanitizer_environment()))

@@ -84,7 +84,7 @@ def test_one_bar_ends_with_its_verdict(compare, run, monkeypatch):
 
 
 def test_what_takes_too_long_is_given_up(compare, run, monkeypatch):
-    monkeypatch.setattr(compare, "PATIENCE_S", (1, 1))
+    monkeypatch.setattr(compare, "PATIENCE_S", (4, 4))
     monkeypatch.setitem(compare.ALL, "B3", lambda lab: time.sleep(60))
     code, said = run("--quick", "B3", "B1")
     assert code == 3 and "too long" in said.out and "B1 1.00" in said.out

@@ -40,7 +40,7 @@ def planted(bench, before):
 def test_one_in_ten_thousand(spoilt, scenario, transport):
     what, name, bench = spoilt
     before = len(planted(bench, 0))
-    run = bench.run(scenario, *LOADS[scenario], "--transport", transport, "--stall", 1)
+    run = bench.run(scenario, *LOADS[scenario], "--transport", transport, "--stall", 6)
     faults = planted(bench, before)
     assert len(faults) in (3, 4), "32,000 deliveries and some to warm up, behind those of the runs before"
     assert run.code == 1, run.errors

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from lib.nginx import Nginx, runs
-from lib.server import TIED, Server, wait_for
+from lib.server import PATIENCE, TIED, Server, wait_for
 from network import Here, port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ class Database:
     def _script(self, verb, *options):
         env = {**os.environ, **({"CONFAB_MARIADB_IN": str(self.inside)} if self.inside else {})}
         subprocess.run([*self.place.wrap, TOP / "scripts/lib/mariadb", verb, self.file, *options],
-                       check=True, timeout=120, env=env)
+                       check=True, timeout=300, env=env)
 
     def start(self):
         self._script("start", *self.options)
@@ -113,13 +113,13 @@ class Redis:
 
     def kill9(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
 
 
 class Sentinel(Redis):

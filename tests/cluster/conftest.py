@@ -22,7 +22,7 @@ from cluster import Cluster, Database  # noqa: E402
 from network import Here, Network, run  # noqa: E402
 from people import Town  # noqa: E402
 
-PATIENCE = 400
+PATIENCE = 1200
 
 
 def pytest_addoption(parser):

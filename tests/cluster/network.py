@@ -32,7 +32,7 @@ def port():
 
 
 def run(*words, stdin=None):
-    done = subprocess.run([str(word) for word in words], input=stdin, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([str(word) for word in words], input=stdin, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.stderr}"
 
 
@@ -63,7 +63,7 @@ class Place:
 
     def end(self):
         self.holder.kill()
-        self.holder.wait(10)
+        self.holder.wait(60)
 
 
 class Network:

@@ -26,7 +26,7 @@ from lib.server import dumps, wait_for
 TOP = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = TOP / "docs/transcripts"
 PASSWORD = "correct horse battery"
-PATIENCE = 15
+PATIENCE = 60
 SETTLED = 0.3   # while recording: what comes of a request comes within this time
 
 LINE = re.compile(r"([a-z][a-z0-9_]*)?(->|<-) (.+)")

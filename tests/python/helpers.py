@@ -11,7 +11,7 @@ from lib.fixtures import PASSWORD, new_name
 
 import confab
 
-PATIENCE = 30
+PATIENCE = 60
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 # A server goes with the thread that started it, so that has to outlive the loop.
@@ -23,7 +23,7 @@ def apart(function, *args, **options):
     return asyncio.wrap_future(_thread.submit(function, *args, **options))
 
 
-def play(story, timeout=50):
+def play(story, timeout=180):
     """Runs a coroutine; what it leaves behind is a failure."""
     async def bounded():
         return await asyncio.wait_for(story, timeout)

@@ -65,7 +65,7 @@ class Home:
         for process in self.running:
             if process.poll() is None:
                 process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 class Lines:
@@ -74,7 +74,7 @@ class Lines:
     def __init__(self, process):
         self.process, self.pending = process, b""
 
-    def line(self, timeout=20):
+    def line(self, timeout=60):
         deadline = time.monotonic() + timeout
         out = self.process.stdout.fileno()
         while b"\n" not in self.pending:
@@ -86,7 +86,7 @@ class Lines:
         line, self.pending = self.pending.split(b"\n", 1)
         return line.decode()
 
-    def rest(self, code=DONE, timeout=20):
+    def rest(self, code=DONE, timeout=60):
         out, err = self.process.communicate(timeout=timeout)
         assert not ALARMS.search(err.decode()), err.decode()
         assert self.process.returncode == code, (self.process.returncode, out, err)
@@ -212,7 +212,7 @@ class Terminal:
         self.all += more
         return True
 
-    def until(self, pattern, timeout=20):
+    def until(self, pattern, timeout=60):
         """Reads until it is there, and forgets everything up to its end."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.seen)):

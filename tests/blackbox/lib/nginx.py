@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 
-from .server import TIED, wait_for
+from .server import PATIENCE, TIED, wait_for
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[3] / "deploy" / "nginx.conf"
 BINARY = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -75,7 +75,7 @@ class Nginx:
 
     def _answers(self):
         try:
-            socket.create_connection((self.host, self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=5).close()
         except OSError:
             return False
         return True
@@ -93,12 +93,12 @@ class Nginx:
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
 
     def kill9(self):
         pids = self.workers()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from .nginx import free_port
-from .server import TIED, wait_for
+from .server import PATIENCE, TIED, wait_for
 
 BINARY = shutil.which("redis-server")
 
@@ -45,7 +45,7 @@ class Redis:
     def ask(self, *words):
         """Sends one command; the first bytes of its answer."""
         command = f"*{len(words)}\r\n" + "".join(f"${len(w.encode())}\r\n{w}\r\n" for w in map(str, words))
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as one:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as one:
             one.sendall(command.encode())
             return one.recv(65536).decode()
 
@@ -53,7 +53,7 @@ class Redis:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             if how == signal.SIGKILL:
-                self.process.wait(20)
+                self.process.wait(PATIENCE)
 
     def wedge(self):
         self.process.send_signal(signal.SIGSTOP)

@@ -17,6 +17,7 @@ CONFABD = os.environ.get("CONFABD", str(TOP / "build/dev/bin/confabd"))
 CONFABD_RELEASE = os.environ.get("CONFABD_RELEASE", str(TOP / "build/release/bin/confabd"))
 
 CHEAP = {"password_mem_kib": 1024, "password_passes": 1, "drain_ms": 2000}
+PATIENCE = 60  # seconds that anything may take on a loaded machine before a test fails
 ALARMS = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
     r"|\bpanic\b|[Aa]ssertion|stack smashing|buffer overflow detected", re.M)
@@ -38,8 +39,12 @@ def sanitizer_environment(leaks=True):
     return env
 
 
-def wait_for(condition, timeout=10, what="a condition", step=0.02):
-    """Polls until the condition is true and gives its value; an event with a deadline, not a pause."""
+def wait_for(condition, timeout=PATIENCE, what="a condition", step=0.02):
+    """Polls until the condition is true and gives its value; an event with a deadline, not a pause.
+
+    It waits for PATIENCE at least: what is usual is no matter of time-outs.
+    """
+    timeout = max(timeout, PATIENCE)
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -143,11 +148,11 @@ class Server:
                 env=self.environment(), cwd=self.home)
         return self.process
 
-    def start(self, timeout=30):
+    def start(self, timeout=PATIENCE):
         self.spawn()
         return self.await_ready(timeout)
 
-    def await_ready(self, timeout=30):
+    def await_ready(self, timeout=PATIENCE):
         self.ready_line = self._read_ready(timeout)
         got = re.fullmatch(r"ready((?: listen=\S+)+) node=(\S+)\n", self.ready_line)
         assert got, f"not a ready line: {self.ready_line!r}\n{self.log()}"
@@ -192,7 +197,7 @@ class Server:
 
     def kill9(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         self.process.stdout.close()
 
     def terminate(self):
@@ -201,17 +206,17 @@ class Server:
     def hang_up(self):
         os.kill(self.pid, signal.SIGHUP)
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=PATIENCE):
         code = self.process.wait(timeout)
         self.process.stdout.close()
         return code
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM, and 0 is expected."""
         self.terminate()
         self.drained(timeout)
 
-    def drained(self, timeout=30):
+    def drained(self, timeout=PATIENCE):
         """It was told to end, and does."""
         try:
             code = self.wait(timeout)
@@ -259,12 +264,12 @@ class Server:
             start = max(0, found.start() - 500)
             raise AssertionError(f"the server's log holds an alarm:\n{text[start:start + 8000]}")
 
-    def wait_log(self, pattern, timeout=10):
+    def wait_log(self, pattern, timeout=PATIENCE):
         return wait_for(lambda: re.search(pattern, self.log(), re.M), timeout, f"{pattern!r} in the log")
 
     def http(self, path, method="GET", headers=None, body=None, port=None):
         """(status, headers, body) of one request on a connection of its own."""
-        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=15)
+        connection = http.client.HTTPConnection(self.host, port or self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
@@ -325,7 +330,7 @@ class Server:
         return found
 
 
-def run_tool(*words, server=None, stdin="", config=None, data=None, timeout=30, env=None, binary=None):
+def run_tool(*words, server=None, stdin="", config=None, data=None, timeout=120, env=None, binary=None):
     """A subcommand of confabd, or a start that is expected to fail: (exit code, stdout, stderr)."""
     command = [*TIED, str(binary or CONFABD)]
     if server is not None:
