@@ -34,8 +34,12 @@ class MariaDB:
             shutil.chown(data, "mysql")
         made = subprocess.run(
             ["mariadb-install-db", "--no-defaults", *as_user(), f"--datadir={data}", "--auth-root-authentication-method=normal",
-             "--skip-test-db", "--innodb-log-file-size=32M"], capture_output=True, text=True)
+             "--skip-test-db", "--innodb-log-file-size=32M"], capture_output=True, text=True, env=self.environment())
         assert made.returncode == 0, made.stdout + made.stderr
+
+    def environment(self):
+        """Its temporary tables are named after its process number, which another in a namespace of its own may have, too."""
+        return {**os.environ, "TMPDIR": str(self.home)}
 
     def start(self):
         self.socket.unlink(missing_ok=True)
@@ -45,7 +49,7 @@ class MariaDB:
                  f"--pid-file={self.home}/pid", *self.options, "--innodb-flush-log-at-trx-commit=1",
                  "--innodb-log-file-size=32M", "--innodb-buffer-pool-size=64M", "--innodb-fast-shutdown=2",
                  "--performance-schema=OFF", "--max-connections=400"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment())
         from .server import wait_for
         wait_for(self.answers, 60, "MariaDB")
         return self
