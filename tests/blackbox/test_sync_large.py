@@ -130,4 +130,4 @@ def test_a_long_log_is_paged_and_fed(confabd, dial):
     page = client.call("history", cid=cid, after=150_000, limit=200)
     assert [m["seq"] for m in page["messages"]] == list(range(150_001, 150_201))
     assert client.call("send", to=cid, body="next")["seq"] == 200_001
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30

@@ -51,7 +51,7 @@ def test_descriptors_run_out(confabd, spare):
         for i in range(20):
             seq = alice.send("@bob", f"while full {i}")["seq"]
             assert bob.message(seq=seq)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 30
         assert alice.call("history", cid="@bob")["messages"]
         assert probe(server.port) is None
         for one in held:
