@@ -65,7 +65,7 @@ def test_group_commit(confabd):
 @pytest.mark.slow
 def test_200_stopped_readers(confabd):
     """10,000 messages to 200 who do not read: under 64 MiB, none closed before 30 s, all get all."""
-    server = confabd(release=True, config={"limit_connections": 300})
+    server = confabd(release=True, config={"limit_connections": 300, "idle_ms": 600_000})
     people = registered(server, 201)
     server.stop()
     with store(server) as db:
@@ -118,7 +118,7 @@ def test_200_stopped_readers(confabd):
 @pytest.mark.parametrize("kind", ["tcp", "ws"])
 def test_a_thousand_pipelined_history_unread(confabd, kind):
     """60 MB of answers, nobody reads: under 4 MiB more, and all of them come when he does."""
-    server = confabd(release=True)
+    server = confabd(release=True, config={"idle_ms": 600_000})
     talker = Raw(server.port)
     talker.call("register", user="alice", password=PASSWORD)
     with Raw(server.port) as other:
@@ -170,7 +170,7 @@ def test_more_than_one_reactor_works(server, kind):
 @pytest.mark.slow
 def test_idle_connections_own_no_buffer(confabd):
     """1,000 logged-in connections that were busy once, over TCP and WebSocket: little more than their structs."""
-    server = confabd(release=True, config={"limit_connections": 2000})
+    server = confabd(release=True, config={"limit_connections": 2000, "idle_ms": 600_000})
     alice = registered(server, 1)[0]
 
     def crowd(count, kind):

@@ -52,7 +52,7 @@ class Reader:
 @pytest.mark.slow
 def test_slow_readers(confabd, connect):
     """Two stop for twenty seconds while ten thousand messages arrive, two never read again."""
-    server = confabd()
+    server = confabd(config={"idle_ms": 600_000})
     alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD, sync=True))
@@ -110,7 +110,7 @@ def test_slow_readers(confabd, connect):
 
 def test_a_reader_that_lags_a_little_gets_everything(confabd, connect):
     """Behind, but not beyond the backlog: no gap."""
-    server = confabd()
+    server = confabd(config={"idle_ms": 600_000})
     alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD))
@@ -125,7 +125,7 @@ def test_a_reader_that_lags_a_little_gets_everything(confabd, connect):
 
 def test_answers_come_to_a_reader_that_lags(confabd, connect):
     """An answer does not wait for the entries in front of it, and is never dropped."""
-    server = confabd()
+    server = confabd(config={"idle_ms": 600_000})
     alice, bob = connect(server), connect(server, "ws")
     for client, name in ((alice, "alice"), (bob, "bob")):
         client.login_as(client.call("register", user=name, password=PASSWORD))
