@@ -27,6 +27,13 @@ def told(client, user, **shown):
     return seen
 
 
+def watch(client, *users):
+    """Of people who are online: that comes to the watcher's node before, and is no news then."""
+    for user in users:
+        wait_for(lambda: state(client, user.name)["state"] == "online", what=f"{user.name} online")
+    client.call("presence.watch", users=[user.name for user in users])
+
+
 def befriend(one, two):
     one.call("contact.add", user=two.name)
     assert two.call("contact.add", user=one.name) == {"state": "contact"}
@@ -50,8 +57,8 @@ def test_set_and_watch(user):
 
 def test_the_list_is_replaced(user):
     alice, bob, carol = user("alice"), user("bob"), user("carol")
-    alice.call("presence.watch", users=[bob.name])
-    alice.call("presence.watch", users=[carol.name, carol.name])
+    watch(alice, bob)
+    watch(alice, carol, carol)
     bob.call("presence.set", state="busy")
     carol.call("presence.set", state="busy")
     told(alice, carol, state="busy")
@@ -60,7 +67,7 @@ def test_the_list_is_replaced(user):
 
 def test_a_leaving_is_told_late(near, again):
     alice, bob = near("alice"), near("bob")
-    alice.call("presence.watch", users=[bob.name])
+    watch(alice, bob)
     bob.abort()
     bob = again(bob)
     bob.call("presence.set", state="busy")
@@ -75,7 +82,7 @@ def test_a_leaving_is_told_late(near, again):
 def test_away_of_two_devices(user, again):
     alice, bob = user("alice"), user("bob")
     phone = again(bob)
-    alice.call("presence.watch", users=[bob.name])
+    watch(alice, bob)
     bob.call("presence.set", state="away")
     assert state(alice, bob.name)["state"] == "online"
     phone.call("presence.set", state="away", text="lunch")
@@ -88,7 +95,7 @@ def test_away_of_two_devices(user, again):
 
 def test_invisible(user, again):
     alice, bob = user("alice"), user("bob")
-    alice.call("presence.watch", users=[bob.name])
+    watch(alice, bob)
     bob.call("presence.set", state="invisible")
     assert told(alice, bob, state="offline") is None
     assert state(alice, bob.name) == {"user": bob.name, "state": "offline"}
@@ -139,8 +146,8 @@ def test_contacts_are_always_watched(user, again):
 
 def test_a_block_hides_both(user):
     alice, bob = user("alice"), user("bob")
-    alice.call("presence.watch", users=[bob.name])
-    bob.call("presence.watch", users=[alice.name])
+    watch(alice, bob)
+    watch(bob, alice)
     bob.call("contact.block", user=alice.name)
     assert told(alice, bob, state="offline") is None
     told(bob, alice, state="offline")
