@@ -339,6 +339,7 @@ may_repeat(const struct op *op)
 int
 sql_append(struct sql_store *s, struct op *op)
 {
+	uint64_t guess = op->append.target.cid;
 	struct cached_conv *conv;
 	struct fault fault;
 	int rc;
@@ -348,6 +349,8 @@ sql_append(struct sql_store *s, struct op *op)
 		return SQL_OK;
 	if ((rc = sql_resolve(s, op, &op->append.target, &conv, &fault)) != SQL_OK)
 		return rc;
+	if (op->append.target.cid != guess)
+		op->append.acl_ver = 0; /* that was of another conversation */
 	if (fault.err != ERR_OK) {
 		if (op->fault.err == ERR_OK)
 			op->fault = fault;

@@ -200,10 +200,13 @@ delete_from(struct memory *m, struct op *op, struct mem_conv *conv, uint64_t now
 void
 mem_append(struct memory *m, struct op *op, uint64_t now_ms)
 {
+	uint64_t guess = op->append.target.cid;
 	struct mem_conv *conv;
 	const char *param;
 	enum err err = mem_resolve(m, op, &op->append.target, &conv, &param);
 
+	if (op->append.target.cid != guess)
+		op->append.acl_ver = 0; /* that was of another conversation */
 	op->append.created = op->append.dup = false;
 	if (err == ERR_OK && conv == NULL && op->append.what != APPEND_MESSAGE)
 		err = ERR_NOT_FOUND;

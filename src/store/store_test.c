@@ -961,6 +961,33 @@ a_group_is_found_by_its_handle(void **state)
 	assert_true(sent.cid == dev && sent.seq == 2);
 }
 
+/* What was found of his rights elsewhere says nothing of where the name leads, even at the same version. */
+static void
+rights_where_a_name_led_are_none_where_it_leads(void **state)
+{
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), dev;
+	struct conv_row group = group_row();
+	struct member_row member = member_since(1);
+	struct letter letter = {.from = ann, .to_handle = "ops", .acl_ver = 1, .min_seq = 1};
+	struct sent sent;
+
+	group.handle = short_name_of(S("dev"));
+	dev = letter.to = world_group(w, &group, "Developers");
+	group.handle = short_name_of(S("ops"));
+	(void)world_group(w, &group, "Operators");
+	world_member(w, dev, ann, &member);
+	sent = world_send(w, &(struct letter){.from = ann, .to = dev});
+	assert_true(sent.fault.err == ERR_OK && sent.acl_ver == 1);
+	assert_int_equal(world_send(w, &letter).fault.err, ERR_NOT_FOUND);
+	sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
+	assert_true(sent.fault.err == ERR_OK && sent.acl_ver == 1);
+	world_contact(w, bob, ann, CONTACT_BLOCKED);
+	letter.to_handle = NULL;
+	letter.to_user = "bob";
+	assert_int_equal(world_send(w, &letter).fault.err, ERR_BLOCKED);
+}
+
 static void
 an_answer_names_what_its_author_may_see(void **state)
 {
@@ -1519,6 +1546,7 @@ run_suite(const char *name, enum world_kind kind)
 	    T(who_may_write_to_a_group),
 	    T(rights_are_read_when_their_version_changed),
 	    T(a_group_is_found_by_its_handle),
+	    T(rights_where_a_name_led_are_none_where_it_leads),
 	    T(an_answer_names_what_its_author_may_see),
 	    T(time_never_goes_back),
 	    T(pages_lie_between),
