@@ -113,10 +113,12 @@ struct mark_mail {
 	struct peers to;
 	uint64_t cid, read, delivered;
 	uint64_t except; /* a peer of shard except_shard */
-	unsigned except_shard;
-	uint64_t by;   /* whose marks */
-	char user[33]; /* his name */
+	uint64_t by;     /* whose marks */
+	char user[33];   /* his name */
+	uint16_t except_shard;
 };
+/* What calloc() is asked for beyond that comes of slower bins of glibc: 500 instructions more for each mark. */
+static_assert(sizeof(struct mark_mail) <= 120, "it stays in the fast bins");
 
 /* What became of a contact, for one of the two. */
 struct contact_mail {
