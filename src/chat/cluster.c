@@ -81,9 +81,10 @@ cluster_contact_is_old(struct shard *shard, uint64_t user, uint64_t other, uint6
 	if (shard->cluster == NULL || order == 0)
 		return false;
 	heard = &shard->cluster->contacts[hash_u64(user ^ hash_u64(other)) % LIMIT_CONTACTS_HEARD];
-	if (heard->user == user && heard->other == other && heard->order > order)
+	if (heard->user == user && heard->other == other && heard->order > order &&
+	    shard->mono_ms - heard->at_ms < CONTACT_HEARD_MS)
 		return true;
-	*heard = (struct contact_heard){.user = user, .other = other, .order = order};
+	*heard = (struct contact_heard){user, other, order, shard->mono_ms};
 	return false;
 }
 

@@ -18,6 +18,7 @@ enum {
 	LIMIT_CHECKS = 300,       /* users whose memberships are read again in a second */
 	LIMIT_CHECKS_AT_REST = 2, /* the same, while nothing was missed as far as is known */
 	LIMIT_CONTACTS_HEARD = 1024,
+	CONTACT_HEARD_MS = 60 * 1000, /* longer nothing is on its way */
 };
 
 /* From the bus. */
@@ -41,9 +42,12 @@ struct cluster {
 	size_t rota;     /* of users who are checked at rest: a place in shard->home_users */
 	struct buf ring; /* what is being rung */
 	struct afar_table *afar; /* owned */
-	/* What users heard of others lately, in places by hash: the later of two takes it. */
+	/*
+	 * What users heard of others lately, in places by hash: the later of two takes it.  After a
+	 * while the order does not count: it is of a clock that may have been set back since.
+	 */
 	struct contact_heard {
-		uint64_t user, other, order;
+		uint64_t user, other, order, at_ms;
 	} contacts[LIMIT_CONTACTS_HEARD];
 };
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "chat/ring.h"
+#include "chat/cluster.h"
 
 static const uint64_t sessions[] = {1, 9007199254740991u, 77};
 
@@ -312,6 +312,24 @@ noise_is_no_ring(void **state)
 	conv_mail_destroy(mail);
 }
 
+/* The database's clock is set back, or another database takes over whose clock is behind. */
+static void
+contacts_are_told_after_the_clock_went_back(void **state)
+{
+	enum { ALICE = 7, BOB = 8 };
+	static struct cluster cluster;
+	struct shard shard = {.cluster = &cluster, .mono_ms = CONTACT_HEARD_MS};
+
+	(void)state;
+	assert_false(cluster_contact_is_old(&shard, ALICE, BOB, 5000));
+	assert_true(cluster_contact_is_old(&shard, ALICE, BOB, 4000));
+	assert_false(cluster_contact_is_old(&shard, BOB, ALICE, 4000));
+	shard.mono_ms += CONTACT_HEARD_MS;
+	assert_false(cluster_contact_is_old(&shard, ALICE, BOB, 4000));
+	assert_true(cluster_contact_is_old(&shard, ALICE, BOB, 3000));
+	assert_false(cluster_contact_is_old(&shard, ALICE, BOB, 5000));
+}
+
 int
 main(void)
 {
@@ -324,6 +342,7 @@ main(void)
 	    cmocka_unit_test(questions_travel),
 	    cmocka_unit_test(there_is_one_way_to_say_a_thing),
 	    cmocka_unit_test(noise_is_no_ring),
+	    cmocka_unit_test(contacts_are_told_after_the_clock_went_back),
 	};
 
 	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
