@@ -127,7 +127,8 @@ def test_from_two_devices_at_once(user, again):
                 assert error.name in ("session_revoked", "bad_credentials")
             except Closed:
                 pass
-        assert outcomes == [{}]
+        # A node that hears of the end from another hangs up, be the answer still on its way from the store.
+        assert outcomes == [{}] or ACROSS and not outcomes
         for client, _ in asked:
             client.wait_closed()
         bob.fails("not_found", "send", to=cid, body="x")
