@@ -132,7 +132,8 @@ class Node:
             "bus_up": None, "bus_lag_p99_s": None, "bus_publishes_per_s": None, "bus_breaks": None, "bus_peers": None,
         }
         if total(new, "confab_bus_configured"):
-            figures.update(bus_up=total(new, "confab_bus_looped"), bus_breaks=total(new, "confab_bus_disconnects_total"),
+            figures.update(bus_up=total(new, "confab_bus_looped"),
+                           bus_breaks=total(new, "confab_bus_disconnects_total"),
                            bus_peers=total(new, "confab_bus_peers"))
         if self._before is not None and now > self._before[0]:
             figures.update(self._rates(now - self._before[0], self._before[1], new))
