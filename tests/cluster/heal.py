@@ -34,10 +34,13 @@ class Voice:
         self.answers = {}    # id -> future
         self.heard = {}      # cmid -> event
         self.noted = []      # presence, as it came
+        self.entered = 0     # how often it was connected; what it watched ends with a connection
         self.ready = asyncio.Event()
+        self.ended = False   # wait_for() may lose a cancellation that meets the end of what it waits for
         self.living = asyncio.ensure_future(self._live())
 
     async def end(self):
+        self.ended = True
         self.living.cancel()
         await asyncio.gather(self.living, return_exceptions=True)
 
@@ -46,7 +49,7 @@ class Voice:
         self.writer.transport.abort()
 
     async def _live(self):
-        while True:
+        while not self.ended:
             try:
                 await self._connection()
             except (OSError, asyncio.TimeoutError, Refused, ValueError):
@@ -59,6 +62,7 @@ class Voice:
         reading = asyncio.ensure_future(self._read(reader))
         try:
             await self._enter()
+            self.entered += 1
             self.ready.set()
             await reading
         finally:
