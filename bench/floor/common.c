@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -46,6 +47,23 @@ floor_watch(int epoll_fd, int fd, uint64_t tag)
 
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
 		panic("epoll_ctl: %s", strerror(errno));
+}
+
+void
+floor_send(int fd, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			bytes += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			(void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
+		} else {
+			return; /* he is gone: his end of file comes next */
+		}
+	}
 }
 
 void

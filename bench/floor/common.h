@@ -3,6 +3,7 @@
 #ifndef FLOOR_COMMON_H
 #define FLOOR_COMMON_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <sqlite3.h>
@@ -12,6 +13,8 @@ int floor_listen(void);
 /* The next connection, non-blocking and without Nagle's delay; -1 if none waits. */
 int floor_accept(int listener);
 void floor_watch(int epoll_fd, int fd, uint64_t tag);
+/* All of it; waits while the socket is full. */
+void floor_send(int fd, const char *bytes, size_t len);
 /* As many descriptors as the system lets us have. */
 void floor_descriptors(void);
 

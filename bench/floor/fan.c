@@ -5,7 +5,6 @@
  * nothing, stores nothing, and waits for a member whose socket is full.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -28,23 +27,6 @@ member_drop(int fd)
 		if (members[i] == fd)
 			members[i] = members[--member_count];
 	(void)close(fd);
-}
-
-static void
-member_send(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n >= 0) {
-			bytes += n;
-			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			(void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
-		} else {
-			return; /* he is gone: his end of file comes next */
-		}
-	}
 }
 
 static void
@@ -71,7 +53,7 @@ member_readable(int fd)
 		return;
 	}
 	for (size_t i = 0; i < member_count; i++)
-		member_send(members[i], bytes, (size_t)n);
+		floor_send(members[i], bytes, (size_t)n);
 }
 
 int

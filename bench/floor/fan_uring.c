@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <liburing.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -71,23 +70,6 @@ members_accept(int epoll_fd, int listener)
 }
 
 static void
-member_send(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n >= 0) {
-			bytes += n;
-			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			(void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
-		} else {
-			return; /* he is gone: his end of file comes next */
-		}
-	}
-}
-
-static void
 batch_add(int fd, const char *bytes, size_t len)
 {
 	struct io_uring_sqe *entry = io_uring_get_sqe(&ring);
@@ -113,7 +95,7 @@ batch_send(const char *bytes, size_t len)
 
 		count++;
 		if (told->res >= 0 || told->res == -EAGAIN)
-			member_send((int)told->user_data, bytes + sent, len - sent);
+			floor_send((int)told->user_data, bytes + sent, len - sent);
 	}
 	io_uring_cq_advance(&ring, count);
 }
