@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from lib.nginx import Nginx, runs
-from lib.server import PATIENCE, TIED, Server, wait_for
+from lib.server import PATIENCE, TIED, Server, finishing, wait_for
 from network import Here, port
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -238,13 +238,6 @@ class Cluster:
     def finish(self):
         if self.nginx is not None:
             self.nginx.stop()
-        problems = []
-        for node in self.nodes:
-            try:
-                node.finish()
-            except AssertionError as error:
-                problems.append(error)
-        self.redis.stop()
-        self.database.drop(self.name)
-        if problems:
-            raise problems[0]
+        with finishing(self.nodes):
+            self.redis.stop()
+            self.database.drop(self.name)

@@ -22,7 +22,7 @@ from .client import Client
 from .mariadb import shared
 from .nginx import Nginx
 from .redis import Redis
-from .server import STORE, Metrics, Server, wait_for
+from .server import STORE, Metrics, Server, finishing, wait_for
 
 ACROSS = STORE in ("across", "across-nginx")
 NGINX = STORE == "across-nginx"
@@ -102,15 +102,8 @@ class Cluster:
         for node in self.nodes:
             if node.alive:
                 node.terminate()
-        problems = []
-        for node in self.nodes:
-            try:
-                node.finish()
-            except AssertionError as error:
-                problems.append(error)
-        shared().run(f"DROP DATABASE IF EXISTS {self.database}")
-        if problems:
-            raise problems[0]
+        with finishing(self.nodes):
+            shared().run(f"DROP DATABASE IF EXISTS {self.database}")
 
     # --- Who talks to whom ---
 

@@ -95,6 +95,20 @@ def usual_store():
     return {}
 
 
+@contextlib.contextmanager
+def finishing(servers):
+    """Finishes all of them, then what they needed is taken away; the first problem is raised at the end."""
+    problems = []
+    for server in servers:
+        try:
+            server.finish()
+        except AssertionError as error:
+            problems.append(error)
+    yield
+    if problems:
+        raise problems[0]
+
+
 class Server:
     """One data directory and, most of the time, one process on it."""
 
