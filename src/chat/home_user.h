@@ -21,8 +21,8 @@ static_assert(sizeof(struct attached) == 20, "no padding");
 
 struct home_user {
 	uint64_t user;
-	char *
-	    said; /* owned: two strings, the display name ("": the same as the name) and the text ("": none); NULL: both "" */
+	/* Owned: two strings, the display name ("": the same as the name) and the text ("": none); NULL: both "". */
+	char *said;
 	union {
 		struct attached one;   /* where count is 1 */
 		struct attached *many; /* owned, where there are more */
