@@ -77,7 +77,7 @@ batch_add(int fd, const char *bytes, size_t len)
 	/* MSG_WAITALL: less than all counts as a failure, which is told. */
 	io_uring_prep_send(entry, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
 	entry->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-	io_uring_sqe_set_data64(entry, (uint64_t)fd);
+	io_uring_sqe_set_data64(entry, (__u64)fd);
 }
 
 static void
