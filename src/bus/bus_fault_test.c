@@ -271,6 +271,28 @@ a_node_that_dies_is_down_when_its_lease_ends(void **state)
 	node_close(&a);
 }
 
+/* Whatever a node is told of one, it is told of its end: nothing that was learned from it is kept. */
+static void
+a_node_that_only_rang_is_down_when_its_lease_ends(void **state)
+{
+	const struct redis_server *server = *state;
+	struct node a;
+	size_t at = 0;
+
+	node_open(&a, "a", NODE_URL, server->port);
+	node_wait_health(&a, true, 0);
+	redis_ring_as(server, "b", RING_ALL, 0, "who is here");
+	node_wait_heard(&a, RING_ALL, 0, "who is here");
+	node_wait_down(&a, "b");
+	/* First that it is there, then what it says. */
+	while (a.notes[at].what != 'u' && a.notes[at].what != 'h')
+		at++;
+	assert_int_equal(a.notes[at].what, 'u');
+	assert_string_equal(a.notes[at].node, "b");
+	node_wait_health(&a, true, 0);
+	node_close(&a);
+}
+
 /* --- Sentinel --- */
 
 /* A replica, and a Sentinel that watches the master. */
@@ -367,6 +389,7 @@ main(int argc, char **argv)
 	    N(redis_may_come_later),
 	    N(the_queue_is_bounded),
 	    R(a_node_that_dies_is_down_when_its_lease_ends),
+	    R(a_node_that_only_rang_is_down_when_its_lease_ends),
 	    R(sentinels_say_where_the_master_is),
 	    R(sentinels_that_know_no_such_master_are_no_help),
 	};

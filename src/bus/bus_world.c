@@ -23,6 +23,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "bus/channels.h"
+#include "bus/envelope.h"
+
+/* What all nodes have, but those that are to have another. */
+#define WORLD_EPOCH "e1"
+#define WORLD_KEY "secret"
 
 /* Between two looks at something that tells nobody when it changes. */
 void
@@ -162,6 +168,36 @@ void
 redis_say(const struct redis_server *server, const char *const *words)
 {
 	freeReplyObject(ask(server, words));
+}
+
+void
+redis_ring_as(const struct redis_server *server, const char *node, enum ring_scope scope,
+    uint64_t id, const char *bytes)
+{
+	struct envelope_self self = {.node = slice_str(node), .boot = 7, .key = WORLD_KEY};
+	struct envelope e = {.kind = ENVELOPE_RINGS, .scope = scope, .id = id, .seq = 1};
+	redisContext *context = redisConnect("127.0.0.1", server->port);
+	struct channels channels;
+	char name[CHANNEL_NAME_BYTES];
+	struct buf payload = {0};
+	redisReply *reply;
+	slice channel;
+
+	envelope_set_epoch(&self, S(WORLD_EPOCH));
+	envelope_begin(&payload, &self, &e);
+	envelope_frame(&payload, slice_str(bytes));
+	envelope_end(&payload, 0, &self);
+	channels_init(&channels, S("main"));
+	channel = channel_name(&channels, (struct channel_key){scope, id}, name);
+	assert_non_null(context);
+	reply = redisCommand(context, "PUBLISH %b %b", channel.ptr, channel.len,
+	    buf_slice(&payload).ptr, buf_slice(&payload).len);
+	assert_non_null(reply);
+	assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+	freeReplyObject(reply);
+	redisFree(context);
+	channels_fini(&channels);
+	buf_fini(&payload);
 }
 
 void
@@ -309,9 +345,10 @@ node_open_as(struct node *node, const char *name, const char *url, int port, con
 
 	assert_non_null(hole);
 	(void)snprintf(text, sizeof(text), "%.*s%d%s", (int)(hole - url), url, port, hole + 2);
-	(void)snprintf(options.epoch, sizeof(options.epoch), "%s", epoch != NULL ? epoch : "e1");
 	(void)snprintf(
-	    (char *)options.key, sizeof(options.key), "%s", key != NULL ? key : "secret");
+	    options.epoch, sizeof(options.epoch), "%s", epoch != NULL ? epoch : WORLD_EPOCH);
+	(void)snprintf(
+	    (char *)options.key, sizeof(options.key), "%s", key != NULL ? key : WORLD_KEY);
 	*node = (struct node){0};
 	(void)pthread_mutex_init(&node->lock, NULL);
 	(void)pthread_condattr_init(&attr);

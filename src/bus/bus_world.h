@@ -36,6 +36,9 @@ void redis_end(struct redis_server *server);
 #define REDIS(server, ...) redis_say(server, (const char *const[]){__VA_ARGS__, NULL})
 /* A command by words, NULL at the end, whose answer is of no interest but must be no error. */
 void redis_say(const struct redis_server *server, const char *const *words);
+/* Rings as a node publishes them that the others know nothing else of. */
+void redis_ring_as(const struct redis_server *server, const char *node, enum ring_scope scope,
+    uint64_t id, const char *bytes);
 
 /* Until the answer has so many elements, or a text with that in it. */
 void redis_wait_elements(const struct redis_server *server, size_t count, const char *const *words);

@@ -9,7 +9,8 @@
 struct peer {
 	char node[NODE_NAME_MAX_BYTES];
 	size_t node_len;
-	uint64_t boot, seq, drops; /* of its last beacon */
+	uint64_t boot;
+	uint64_t seq, drops; /* of its last beacon; 0 before the first */
 	uint64_t heard_ms;
 	bool silent; /* told of as missed already */
 };
@@ -17,7 +18,7 @@ struct peer {
 void
 peers_init(struct peers *peers, const struct bus_options *options, uint64_t now_ms)
 {
-	*peers = (struct peers){.options = options, .seeing_ms = now_ms};
+	*peers = (struct peers){.options = options, .seeing_ms = now_ms, .saw = true};
 }
 
 void
@@ -70,25 +71,29 @@ peer_down(struct peers *peers, struct peer *peer, enum log_level level, const ch
 	mem_free(peer);
 }
 
-static void
+/* False if there are too many. */
+static bool
 peer_begin(struct peers *peers, const struct envelope *e, uint64_t now_ms)
 {
 	struct peer *peer;
 
 	if (peers->by_node.count >= LIMIT_PEERS) {
 		stat_add(STAT_BUS_REJECT_PEERS, 1);
-		return;
+		return false;
 	}
 	peer = mem_zalloc(sizeof(*peer));
 	memcpy(peer->node, e->node.ptr, e->node.len);
 	peer->node_len = e->node.len;
 	peer->boot = e->boot;
-	peer->seq = e->seq;
-	peer->drops = e->drops;
+	if (e->kind == ENVELOPE_BEACON) {
+		peer->seq = e->seq;
+		peer->drops = e->drops;
+	}
 	peer->heard_ms = now_ms;
 	smap_put(&peers->by_node, peer_name(peer), peer);
 	gauge_add(GAUGE_BUS_PEERS, 1);
 	peer_up(peers, peer);
+	return true;
 }
 
 static void
@@ -109,12 +114,18 @@ peer_beacon(struct peers *peers, struct peer *peer, const struct envelope *e, ui
 		peer_up(peers, peer);
 }
 
+static bool
+is_own_name(const struct peers *peers, slice node)
+{
+	return slice_eq(node, slice_str(peers->options->node));
+}
+
 void
 peers_hear(struct peers *peers, const struct envelope *e, uint64_t now_ms)
 {
 	struct peer *peer;
 
-	if (slice_eq(e->node, slice_str(peers->options->node))) {
+	if (is_own_name(peers, e->node)) {
 		if (e->kind == ENVELOPE_BEACON && !peers_twin(peers, now_ms))
 			log_error("bus", "same_name",
 			    "node=%s boot=%016llx advice=\"another confabd has this name: give "
@@ -127,9 +138,16 @@ peers_hear(struct peers *peers, const struct envelope *e, uint64_t now_ms)
 	if (e->kind == ENVELOPE_BYE && peer != NULL && peer->boot == e->boot)
 		peer_down(peers, peer, LOG_INFO, "good-bye");
 	else if (e->kind == ENVELOPE_BEACON && peer == NULL)
-		peer_begin(peers, e, now_ms);
+		(void)peer_begin(peers, e, now_ms);
 	else if (e->kind == ENVELOPE_BEACON)
 		peer_beacon(peers, peer, e, now_ms);
+}
+
+bool
+peers_rings(struct peers *peers, const struct envelope *e, uint64_t now_ms)
+{
+	return is_own_name(peers, e->node) || smap_get(&peers->by_node, e->node) != NULL ||
+	       peer_begin(peers, e, now_ms);
 }
 
 /* Not to be judged yet: it could not be heard. */
@@ -144,14 +162,14 @@ all_excused(struct peers *peers, uint64_t now_ms)
 
 /* One whose lease has ended; marks those that are silent.  NULL: none. */
 static struct peer *
-next_ended(struct peers *peers, uint64_t now_ms, bool all)
+next_ended(struct peers *peers, uint64_t now_ms)
 {
 	size_t at = 0;
 
 	for (struct peer *p; (p = smap_next(&peers->by_node, &at)) != NULL;) {
 		uint64_t silent_ms = now_ms - p->heard_ms;
 
-		if (all || silent_ms >= PEER_LEASE_MS)
+		if (silent_ms >= PEER_LEASE_MS)
 			return p;
 		if (silent_ms >= PEER_SILENT_MS && !p->silent) {
 			p->silent = true;
@@ -164,13 +182,14 @@ next_ended(struct peers *peers, uint64_t now_ms, bool all)
 void
 peers_tick(struct peers *peers, bool sees, uint64_t now_ms)
 {
-	bool blind = !sees && now_ms - peers->seeing_ms >= PEERS_BLIND_MS;
+	bool blind = !sees && now_ms - peers->seeing_ms > PEERS_BLIND_MS - PEER_LEASE_MS;
 	struct peer *peer;
 
+	if (!blind && !(sees && peers->saw))
+		all_excused(peers, now_ms);
+	peers->saw = sees;
 	if (sees)
 		peers->seeing_ms = now_ms;
-	else if (!blind)
-		all_excused(peers, now_ms);
-	while ((peer = next_ended(peers, now_ms, blind)) != NULL)
+	while ((peer = next_ended(peers, now_ms)) != NULL)
 		peer_down(peers, peer, LOG_WARN, blind ? "\"nobody can be heard\"" : "silent");
 }

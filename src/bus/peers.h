@@ -6,8 +6,11 @@
  *
  *   heard of ─ node_up ─ 3 s silent: rings may be missing ─ 5 s: node_down, forgotten
  *
+ * Rings make a node known as well as a beacon does, since what they say is to end with it; but only
+ * beacons say that it is still there.
+ *
  * While this node does not even hear itself it can't judge others: their silence counts from when
- * it hears again.  After 30 s of that they are down all the same.
+ * it hears again.  After 30 s of that those that are not heard are down all the same.
  */
 #ifndef BUS_PEERS_H
 #define BUS_PEERS_H
@@ -21,7 +24,7 @@ enum {
 	PEER_SILENT_MS = 3000,
 	PEER_LEASE_MS = 5000,
 	PEERS_BLIND_MS = 30000,
-	LIMIT_PEERS = 1024, /* nodes more than these are not told of, and counted */
+	LIMIT_PEERS = 1024, /* nodes more than these are not heard, and counted */
 };
 
 struct peers {
@@ -29,6 +32,7 @@ struct peers {
 	struct smap by_node;               /* owned struct peer */
 	uint64_t seeing_ms;                /* when this node last heard itself */
 	uint64_t twin_ms; /* when another process with this node's name was last heard */
+	bool saw;         /* at the last tick */
 	bool missed;      /* rings may be missing; whoever tells of it resets it */
 };
 
@@ -36,6 +40,8 @@ void peers_init(struct peers *peers, const struct bus_options *options, uint64_t
 void peers_fini(struct peers *peers);
 /* A beacon or a good-bye of another process. */
 void peers_hear(struct peers *peers, const struct envelope *envelope, uint64_t now_ms);
+/* Rings of another process, before anybody is told of them.  False: they are not to be heard. */
+bool peers_rings(struct peers *peers, const struct envelope *envelope, uint64_t now_ms);
 /* Often: ends leases.  sees: this node hears itself. */
 void peers_tick(struct peers *peers, bool sees, uint64_t now_ms);
 unsigned peers_count(const struct peers *peers);

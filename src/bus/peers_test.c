@@ -74,6 +74,18 @@ beacon(struct fixture *f, const char *node, uint64_t boot, uint64_t seq, uint64_
 }
 
 static bool
+rings(struct fixture *f, const char *node, uint64_t boot, uint64_t seq)
+{
+	struct envelope e = {.kind = ENVELOPE_RINGS,
+	    .scope = RING_ALL,
+	    .node = slice_str(node),
+	    .boot = boot,
+	    .seq = seq};
+
+	return peers_rings(&f->peers, &e, f->now_ms);
+}
+
+static bool
 missed(struct fixture *f)
 {
 	bool was = f->peers.missed;
@@ -156,6 +168,96 @@ silence_is_suspicious_and_then_the_end(void **state)
 }
 
 static void
+who_only_rang_is_missed_too(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(rings(f, "b", 5, 40));
+	assert_string_equal(f->told, "+b ");
+	assert_true(missed(f));
+	pass(f, PEER_LEASE_MS - 1, true);
+	/* They don't stand for beacons, and are no news of one that is known. */
+	assert_true(rings(f, "b", 5, 41));
+	assert_string_equal(f->told, "+b ");
+	pass(f, 1, true);
+	assert_string_equal(f->told, "+b -b ");
+	assert_int_equal(peers_count(&f->peers), 0);
+	/* It only stood still. */
+	assert_true(rings(f, "b", 5, 42));
+	assert_string_equal(f->told, "+b -b +b ");
+}
+
+static void
+the_first_beacon_of_who_rang_before(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Its very first: nothing was dropped before it. */
+	(void)rings(f, "b", 5, 40);
+	(void)missed(f);
+	beacon(f, "b", 5, 1, 0);
+	assert_false(missed(f));
+	/* What it dropped, and when, is not known. */
+	(void)rings(f, "c", 5, 40);
+	(void)missed(f);
+	beacon(f, "c", 5, 7, 0);
+	assert_true(missed(f));
+	beacon(f, "c", 5, 8, 0);
+	assert_false(missed(f));
+	(void)rings(f, "d", 5, 40);
+	(void)missed(f);
+	beacon(f, "d", 5, 1, 1);
+	assert_true(missed(f));
+	assert_string_equal(f->told, "+b +c +d ");
+	assert_int_equal(peers_count(&f->peers), 3);
+}
+
+static void
+rings_of_another_boot_are_heard(void **state)
+{
+	struct fixture *f = *state;
+
+	beacon(f, "b", 5, 10, 0);
+	assert_true(rings(f, "b", 6, 1));
+	assert_string_equal(f->told, "+b ");
+	beacon(f, "b", 6, 1, 0);
+	assert_string_equal(f->told, "+b +b ");
+	/* A twin's are nobody's who could come or go. */
+	assert_true(rings(f, "a", 2, 1));
+	assert_false(peers_twin(&f->peers, f->now_ms));
+	assert_int_equal(peers_count(&f->peers), 1);
+}
+
+static void
+rings_behind_a_good_bye_come_from_one_that_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct envelope bye = {.kind = ENVELOPE_BYE, .scope = RING_ALL, .node = S("b"), .boot = 5};
+
+	beacon(f, "b", 5, 10, 0);
+	peers_hear(&f->peers, &bye, f->now_ms);
+	/* Over a connection that it had left before. */
+	assert_true(rings(f, "b", 5, 9));
+	pass(f, PEER_LEASE_MS, true);
+	assert_string_equal(f->told, "+b -b +b -b ");
+}
+
+static void
+who_is_heard_stays_however_deaf_to_himself_one_is(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 3 * PEERS_BLIND_MS / 1000; i++) {
+		beacon(f, "b", 5, (uint64_t)i + 1, 0);
+		assert_true(rings(f, "b", 5, (uint64_t)i + 1));
+		pass(f, 1000, false);
+	}
+	assert_string_equal(f->told, "+b ");
+	pass(f, PEER_LEASE_MS, false);
+	assert_string_equal(f->told, "+b -b ");
+}
+
+static void
 who_hears_not_even_himself_does_not_judge_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -209,9 +311,14 @@ there_is_a_bound(void **state)
 	for (int i = 0; i < LIMIT_PEERS + 5; i++) {
 		(void)snprintf(name, sizeof(name), "n%d", i);
 		f->told[0] = '\0';
-		beacon(f, name, 5, 10, 0);
+		if (i % 2 == 0)
+			beacon(f, name, 5, 10, 0);
+		else
+			assert_int_equal(rings(f, name, 5, 10), i < LIMIT_PEERS);
 	}
 	assert_string_equal(f->told, "");
+	/* Those that are known are heard as ever. */
+	assert_true(rings(f, "n0", 5, 11));
 	assert_int_equal(peers_count(&f->peers), LIMIT_PEERS);
 }
 
@@ -225,6 +332,11 @@ main(void)
 	    T(a_gap_or_a_drop_means_that_news_are_missing),
 	    T(another_boot_is_told),
 	    T(silence_is_suspicious_and_then_the_end),
+	    T(who_only_rang_is_missed_too),
+	    T(the_first_beacon_of_who_rang_before),
+	    T(rings_of_another_boot_are_heard),
+	    T(rings_behind_a_good_bye_come_from_one_that_ends),
+	    T(who_is_heard_stays_however_deaf_to_himself_one_is),
 	    T(who_hears_not_even_himself_does_not_judge_at_once),
 	    T(a_good_bye_is_the_end_at_once),
 	    T(a_twin_is_noticed_until_it_is_silent),

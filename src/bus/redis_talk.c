@@ -273,7 +273,8 @@ hear(struct redis_bus *bus, struct channel_key key, slice payload, uint64_t now_
 		else if (e.kind == ENVELOPE_RINGS)
 			stat_add(STAT_BUS_OWN, 1);
 	} else if (e.kind == ENVELOPE_RINGS) {
-		hear_rings(bus, &e);
+		if (peers_rings(&bus->peers, &e, now_ms))
+			hear_rings(bus, &e);
 	} else if (e.scope == RING_ALL) {
 		peers_hear(&bus->peers, &e, now_ms);
 	}
