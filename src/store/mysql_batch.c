@@ -42,6 +42,22 @@ many_start(struct mysql_conn *conn, enum mysql_many many, size_t rows,
 	return rc == 0 ? mysql_statement_start(conn, *ret, params, false) : rc;
 }
 
+/* The same for a statement that changes the rows; as one of arrays there may be any number. */
+static int
+many_write(
+    struct mysql_conn *conn, enum mysql_many many, size_t rows, const struct mysql_param *params)
+{
+	struct mysql_statement *statement;
+	int rc;
+
+	if (!conn->bulk)
+		return many_start(conn, many, rows, params, &statement);
+	if ((rc = mysql_conn_many(conn, many, 1, &statement)) != 0)
+		return rc;
+	stat_add(STAT_STORE_STATEMENTS, 1);
+	return mysql_statement_rows(conn, statement, params, rows);
+}
+
 int
 mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *ids, size_t count,
     uint64_t *ret_locked, size_t *ret_count)
@@ -103,30 +119,31 @@ row_params(struct mysql_param *p, const struct mysql_later *later)
 	memcpy(p, params, sizeof(params));
 }
 
-/* How many of them go into one packet. */
+/* How many of them go into one packet, and one statement. */
 static size_t
-rows_fit(const struct mysql_later *later, size_t count)
+rows_fit(const struct mysql_conn *conn, const struct mysql_later *later, size_t count)
 {
 	size_t rows = 0, bytes = 0;
 
 	while (rows < count && (rows == 0 || bytes + row_bytes(&later[rows]) <= PACKET_BYTES))
 		bytes += row_bytes(&later[rows++]);
-	return chunk_of(rows);
+	return conn->bulk ? rows : chunk_of(rows);
 }
 
 static int
 messages_write(struct mysql_writer *w)
 {
-	struct mysql_param params[MYSQL_MANY_ROWS * MSG_COLUMNS];
-	struct mysql_statement *statement;
+	struct mysql_param *params = mem_alloc(w->later_count * MSG_COLUMNS * sizeof(*params) + 1);
+	struct mysql_conn *conn = w->sql.writer.mysql;
 	int rc = SQL_DONE;
 
 	for (size_t at = 0, rows; rc == SQL_DONE && at < w->later_count; at += rows) {
-		rows = rows_fit(&w->later[at], w->later_count - at);
+		rows = rows_fit(conn, &w->later[at], w->later_count - at);
 		for (size_t i = 0; i < rows; i++)
 			row_params(&params[i * MSG_COLUMNS], &w->later[at + i]);
-		rc = many_start(w->sql.writer.mysql, MANY_MSGS, rows, params, &statement);
+		rc = many_write(conn, MANY_MSGS, rows, params);
 	}
+	mem_free(params);
 	w->later_count = 0;
 	return rc == SQL_DONE ? SQL_OK : rc;
 }
@@ -148,16 +165,15 @@ mysql_later_write(struct sql_store *s)
 static int
 heads_flush(struct sql_store *s, struct mysql_param *params, size_t count)
 {
-	struct mysql_statement *statement;
+	struct mysql_conn *conn = s->writer.mysql;
 	int rc = SQL_DONE;
 
 	for (size_t at = 0, rows; rc == SQL_DONE && at < count; at += rows) {
-		rows = padded_chunk_of(count - at);
+		rows = conn->bulk ? count : padded_chunk_of(count - at);
 		for (size_t i = count; i < at + rows; i++)
 			memcpy(&params[i * HEAD_COLUMNS], &params[(count - 1) * HEAD_COLUMNS],
 			    HEAD_COLUMNS * sizeof(*params));
-		rc = many_start(
-		    s->writer.mysql, MANY_HEADS, rows, &params[at * HEAD_COLUMNS], &statement);
+		rc = many_write(conn, MANY_HEADS, rows, &params[at * HEAD_COLUMNS]);
 	}
 	return rc == SQL_DONE ? SQL_OK : rc;
 }

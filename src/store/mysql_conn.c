@@ -2,7 +2,6 @@
 #include "store/mysql_conn.h"
 
 #include <errmsg.h>
-#include <mysql.h>
 #include <pthread.h>
 
 #include "base/buf.h"
@@ -11,30 +10,9 @@
 #include "base/stat.h"
 #include "store/mysql_error.h"
 #include "store/mysql_sql.h"
+#include "store/mysql_statement.h"
 
 enum { COLUMN_BYTES = 64 };
-
-struct mysql_column {
-	bool number;
-	my_bool null;
-	long long value;
-	char *text; /* owned; of capacity bytes */
-	unsigned long length, capacity;
-};
-
-/* A prepared statement. */
-struct mysql_statement {
-	MYSQL_STMT *stmt;
-	/* Which parameter each question mark of the server's text is, and their bindings. */
-	unsigned char *mapped;
-	MYSQL_BIND *params;
-	size_t param_count;
-	MYSQL_BIND *results;
-	struct mysql_column *columns;
-	size_t column_count;
-	bool open;   /* it has rows that were not given back */
-	bool failed; /* amid its rows */
-};
 
 /* Once a connection; what it was asked is answered by the caller. */
 static void
@@ -139,9 +117,13 @@ static void
 take_version(struct mysql_conn *conn)
 {
 	const char *info = mysql_get_server_info(conn->mysql);
+	unsigned long extended = 0;
 
 	conn->version = mysql_get_server_version(conn->mysql);
 	conn->mariadb = info != NULL && strstr(info, "MariaDB") != NULL;
+	(void)mariadb_get_infov(
+	    conn->mysql, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &extended);
+	conn->bulk = conn->mariadb && (extended & (MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32)) != 0;
 }
 
 static int
@@ -360,13 +342,6 @@ mysql_statement_free(struct mysql_statement **statement)
 
 /* --- Running --- */
 
-/* The client library reads what it is given, but takes it without const. */
-static void *
-unconst(const void *p)
-{
-	return (void *)(uintptr_t)p;
-}
-
 static void
 param_bind(MYSQL_BIND *bind, const struct mysql_param *param)
 {
@@ -429,27 +404,54 @@ mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *s)
 	return SQL_ROW;
 }
 
+/* Its parameters are bound. */
+static int
+statement_run(struct mysql_conn *conn, struct mysql_statement *s)
+{
+	if (mysql_stmt_execute(s->stmt) != 0)
+		return stmt_failed(conn, s->stmt);
+	if (s->column_count > 0)
+		return SQL_ROW;
+	conn->changes = mysql_stmt_affected_rows(s->stmt);
+	conn->total_changes += conn->changes;
+	conn->last_id = mysql_stmt_insert_id(s->stmt);
+	return SQL_DONE;
+}
+
 int
 mysql_statement_start(struct mysql_conn *conn, struct mysql_statement *s,
     const struct mysql_param *params, bool stream)
 {
+	int rc;
+
 	assert(!s->open);
 	for (size_t i = 0; i < s->param_count; i++)
 		param_bind(&s->params[i], &params[s->mapped[i] > 0 ? s->mapped[i] - 1u : i]);
-	if ((s->param_count > 0 && mysql_stmt_bind_param(s->stmt, s->params) != 0) ||
-	    mysql_stmt_execute(s->stmt) != 0)
+	if (s->param_count > 0 && mysql_stmt_bind_param(s->stmt, s->params) != 0)
 		return stmt_failed(conn, s->stmt);
-	if (s->column_count == 0) {
-		conn->changes = mysql_stmt_affected_rows(s->stmt);
-		conn->total_changes += conn->changes;
-		conn->last_id = mysql_stmt_insert_id(s->stmt);
-		return SQL_DONE;
-	}
+	if ((rc = statement_run(conn, s)) != SQL_ROW)
+		return rc;
 	s->open = true;
 	if (mysql_stmt_bind_result(s->stmt, s->results) != 0 ||
 	    (!stream && mysql_stmt_store_result(s->stmt) != 0))
 		return rows_failed(conn, s);
 	return mysql_statement_next(conn, s);
+}
+
+int
+mysql_statement_rows(struct mysql_conn *conn, struct mysql_statement *s,
+    const struct mysql_param *params, size_t rows)
+{
+	struct mysql_arrays *arrays = mysql_arrays_make(s, params, rows);
+	unsigned size = (unsigned)rows;
+	int rc;
+
+	assert(conn->bulk && !s->open && s->column_count == 0);
+	(void)mysql_stmt_attr_set(s->stmt, STMT_ATTR_ARRAY_SIZE, &size);
+	rc = mysql_stmt_bind_param(s->stmt, s->params) != 0 ? stmt_failed(conn, s->stmt)
+							    : statement_run(conn, s);
+	mem_free(arrays);
+	return rc;
 }
 
 /*
@@ -495,34 +497,6 @@ mysql_statement_slice(const struct mysql_statement *s, size_t at)
 	if (column->number)
 		return S("");
 	return slice_of(column->text, column->length);
-}
-
-/* --- Several rows --- */
-
-int
-mysql_conn_many(
-    struct mysql_conn *conn, enum mysql_many many, size_t rows, struct mysql_statement **ret)
-{
-#define MANY_AS_TEXTS(name, before, row, after) [MANY_##name] = {before, row, after},
-	static const char *const texts[][3] = {MYSQL_MANY(MANY_AS_TEXTS)};
-	struct buf text = {0};
-	size_t size = 0;
-	int rc = 0;
-
-	while ((size_t)1 << size < rows)
-		size++;
-	assert((size_t)1 << size == rows && size < MYSQL_MANY_SIZES);
-	if (conn->many[many][size] == NULL) {
-		buf_put(&text, slice_str(texts[many][0]));
-		for (size_t i = 0; i < rows; i++)
-			buf_printf(&text, "%s%s", i > 0 ? "," : "", texts[many][1]);
-		buf_put(&text, slice_str(texts[many][2]));
-		rc = mysql_statement_prepare(
-		    conn, buf_head(&text), buf_len(&text), &conn->many[many][size]);
-		buf_fini(&text);
-	}
-	*ret = conn->many[many][size];
-	return rc;
 }
 
 /* --- The table of statements --- */

@@ -55,6 +55,7 @@ struct mysql_conn {
 	uint64_t last_id, changes, total_changes;
 	unsigned long version; /* of the server, 101106 for 10.11.6 */
 	bool mariadb;
+	bool bulk; /* it takes many rows as arrays, see mysql_statement_rows() */
 	bool in_transaction;
 	bool broken;    /* counted */
 	bool snapshots; /* a transaction reads one snapshot: for readers */
@@ -80,6 +81,12 @@ void mysql_statement_free(struct mysql_statement **statement);
 /* Runs it; SQL_ROW, SQL_DONE or an error.  stream: the rows are not fetched ahead. */
 int mysql_statement_start(struct mysql_conn *conn, struct mysql_statement *statement,
     const struct mysql_param *params, bool stream);
+/*
+ * The same with the parameters of many rows, row after row: one statement all the same.  For what
+ * gives no rows; needs conn->bulk.
+ */
+int mysql_statement_rows(struct mysql_conn *conn, struct mysql_statement *statement,
+    const struct mysql_param *params, size_t rows);
 int mysql_statement_next(struct mysql_conn *conn, struct mysql_statement *statement);
 void mysql_statement_end(struct mysql_statement *statement);
 uint64_t mysql_statement_u64(const struct mysql_statement *statement, size_t column);
