@@ -10,7 +10,7 @@ is_a(struct json value, enum json_type type)
 static struct json
 member(struct json object, slice name)
 {
-	return is_a(object, JSON_OBJECT) ? json_member(object, name) : (struct json){SLICE_NONE};
+	return is_a(object, JSON_OBJECT) ? json_member(object, name) : (struct json){0};
 }
 
 struct json
@@ -18,7 +18,7 @@ inbound_member(struct json object, slice name, enum json_type type)
 {
 	struct json value = member(object, name);
 
-	return is_a(value, type) ? value : (struct json){SLICE_NONE};
+	return is_a(value, type) ? value : (struct json){0};
 }
 
 uint64_t

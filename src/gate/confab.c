@@ -152,10 +152,13 @@ static void
 run(struct session *s, const struct method *method, const struct rpc_request *request,
     const struct fault *limited)
 {
-	struct call call = {.session = s, .id = &request->id, .params = request->params};
+	struct call call; /* large: what is not written below is not read */
 	struct fault fault;
 	size_t used;
 
+	call.session = s;
+	call.id = &request->id;
+	call.params = request->params;
 	call.fault = decode_params(&s->gate->decoder, method->params, request->params, call.v);
 	if (limited->err != ERR_OK)
 		call.fault = *limited;
@@ -211,6 +214,7 @@ confab_frame(struct session *s, slice frame)
 	    [RPC_INVALID_REQUEST] = ERR_INVALID_REQUEST,
 	    [RPC_INVALID_PARAMS] = ERR_INVALID_PARAMS,
 	};
+	struct json_notes notes;
 	struct rpc_request request;
 	struct fault fault;
 	enum rpc_result result;
@@ -219,7 +223,7 @@ confab_frame(struct session *s, slice frame)
 		return;
 	stat_add(STAT_FRAMES_IN, 1);
 	decode_begin(&s->gate->decoder, frame.len);
-	result = rpc_parse(frame, &s->gate->decoder.scratch, &request);
+	result = rpc_parse(frame, &s->gate->decoder.scratch, &notes, &request);
 	if (result == RPC_OK) {
 		call_method(s, &request, frame.len);
 		return;

@@ -47,7 +47,9 @@ check_string(struct check *c)
 	if (json_type(c->v->json) != JSON_STRING)
 		return MALFORMED;
 	c->v->text = json_string(c->v->json, &c->d->scratch);
-	if (c->v->text.len > 0 && memchr(c->v->text.ptr, '\0', c->v->text.len) != NULL)
+	/* Only an escape can stand for it. */
+	if (!c->v->json.plain && c->v->text.len > 0 &&
+	    memchr(c->v->text.ptr, '\0', c->v->text.len) != NULL)
 		return MALFORMED;
 	return FINE;
 }
@@ -397,6 +399,31 @@ fault_of(enum verdict verdict, const struct check *c)
 	return (struct fault){0};
 }
 
+/* All but `folded`, which is where names are folded to. */
+static void
+value_clear(struct value *v, uint32_t preset)
+{
+	v->given = v->flag = false;
+	v->number = preset;
+	v->text = SLICE_NONE;
+	v->target = (struct target){0};
+	v->json = (struct json){0};
+}
+
+static bool
+is_named(struct json key, const char *name)
+{
+	const char *at = key.text.ptr + 1, *end = at + key.text.len - 2;
+
+	if (!key.plain)
+		return json_string_decodes_to(key, slice_str(name));
+	while (at < end && *at == *name) {
+		at++;
+		name++;
+	}
+	return at == end && *name == '\0';
+}
+
 /* One walk over the members; of several with one name the last stays. */
 static void
 collect(const struct param *table, struct json params, struct value *values)
@@ -409,7 +436,7 @@ collect(const struct param *table, struct json params, struct value *values)
 	json_iter_init(&it, params);
 	while (json_next_member(&it, &key, &value))
 		for (size_t i = 0; table[i].name != NULL; i++)
-			if (json_string_is(key, slice_str(table[i].name))) {
+			if (is_named(key, table[i].name)) {
 				values[i].json = value;
 				break;
 			}
@@ -423,7 +450,7 @@ decode_params(
 
 	for (size_t i = 0; table[i].name != NULL; i++) {
 		assert(i < PARAMS_MAX);
-		ret_values[i] = (struct value){.number = table[i].preset};
+		value_clear(&ret_values[i], table[i].preset);
 	}
 	collect(table, params, ret_values);
 	for (size_t i = 0; table[i].name != NULL; i++) {

@@ -14,7 +14,7 @@ sync_wish(struct call *c, const struct value *v, struct sync_command *ret_sync)
 	if (!v->given || !v->flag)
 		return (struct fault){0};
 	if (json_type(params) == JSON_TRUE)
-		params = (struct json){SLICE_NONE};
+		params = (struct json){0};
 	return decode_sync(&c->session->gate->decoder, params, ret_sync);
 }
 

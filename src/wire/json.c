@@ -17,6 +17,12 @@ struct checker {
 	const char *at, *end;
 	unsigned depth;
 	uint32_t objects; /* bit i: the container at depth i is an object, not an array */
+	bool escaped;     /* the string that was passed last has a backslash */
+	bool plain;       /* no string has */
+	struct json_note *note,
+	    *last_note; /* the next one, and behind the last; NULL: none are taken */
+	struct json_note
+	    *open[JSON_NOTES_DEPTH]; /* whose values are under way, by depth; NULL: not noted */
 };
 static_assert(JSON_DEPTH_MAX == 32, "a bit of checker.objects for each level");
 
@@ -131,6 +137,7 @@ static bool
 check_string(struct checker *c)
 {
 	c->at++;
+	c->escaped = false;
 	for (;;) {
 		c->at = json_plain_end(c->at, c->end);
 		if (c->at == c->end || (unsigned char)*c->at < 0x20)
@@ -141,6 +148,8 @@ check_string(struct checker *c)
 		}
 		if (*c->at == '\\') {
 			c->at++;
+			c->escaped = true;
+			c->plain = false;
 			if (!check_escape(c))
 				return false;
 		} else if (!check_sequences(c))
@@ -209,24 +218,80 @@ check_scalar(struct checker *c)
 	}
 }
 
+static bool
+in_object(const struct checker *c)
+{
+	return c->depth > 0 && (c->objects >> (c->depth - 1) & 1) != 0;
+}
+
+/* --- Taking notes --- */
+
+/* A member's name was passed, which began there. */
+static void
+note_key(struct checker *c, const char *key)
+{
+	struct json_note *note = c->note;
+
+	if (note == NULL || c->depth > JSON_NOTES_DEPTH)
+		return;
+	c->open[c->depth - 1] = NULL;
+	if (note == c->last_note)
+		return;
+	note->key = key;
+	note->key_len = (uint32_t)(c->at - key);
+	note->key_plain = !c->escaped;
+	note->depth = (uint8_t)c->depth;
+	c->open[c->depth - 1] = note;
+	c->note++;
+}
+
+/* The member whose value begins or ends here; NULL: it is not noted. */
+static struct json_note *
+note_open(const struct checker *c)
+{
+	return c->note != NULL && c->depth <= JSON_NOTES_DEPTH && in_object(c)
+		   ? c->open[c->depth - 1]
+		   : NULL;
+}
+
+static void
+note_value(const struct checker *c)
+{
+	struct json_note *note = note_open(c);
+
+	if (note != NULL)
+		note->value = c->at;
+}
+
+static void
+note_end(const struct checker *c, bool plain)
+{
+	struct json_note *note = note_open(c);
+
+	if (note == NULL)
+		return;
+	note->value_len = (uint32_t)(c->at - note->value);
+	note->value_plain = plain;
+}
+
+/* --- Proving containers --- */
+
 /* A member's name and its colon. */
 static bool
 check_key(struct checker *c)
 {
+	const char *key;
+
 	skip_space(c);
+	key = c->at;
 	if (c->at == c->end || *c->at != '"' || !check_string(c))
 		return false;
+	note_key(c, key);
 	skip_space(c);
 	if (c->at == c->end || *c->at != ':')
 		return false;
 	c->at++;
 	return true;
-}
-
-static bool
-in_object(const struct checker *c)
-{
-	return c->depth > 0 && (c->objects >> (c->depth - 1) & 1) != 0;
 }
 
 /* Opens containers and passes one value that is none, or an empty container's end. */
@@ -239,8 +304,13 @@ check_down(struct checker *c)
 		skip_space(c);
 		if (c->at == c->end)
 			return false;
-		if (*c->at != '{' && *c->at != '[')
-			return check_scalar(c);
+		note_value(c);
+		if (*c->at != '{' && *c->at != '[') {
+			bool good = check_scalar(c);
+
+			note_end(c, !c->escaped);
+			return good;
+		}
 		if (c->depth == JSON_DEPTH_MAX)
 			return false;
 		object = *c->at++ == '{';
@@ -251,6 +321,7 @@ check_down(struct checker *c)
 		if (c->at < c->end && *c->at == (object ? '}' : ']')) {
 			c->at++;
 			c->depth--;
+			note_end(c, false);
 			return true;
 		}
 		if (object && !check_key(c))
@@ -277,30 +348,51 @@ check_up(struct checker *c, bool *ret_more)
 			return false;
 		c->at++;
 		c->depth--;
+		note_end(c, false);
 	}
 	*ret_more = false;
 	return true;
 }
 
-bool
-json_check(slice text, struct json *ret_value)
+static bool
+check_text(slice text, struct json *ret_value, struct json_notes *notes)
 {
-	struct checker c = {0};
+	struct checker c = {.at = text.ptr, .end = text.ptr + text.len, .plain = true};
 	const char *start;
 	bool more = true;
 
 	if (text.len == 0)
 		return false;
-	c.at = text.ptr;
-	c.end = text.ptr + text.len;
+	if (notes != NULL) {
+		c.note = notes->members;
+		c.last_note = notes->members + JSON_NOTES_MAX;
+	}
 	skip_space(&c);
 	start = c.at;
 	while (more)
 		if (!check_down(&c) || !check_up(&c, &more))
 			return false;
-	ret_value->text = slice_of(start, (size_t)(c.at - start));
+	*ret_value =
+	    (struct json){.text = slice_of(start, (size_t)(c.at - start)), .plain = c.plain};
+	if (notes != NULL) {
+		c.note->depth = 0;
+		ret_value->notes = notes->members->depth > 0 ? notes->members : NULL;
+	}
 	skip_space(&c);
 	return c.at == c.end;
+}
+
+bool
+json_check(slice text, struct json *ret_value)
+{
+	return check_text(text, ret_value, NULL);
+}
+
+bool
+json_check_noting(slice text, struct json *ret_value, struct json_notes *ret_notes)
+{
+	assert(text.len <= UINT32_MAX);
+	return check_text(text, ret_value, ret_notes);
 }
 
 /* --- Reading --- */
@@ -388,6 +480,8 @@ json_iter_init(struct json_iter *it, struct json container)
 	assert(json_type(container) == JSON_OBJECT || json_type(container) == JSON_ARRAY);
 	it->at = container.text.ptr + 1;
 	it->end = container.text.ptr + container.text.len - 1;
+	it->note = container.notes;
+	it->depth = container.notes != NULL ? container.notes->depth : 0;
 }
 
 /* Passes white space and one sort of punctuation; false at the end. */
@@ -405,7 +499,30 @@ iter_value(struct json_iter *it)
 	const char *start = it->at;
 
 	it->at = value_end(start, it->end);
-	return (struct json){slice_of(start, (size_t)(it->at - start))};
+	return (struct json){.text = slice_of(start, (size_t)(it->at - start))};
+}
+
+/* The next member, if it is noted. */
+static bool
+iter_note(struct json_iter *it, struct json *ret_key, struct json *ret_value)
+{
+	const struct json_note *note = it->note;
+
+	while (note->depth > it->depth)
+		note++;
+	if (note->depth < it->depth) {
+		it->note = NULL; /* there is none, or notes were full */
+		return false;
+	}
+	*ret_key =
+	    (struct json){.text = slice_of(note->key, note->key_len), .plain = note->key_plain};
+	*ret_value = (struct json){
+	    .text = slice_of(note->value, note->value_len), .plain = note->value_plain};
+	it->at = note->value + note->value_len;
+	it->note = ++note;
+	if (note->depth > it->depth && *ret_value->text.ptr == '{')
+		ret_value->notes = note;
+	return true;
 }
 
 bool
@@ -413,6 +530,8 @@ json_next_member(struct json_iter *it, struct json *ret_key, struct json *ret_va
 {
 	bool colon;
 
+	if (it->note != NULL && iter_note(it, ret_key, ret_value))
+		return true;
 	if (!iter_pass(it, ','))
 		return false;
 	*ret_key = iter_value(it);
@@ -434,7 +553,7 @@ json_next_element(struct json_iter *it, struct json *ret_value)
 struct json
 json_member(struct json object, slice name)
 {
-	struct json key, value, found = {SLICE_NONE};
+	struct json key, value, found = {0};
 	struct json_iter it;
 
 	json_iter_init(&it, object);
@@ -532,7 +651,7 @@ take(slice *rest, slice piece)
 }
 
 bool
-json_string_is(struct json string, slice text)
+json_string_decodes_to(struct json string, slice text)
 {
 	slice inside = string_inside(string), rest = text;
 	const char *at = inside.ptr, *end = at + inside.len;
@@ -559,7 +678,8 @@ slice
 json_string(struct json string, struct buf *scratch)
 {
 	slice inside = string_inside(string);
-	const char *at = inside.ptr, *end = at + inside.len, *escape = escape_in(at, end);
+	const char *at = inside.ptr, *end = at + inside.len;
+	const char *escape = string.plain ? end : escape_in(at, end);
 	char *start, *to;
 
 	if (escape == end)

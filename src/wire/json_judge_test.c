@@ -198,7 +198,7 @@ compare(slice text)
 	struct buf theirs = {0}, ours = {0}, again = {0};
 	char *copy = exact_copy(text);
 	enum judgement judgement = judge_read(text, &theirs);
-	struct json value = {SLICE_NONE};
+	struct json value = {0};
 	bool takes = json_check(slice_of(copy, text.len), &value);
 
 	if (judgement != JUDGE_CANNOT && takes != (judgement == JUDGE_TAKES) && !too_deep(text))

@@ -305,7 +305,100 @@ members(void **state)
 	assert_true(slice_eq(json_member(json_member(object, S("b")), S("a")).text, S("2")));
 	assert_false(slice_given(json_member(object, S("c")).text));
 	assert_false(slice_given(json_member(checked(S("{}")), S("a")).text));
-	assert_false(slice_given(json_member((struct json){SLICE_NONE}, S("a")).text));
+	assert_false(slice_given(json_member((struct json){0}, S("a")).text));
+}
+
+/* --- Notes --- */
+
+/* Every key and value below, in order, each in angle brackets. */
+static void
+trace(struct json value, struct buf *to)
+{
+	struct json_iter it;
+	struct json key, inner;
+
+	buf_put(to, S("<"));
+	if (json_type(value) == JSON_OBJECT) {
+		json_iter_init(&it, value);
+		while (json_next_member(&it, &key, &inner)) {
+			assert_true(!key.plain || memchr(key.text.ptr, '\\', key.text.len) == NULL);
+			assert_true(
+			    !inner.plain || memchr(inner.text.ptr, '\\', inner.text.len) == NULL);
+			buf_put(to, key.text);
+			trace(inner, to);
+		}
+	} else if (json_type(value) == JSON_ARRAY) {
+		json_iter_init(&it, value);
+		while (json_next_element(&it, &inner))
+			trace(inner, to);
+	} else {
+		buf_put(to, value.text);
+	}
+	buf_put(to, S(">"));
+}
+
+static void
+traced_alike(slice text)
+{
+	struct buf plain = {0}, noted = {0};
+	struct json_notes notes;
+	struct json value;
+
+	assert_true(json_check(text, &value));
+	trace(value, &plain);
+	assert_true(json_check_noting(text, &value, &notes));
+	assert_int_equal(value.plain, memchr(text.ptr, '\\', text.len) == NULL);
+	trace(value, &noted);
+	assert_true(slice_eq(buf_slice(&plain), buf_slice(&noted)));
+	buf_fini(&plain);
+	buf_fini(&noted);
+}
+
+/* `outer` members, the one at `at` an object of `inner`, of objects with an array each. */
+static void
+nest(struct buf *to, unsigned outer, unsigned at, unsigned inner)
+{
+	buf_clear(to);
+	buf_put(to, S("{ "));
+	for (unsigned i = 0; i < outer; i++) {
+		buf_printf(to, "%s\"o%u\" : ", i > 0 ? " , " : "", i);
+		if (i != at) {
+			buf_printf(to, i % 2 == 0 ? "%u" : "\"\\u0041%u\"", i);
+			continue;
+		}
+		buf_put(to, S("{"));
+		for (unsigned j = 0; j < inner; j++)
+			buf_printf(
+			    to, "%s\"i\\n%u\":{\"x\":[{\"y\":%u},{}]}", j > 0 ? "," : "", j, j);
+		buf_put(to, S(" }"));
+	}
+	buf_put(to, S(" }"));
+}
+
+static void
+notes_say_what_is_there(void **state)
+{
+	static const slice texts[] = {
+	    S("{\"a\":{},\"b\":{\"c\":1},\"d\":{ },\"e\":[{\"f\":2}],\"g\":{\"h\":{\"i\":3}}}"),
+	    S("[{\"a\":{\"b\":1}},{\"c\":2}]"),
+	    S("{\"a\":[[{\"b\":{\"c\":1}}]],\"d\":{\"e\":[{\"f\":1}],\"g\":\"\\\"\"}}"),
+	    S("{\"\\\\\":\"\\\\\",\"a\":\"b\"}"),
+	};
+	struct buf text = {0};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(good); i++)
+		traced_alike(good[i]);
+	for (size_t i = 0; i < LEN(texts); i++)
+		traced_alike(texts[i]);
+	/* As many as are noted, some fewer, and more, of both depths. */
+	for (unsigned outer = 0; outer < JSON_NOTES_MAX + 3; outer++)
+		for (unsigned at = 0; at <= outer; at += 3)
+			for (unsigned inner = 0; inner < JSON_NOTES_MAX + 3; inner += 2) {
+				nest(&text, outer, at, inner);
+				traced_alike(buf_slice(&text));
+			}
+	buf_fini(&text);
 }
 
 static void
@@ -470,6 +563,7 @@ main(void)
 	    cmocka_unit_test(depth),
 	    cmocka_unit_test(values_and_types),
 	    cmocka_unit_test(members),
+	    cmocka_unit_test(notes_say_what_is_there),
 	    cmocka_unit_test(strings),
 	    cmocka_unit_test(integers),
 	    cmocka_unit_test(minify),

@@ -67,18 +67,19 @@ id_read(struct json value, struct buf *scratch, struct rpc_id *ret_id)
 }
 
 enum rpc_result
-rpc_parse(slice frame, struct buf *scratch, struct rpc_request *ret_request)
+rpc_parse(
+    slice frame, struct buf *scratch, struct json_notes *notes, struct rpc_request *ret_request)
 {
 	struct rpc_request *r = ret_request;
 	struct envelope envelope;
 	struct json value;
 
 	*r = (struct rpc_request){.id = {.kind = RPC_ID_NULL}};
-	if (!json_check(frame, &value))
+	if (!json_check_noting(frame, &value, notes))
 		return RPC_PARSE_ERROR;
 	if (json_type(value) != JSON_OBJECT)
 		return RPC_INVALID_REQUEST;
-	if (memchr(frame.ptr, '\\', frame.len) != NULL)
+	if (!value.plain)
 		(void)buf_reserve(scratch, frame.len);
 	envelope_read(value, &envelope);
 	if (!id_read(envelope.id, scratch, &r->id))

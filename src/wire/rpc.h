@@ -32,9 +32,10 @@ struct rpc_request {
  * in it.  params of null count as left out.  On RPC_INVALID_REQUEST and RPC_INVALID_PARAMS the id is set as far as it could be told
  * (RPC_ID_NULL otherwise), so that the error can be answered; on RPC_PARSE_ERROR it is RPC_ID_NULL.  A
  * frame whose id is absent but otherwise valid has RPC_ID_NONE, also with RPC_INVALID_PARAMS: it is a request
- * that wants no answer.
+ * that wants no answer.  The notes must live as long as the params.
  */
-enum rpc_result rpc_parse(slice frame, struct buf *scratch, struct rpc_request *ret_request);
+enum rpc_result rpc_parse(
+    slice frame, struct buf *scratch, struct json_notes *notes, struct rpc_request *ret_request);
 
 /* `{"jsonrpc":"2.0","id":…,` : then comes "result":… or "error":… and `}`. */
 void rpc_put_head(struct buf *to, const struct rpc_id *id);

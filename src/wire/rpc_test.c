@@ -83,10 +83,11 @@ envelopes(void **state)
 		slice frame = slice_str(table[i].frame);
 		char *copy = exact_copy(frame);
 		struct rpc_request request;
+		struct json_notes notes;
 
 		buf_clear(&scratch);
-		assert_int_equal(
-		    rpc_parse(slice_of(copy, frame.len), &scratch, &request), table[i].result);
+		assert_int_equal(rpc_parse(slice_of(copy, frame.len), &scratch, &notes, &request),
+		    table[i].result);
 		check_id(&request.id, table[i].id);
 		if (table[i].method != NULL)
 			assert_true(slice_eq(request.method, slice_str(table[i].method)));
@@ -107,9 +108,10 @@ no_prefix_is_a_frame(void **state)
 	for (size_t len = 0; len < frame.len; len++) {
 		char *copy = exact_copy(slice_of(frame.ptr, len));
 		struct rpc_request request;
+		struct json_notes notes;
 
 		assert_int_equal(
-		    rpc_parse(slice_of(copy, len), &scratch, &request), RPC_PARSE_ERROR);
+		    rpc_parse(slice_of(copy, len), &scratch, &notes, &request), RPC_PARSE_ERROR);
 		mem_free(copy);
 	}
 	buf_fini(&scratch);
@@ -121,13 +123,14 @@ longest_id(void **state)
 {
 	struct buf frame = {0}, scratch = {0}, head = {0};
 	struct rpc_request request;
+	struct json_notes notes;
 
 	(void)state;
 	buf_put(&frame, S("{\"method\":\"m\",\"id\":\""));
 	for (int i = 0; i < RPC_ID_MAX; i++)
 		buf_put(&frame, S("\\u0001"));
 	buf_put(&frame, S("\"}"));
-	assert_int_equal(rpc_parse(buf_slice(&frame), &scratch, &request), RPC_OK);
+	assert_int_equal(rpc_parse(buf_slice(&frame), &scratch, &notes, &request), RPC_OK);
 	assert_int_equal(request.id.len, RPC_ID_MAX);
 	rpc_put_head(&head, &request.id);
 	assert_int_equal(
@@ -146,12 +149,13 @@ scratch_holds_a_whole_frame(void **state)
 	    "\"id\":\"\\n4\"}");
 	struct buf scratch = {0};
 	struct rpc_request request;
+	struct json_notes notes;
 	struct json_iter it;
 	struct json key, value;
 	const char *memory;
 
 	(void)state;
-	assert_int_equal(rpc_parse(frame, &scratch, &request), RPC_OK);
+	assert_int_equal(rpc_parse(frame, &scratch, &notes, &request), RPC_OK);
 	memory = scratch.bytes;
 	json_iter_init(&it, request.params);
 	while (json_next_member(&it, &key, &value))

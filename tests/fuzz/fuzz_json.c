@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is accepted can be walked; minified or written anew it is accepted and means the same. */
+/* What is accepted can be walked, by notes and without; minified or written anew it is accepted and means the same. */
 #include "fuzz.h"
 #include "wire/json.h"
 
@@ -74,9 +74,10 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct buf scratch = {0}, minified = {0}, written = {0}, again = {0};
+	struct json_notes notes;
 	struct json value;
 
-	if (!json_check(slice_of((const char *)bytes, len), &value))
+	if (!json_check_noting(slice_of((const char *)bytes, len), &value, &notes))
 		return 0;
 	/* Each string twice, as it came and as it was written. */
 	(void)buf_reserve(&scratch, len * 4 + 64);

@@ -9,7 +9,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct buf scratch = {0}, answer = {0};
 	struct rpc_request request;
 	struct json value;
-	enum rpc_result result = rpc_parse(slice_of((const char *)bytes, len), &scratch, &request);
+	struct json_notes notes;
+	enum rpc_result result = rpc_parse(slice_of((const char *)bytes, len), &scratch, &notes, &request);
 
 	assert(result != RPC_PARSE_ERROR || request.id.kind == RPC_ID_NULL);
 	assert(result != RPC_INVALID_REQUEST || request.id.kind != RPC_ID_NONE);
