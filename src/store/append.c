@@ -109,8 +109,6 @@ find_sent(struct sql_store *s, struct op *op, const struct cached_conv *conv, bo
 	*ret_found = false;
 	if (conv == NULL || !slice_given(op->append.entry->cmid))
 		return SQL_OK;
-	if ((rc = sql_settle_log(s)) != SQL_OK)
-		return rc;
 	rc = stmt_start(c, STMT_MSG_BY_CMID, "sii", op->append.entry->cmid, conv->row.cid,
 	    op->append.entry->sender);
 	if (rc == SQL_ROW) {
@@ -211,10 +209,10 @@ insert_at_head(struct sql_store *s, struct op *op, struct cached_conv *conv)
 	const struct entry *e = op->append.entry;
 	uint64_t seq = conv->row.head + 1;
 	uint64_t ts = s->now_ms > conv->row.ts ? s->now_ms : conv->row.ts;
-	const struct place place = {conv->row.cid, seq, ts};
+	const struct place place = {conv->row.cid, seq, ts, conv->row.ts};
 	int rc = SQL_OK;
 
-	if (s->engine->later == NULL || !s->engine->later(s, op, &place))
+	if (!s->engine->later(s, op, &place))
 		rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
 		    e->cmid, ts, e->kind, e->data, e->body, e->re);
 	if (rc != SQL_OK)
@@ -239,13 +237,17 @@ insert(struct sql_store *s, struct op *op, struct cached_conv *conv)
 	return insert_at_head(s, op, conv);
 }
 
-/* What would be refused may have been stored before. */
+/* What would be refused may have been stored before, or wait to be. */
 static int
-refuse(struct sql_store *s, struct op *op, const struct cached_conv *conv, struct fault fault)
+refuse(struct sql_store *s, struct op *op, struct cached_conv **conv, struct fault fault)
 {
 	bool found;
-	int rc = find_sent(s, op, conv, &found);
+	int rc = sql_settle_log(s);
 
+	if (rc == SQL_OK && *conv != NULL)
+		rc = convs_get(s, op->append.target.cid, conv);
+	if (rc == SQL_OK)
+		rc = find_sent(s, op, *conv, &found);
 	if (rc == SQL_OK && !found)
 		op->fault = fault;
 	return rc;
@@ -262,7 +264,7 @@ append_to(struct sql_store *s, struct op *op, struct cached_conv **conv)
 	if (rc == SQL_OK && fault.err == ERR_OK && *conv == NULL)
 		rc = check_room(s, op, &fault);
 	if (rc == SQL_OK && fault.err != ERR_OK)
-		return refuse(s, op, *conv, fault);
+		return refuse(s, op, conv, fault);
 	if (rc == SQL_OK && *conv == NULL)
 		rc = direct_create(s, op, conv);
 	if (rc != SQL_OK)

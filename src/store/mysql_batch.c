@@ -83,7 +83,7 @@ mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *i
 /* --- Messages --- */
 
 bool
-mysql_later(struct sql_store *s, const struct op *op, const struct place *place)
+mysql_later(struct sql_store *s, struct op *op, const struct place *place)
 {
 	struct mysql_writer *w = mysql_writer_of(s);
 

@@ -68,7 +68,7 @@ size_t mysql_divide(struct sql_store *s, struct op **ops, size_t count);
 int mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *ids,
     size_t count, uint64_t *ret_locked, size_t *ret_count);
 /* The engine's later() and now(). */
-bool mysql_later(struct sql_store *s, const struct op *op, const struct place *place);
+bool mysql_later(struct sql_store *s, struct op *op, const struct place *place);
 int mysql_later_write(struct sql_store *s);
 int mysql_heads_write(struct sql_store *s);
 

@@ -101,6 +101,12 @@ writer_connect(struct sqlite *s, bool create, char *ret_error, size_t error_size
 	writer_close(&s->sql);
 	if (!schema_open(&s->sql.writer, s->path, create, ret_error, error_size))
 		return false;
+	if (sqlite_later_attach(s) != SQLITE_OK) {
+		(void)snprintf(ret_error, error_size, "%s can't be used: %s", s->path,
+		    sqlite3_errmsg(s->sql.writer.db));
+		writer_close(&s->sql);
+		return false;
+	}
 	(void)snprintf(set, sizeof(set), "PRAGMA cache_size = -%d", WRITER_CACHE_KIB);
 	(void)sql_exec(&s->sql.writer, set);
 	s->sql.writer.counts = true;

@@ -129,6 +129,9 @@
 	/* Entries */                                                                                  \
 	X(MSG_ADD, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) "               \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                             \
+	/* later: sqlite_batch.c */                                                                    \
+	X(MSG_ADD_LATER, "INSERT OR FAIL INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) " \
+	    "SELECT cid, seq, sender, cmid, ts, kind, data, body, re FROM later")                      \
 	X(MSG_BY_CMID, "SELECT m.seq, m.ts, m.re, " SQL_EDITED("m") ", " SQL_DELETED("m") ", m.kind, " \
 	    "m.body, m.data FROM msg m WHERE m.cmid = ?1 AND m.cid = ?2 AND m.sender = ?3")            \
 	X(MSG_BY_SEQ, "SELECT m.sender, m.ts, m.cmid, m.body, m.kind, m.re, " SQL_DELETED("m") " "     \

@@ -88,6 +88,7 @@ struct sql_store;
 /* Where an entry goes. */
 struct place {
 	uint64_t cid, seq, ts;
+	uint64_t ts_before; /* of the entry before it */
 };
 
 /* What a database does in its own way. */
@@ -113,13 +114,13 @@ struct sql_engine {
 	/*
 	 * An entry may wait to be written with others by the end of the transaction; false: it is
 	 * to be written at once.  Should one turn out to be there already, the transaction is
-	 * begun again, and then all are.  May be NULL.
+	 * begun again, or the operations from it on are, and then all are.
 	 */
-	bool (*later)(struct sql_store *s, const struct op *op, const struct place *place);
+	bool (*later)(struct sql_store *s, struct op *op, const struct place *place);
 	bool marks_ride; /* marks that are due are written by the transaction of a batch */
 	/*
-	 * Before somebody reads the log in the same transaction: writes what waits.  NULL where
-	 * nothing does.
+	 * Before somebody reads the log in the same transaction, or changes who may write:
+	 * writes what waits.
 	 */
 	int (*now)(struct sql_store *s);
 	/* After CLASS_DIVIDE: those that need not wait first; how many they are. */

@@ -131,18 +131,12 @@ sqlite_write(struct driver *driver, struct op **ops, size_t count)
 /* --- The engine --- */
 
 static int
-look(struct sql_store *s, struct op *const *ops, size_t count)
+begun(struct sql_store *s, struct op *const *ops, size_t count)
 {
 	(void)ops;
 	(void)count;
+	sqlite_later_clear(sqlite_of(s)); /* of an attempt that failed */
 	return writer_look(sqlite_of(s));
-}
-
-static int
-nothing_left(struct sql_store *s)
-{
-	(void)s;
-	return SQL_OK;
 }
 
 static void
@@ -159,13 +153,15 @@ erased(struct sql_store *s)
 
 static const struct sql_engine engine = {
     .ready = writer_ready,
-    .begun = look,
-    .ending = nothing_left,
+    .begun = begun,
+    .ending = sqlite_later_write,
     .failed = writer_failed,
     .settle = writer_settle,
     .close = writer_close,
     .rest = rest,
     .erased = erased,
+    .later = sqlite_later,
+    .now = sqlite_later_write,
     .marks_ride = true,
 };
 

@@ -4,6 +4,7 @@
 #define STORE_SQLITE_DB_H
 
 #include "store/sql_db.h"
+#include "store/store.h"
 
 enum {
 	SQLITE_READERS_MAX = 16,
@@ -44,6 +45,12 @@ struct sqlite_reader {
 	uint64_t generation; /* at which it was opened */
 };
 
+/* A message that waits to be inserted with others. */
+struct later {
+	struct op *op;
+	struct place at;
+};
+
 struct sqlite {
 	struct driver base;
 	struct sql_store sql;
@@ -52,6 +59,9 @@ struct sqlite {
 	uint64_t next_poll_ms, next_open_ms, open_backoff_ms; /* monotonic */
 	struct checkpoint checkpoint;
 	struct sqlite_reader readers[SQLITE_READERS_MAX];
+	struct later later[LIMIT_STORE_BATCH];
+	size_t later_count;
+	bool at_once;        /* none waits */
 	uint64_t generation; /* how often the writer was opened; under sql.state_lock */
 };
 
@@ -74,6 +84,14 @@ void checkpoint_attach(struct sqlite *s);
 void checkpoint_erase(struct sqlite *s);
 /* After a commit or when idle: asks the helper, or does the rest after it. */
 void checkpoint_turn(struct sqlite *s);
+
+/* sqlite_batch.c */
+/* The writer's connection was opened; 0 or an error. */
+int sqlite_later_attach(struct sqlite *s);
+void sqlite_later_clear(struct sqlite *s);
+/* The engine's later(), now() and ending(). */
+bool sqlite_later(struct sql_store *s, struct op *op, const struct place *place);
+int sqlite_later_write(struct sql_store *s);
 
 /* recover.c: the engine's functions */
 /* Opens the writer's connection anew; 0, or an error with a message in ret_error. */

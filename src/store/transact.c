@@ -84,9 +84,9 @@ attempt_failed(struct sql_store *s, int code)
 	    [CLASS_BUG] = ATTEMPT_BUG,
 	    [CLASS_DIVIDE] = ATTEMPT_DIVIDE,
 	};
-	/* Nothing is wrong where rows are held or an entry stands there already. */
+	/* Nothing is wrong where rows are held or an entry of others stands there already. */
 	bool expected =
-	    code == SQL_HELD || (s->engine->later != NULL && sql_is_duplicate(&s->writer, code));
+	    code == SQL_HELD || (s->engine->shared && sql_is_duplicate(&s->writer, code));
 
 	if (!expected)
 		say_failed(s, code, "before_commit");
@@ -96,21 +96,21 @@ attempt_failed(struct sql_store *s, int code)
 int
 sql_settle_log(struct sql_store *s)
 {
-	return s->engine->now != NULL ? s->engine->now(s) : SQL_OK;
+	return s->engine->now(s);
 }
 
-/* What is no message of his own kind reads the log. */
+/* What is no message of his own kind reads the log, or changes who may write to it. */
 static bool
-reads_log(const struct op *op)
+needs_log(const struct op *op)
 {
-	return op->kind == OP_GROUP || op->kind == OP_CLOSE ||
+	return op->kind == OP_GROUP || op->kind == OP_CLOSE || op->kind == OP_CONTACT ||
 	       (op->kind == OP_APPEND && op->append.what != APPEND_MESSAGE);
 }
 
 static int
 run_one(struct sql_store *s, struct op *op)
 {
-	int rc = reads_log(op) ? sql_settle_log(s) : SQL_OK;
+	int rc = needs_log(op) ? sql_settle_log(s) : SQL_OK;
 
 	if (rc != SQL_OK)
 		return rc;
