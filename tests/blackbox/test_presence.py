@@ -53,8 +53,8 @@ def test_set_and_watch(user):
     told(alice, bob, state="online")
     assert alice.call("presence.watch", users=[])["users"] == []
     bob.call("presence.set", state="away")
-    alice.call("ping")
-    assert state(alice, bob.name)["state"] == "away" and not alice.seen("presence")
+    wait_for(lambda: state(alice, bob.name)["state"] == "away", what="bob away")
+    assert not alice.seen("presence")
 
 
 def test_the_list_is_replaced(user):
