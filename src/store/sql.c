@@ -8,6 +8,7 @@
 #include "base/stat.h"
 #include "store/mysql_conn.h"
 #include "store/mysql_error.h"
+#include "store/page_cache.h"
 
 #define STATEMENT_AS_TEXT(name, text) [STMT_##name] = text,
 static const char *const texts[] = {STATEMENTS(STATEMENT_AS_TEXT)};
@@ -44,8 +45,10 @@ sql_open(struct sql_conn *conn, const char *path, enum sql_access access, char *
 {
 	bool create = access == SQL_CREATE;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
-	int rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
+	int rc;
 
+	page_cache_install();
+	rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
 	if (rc == SQLITE_OK && access != SQL_READ && sqlite3_db_readonly(conn->db, "main") == 1) {
 		(void)snprintf(ret_error, error_size,
 		    "%s is read-only: the user that runs confabd must be allowed to write it",
