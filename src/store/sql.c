@@ -2,10 +2,12 @@
 #include "store/sql.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 
 #include "base/panic.h"
 #include "base/stat.h"
+#include "store/gather.h"
 #include "store/mysql_conn.h"
 #include "store/mysql_error.h"
 #include "store/page_cache.h"
@@ -39,16 +41,25 @@ say_cannot_open(
 	(void)snprintf(ret_error, size, "%s can't be opened: %s%s", path, why, advice);
 }
 
+/* Nobody asks SQLite how much memory it takes, and counting it is a lock for each piece. */
+static void
+configure(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	page_cache_install();
+}
+
 int
 sql_open(struct sql_conn *conn, const char *path, enum sql_access access, char *ret_error,
     size_t error_size)
 {
+	static pthread_once_t configured = PTHREAD_ONCE_INIT;
 	bool create = access == SQL_CREATE;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
 	int rc;
 
-	page_cache_install();
-	rc = sqlite3_open_v2(path, &conn->db, flags, NULL);
+	(void)pthread_once(&configured, configure);
+	rc = sqlite3_open_v2(path, &conn->db, flags, access == SQL_READ ? NULL : gather_vfs());
 	if (rc == SQLITE_OK && access != SQL_READ && sqlite3_db_readonly(conn->db, "main") == 1) {
 		(void)snprintf(ret_error, error_size,
 		    "%s is read-only: the user that runs confabd must be allowed to write it",

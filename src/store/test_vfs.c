@@ -65,8 +65,15 @@ shim_write(sqlite3_file *file, const void *from, int len, sqlite3_int64 at)
 {
 	sqlite3_file *real = real_of(file);
 
-	if (shim_of(file)->is_wal && takes_one(&test_vfs.write_wal))
-		return SQLITE_FULL;
+	if (shim_of(file)->is_wal) {
+		(void)atomic_fetch_add(&test_vfs.wal_writes, 1);
+		if (takes_one(&test_vfs.write_wal))
+			return SQLITE_FULL;
+		if (takes_one(&test_vfs.short_wal)) {
+			(void)real->pMethods->xWrite(real, from, len / 2, at);
+			return SQLITE_FULL;
+		}
+	}
 	return real->pMethods->xWrite(real, from, len, at);
 }
 
@@ -230,5 +237,6 @@ test_vfs_heal(void)
 	atomic_store(&test_vfs.sync_wal, 0);
 	atomic_store(&test_vfs.sync_any, 0);
 	atomic_store(&test_vfs.write_wal, 0);
+	atomic_store(&test_vfs.short_wal, 0);
 	atomic_store(&test_vfs.read_db, 0);
 }

@@ -10,7 +10,10 @@ struct test_vfs {
 	_Atomic int sync_wal;  /* fsync of a log */
 	_Atomic int sync_any;  /* fsync of any file */
 	_Atomic int write_wal; /* write to a log: the disk is full */
+	_Atomic int short_wal; /* the same, but half of it is written */
 	_Atomic int read_db;   /* read of a database */
+	/* Not a call that fails, but how many there were. */
+	_Atomic int wal_writes;
 };
 
 extern struct test_vfs test_vfs;
