@@ -448,7 +448,7 @@ cursors_read(struct client *c, struct json object)
 		return;
 	json_iter_init(&it, cursors);
 	while (json_next_member(&it, &key, &value)) {
-		struct json number = {json_string(key, &c->scratch)};
+		struct json number = {.text = json_string(key, &c->scratch)};
 		struct client_conv *conv;
 		int64_t cid;
 
