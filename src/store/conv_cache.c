@@ -55,6 +55,14 @@ keep(struct conv_cache *cache, const struct conv_row *row)
 	return conv;
 }
 
+/* Nothing there, or nothing any more. */
+static void
+head_settle(struct conv_row *row)
+{
+	if (row->head + 1 < row->min_seq)
+		row->head = row->min_seq - 1;
+}
+
 static void
 conv_columns(struct sql_conn *conn, enum stmt stmt, struct conv_row *ret)
 {
@@ -77,9 +85,7 @@ conv_columns(struct sql_conn *conn, enum stmt stmt, struct conv_row *ret)
 	    .members = column_u64(conn, stmt, 14),
 	    .admins_invite = column_u64(conn, stmt, 15) != 0,
 	};
-	/* Nothing there, or nothing any more. */
-	if (ret->head + 1 < ret->min_seq)
-		ret->head = ret->min_seq - 1;
+	head_settle(ret);
 }
 
 int
@@ -121,6 +127,13 @@ convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret)
 	if (rc == SQL_OK && row.cid != 0)
 		*ret = keep(&s->convs, &row);
 	return rc;
+}
+
+void
+convs_put(struct sql_store *s, struct conv_row *row)
+{
+	head_settle(row);
+	(void)keep(&s->convs, row);
 }
 
 int

@@ -204,6 +204,7 @@ release(struct mysql *m)
 		sql_close(&m->readers[i].conn);
 	for (unsigned i = 0; i < m->writer_count; i++) {
 		sql_close(&m->writers[i].sql.writer);
+		mysql_names_clear(&m->writers[i].names);
 		sql_store_fini(&m->writers[i].sql);
 	}
 	sql_store_fini(&m->front);

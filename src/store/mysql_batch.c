@@ -60,13 +60,12 @@ many_write(
 
 int
 mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *ids, size_t count,
-    uint64_t *ret_locked, size_t *ret_count)
+    mysql_take *take, void *cookie)
 {
 	struct mysql_param params[MYSQL_MANY_ROWS];
 	struct mysql_statement *statement = NULL;
 	int rc = SQL_DONE;
 
-	*ret_count = 0;
 	for (size_t at = 0, rows; rc == SQL_DONE && at < count; at += rows) {
 		rows = padded_chunk_of(count - at);
 		for (size_t i = 0; i < rows; i++)
@@ -74,7 +73,8 @@ mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *i
 			    .type = 'i', .number = ids[at + i < count ? at + i : count - 1]};
 		rc = many_start(conn, many, rows, params, &statement);
 		for (; rc == SQL_ROW; rc = mysql_statement_next(conn, statement))
-			ret_locked[(*ret_count)++] = mysql_statement_u64(statement, 0);
+			if (take != NULL)
+				take(statement, cookie);
 		mysql_statement_end(statement);
 	}
 	return rc == SQL_DONE ? SQL_OK : rc;

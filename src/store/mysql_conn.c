@@ -2,6 +2,7 @@
 #include "store/mysql_conn.h"
 
 #include <errmsg.h>
+#include <mysql.h>
 #include <pthread.h>
 
 #include "base/buf.h"

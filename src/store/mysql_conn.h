@@ -32,11 +32,13 @@ struct st_mysql;        /* the library's */
 
 /* Statements over several rows: before, a row, after. */
 /* clang-format off */
+#define MYSQL_CONV_COLUMNS                                                                         \
+	"SELECT cid, kind, lo, hi, acl_ver, min_seq, open, history, post, invite, handle, "        \
+	"last_seq, last_ts, ended, members FROM conv WHERE cid IN ("
 #define MYSQL_MANY(X)                                                                              \
 	X(LOCK_USERS, "SELECT id FROM user WHERE id IN (", "?", ") ORDER BY id FOR UPDATE")        \
-	X(LOCK_CONVS, "SELECT cid FROM conv WHERE cid IN (", "?", ") ORDER BY cid FOR UPDATE")     \
-	X(LOCK_FREE, "SELECT cid FROM conv WHERE cid IN (", "?",                                   \
-	    ") ORDER BY cid FOR UPDATE SKIP LOCKED")                                               \
+	X(LOCK_CONVS, MYSQL_CONV_COLUMNS, "?", ") ORDER BY cid FOR UPDATE")                        \
+	X(LOCK_FREE, MYSQL_CONV_COLUMNS, "?", ") ORDER BY cid FOR UPDATE SKIP LOCKED")             \
 	X(MSGS, "INSERT INTO msg (cid, seq, sender, cmid, ts, kind, data, body, re) VALUES ",      \
 	    "(?,?,?,?,?,?,?,?,?)", "")                                                             \
 	X(HEADS, "INSERT INTO conv (cid, last_seq, last_ts) VALUES ", "(?,?,?)",                   \

@@ -15,7 +15,17 @@ enum { MYSQL_READERS_MAX = 16 };
 
 enum { MSG_COLUMNS = 9, HEAD_COLUMNS = 3, PACKET_BYTES = 512 * 1024 };
 
+enum { LIMIT_NAMES = 16384 };
+
 struct mysql;
+
+/*
+ * What direct conversations' two are called.  A name is one person's for good, and ends with his
+ * account, which raises acl_ver: at that acl_ver, in the same life, they are the same.
+ */
+struct mysql_names {
+	struct map by_cid; /* owned blocks; all go when there are LIMIT_NAMES */
+};
 
 /* An entry that waits to be written. */
 struct mysql_later {
@@ -33,6 +43,7 @@ struct mysql_writer {
 	bool at_once;       /* one of the batch's entries is there already: none waits */
 	uint64_t held[512]; /* conversations that another node holds, after SQL_HELD */
 	size_t held_count;
+	struct mysql_names names;
 };
 
 struct mysql_reader {
@@ -63,10 +74,18 @@ int mysql_lock_rows(struct sql_store *s, struct op *const *ops, size_t count);
 /* After SQL_HELD: those that need nothing of what is held first; how many they are. */
 size_t mysql_divide(struct sql_store *s, struct op **ops, size_t count);
 
+/* mysql_names.c */
+/* Into a row that has none, but is locked; false where they are not known. */
+bool mysql_names_get(const struct mysql_names *names, struct conv_row *row);
+/* Those of a row that was read whole while it was locked. */
+void mysql_names_put(struct mysql_names *names, const struct conv_row *row);
+void mysql_names_clear(struct mysql_names *names);
+
 /* mysql_batch.c */
-/* Locks rows of one kind; which of them it locked into ret_locked, of count elements. */
+/* Locks rows of one kind, and hands those that it locked to take, which may be NULL. */
+typedef void mysql_take(const struct mysql_statement *row, void *cookie);
 int mysql_lock_many(struct mysql_conn *conn, enum mysql_many many, const uint64_t *ids,
-    size_t count, uint64_t *ret_locked, size_t *ret_count);
+    size_t count, mysql_take *take, void *cookie);
 /* The engine's later() and now(). */
 bool mysql_later(struct sql_store *s, struct op *op, const struct place *place);
 int mysql_later_write(struct sql_store *s);

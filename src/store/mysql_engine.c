@@ -44,9 +44,11 @@ mysql_writer_look(struct mysql_writer *w)
 		return rc == SQL_DONE ? MYSQL_OTHER_LIFE : rc;
 	if (meta.epoch[0] != '\0')
 		take_over(w, &meta);
-	if (!same)
+	if (!same) {
+		mysql_names_clear(&w->names);
 		(void)snprintf(w->sql.writer.mysql->why, sizeof(w->sql.writer.mysql->why),
 		    "the store lives another life");
+	}
 	return same ? SQL_OK : MYSQL_OTHER_LIFE;
 }
 
@@ -63,6 +65,7 @@ writer_close(struct sql_store *s)
 {
 	sql_close(&s->writer);
 	convs_clear(&s->convs);
+	mysql_names_clear(&mysql_writer_of(s)->names);
 	s->locks = false;
 }
 

@@ -185,18 +185,43 @@ want(struct wanted *w, const struct op *op)
 static int
 lock_users(struct wanted *w)
 {
-	uint64_t *locked = mem_alloc((w->users.count + 1) * sizeof(*locked));
-	size_t count;
-	int rc = mysql_lock_many(
-	    w->s->writer.mysql, MANY_LOCK_USERS, w->users.items, w->users.count, locked, &count);
+	return mysql_lock_many(
+	    w->s->writer.mysql, MANY_LOCK_USERS, w->users.items, w->users.count, NULL, NULL);
+}
 
-	mem_free(locked);
-	return rc;
+/* Rows of conv that are locked, as far as they are told of in them: without names. */
+struct locked {
+	struct conv_row *rows; /* owned */
+	size_t count;
+};
+
+static void
+take_row(const struct mysql_statement *row, void *cookie)
+{
+	struct locked *locked = cookie;
+
+	locked->rows[locked->count++] = (struct conv_row){
+	    .cid = mysql_statement_u64(row, 0),
+	    .kind = (enum conv_kind)mysql_statement_u64(row, 1),
+	    .lo = mysql_statement_u64(row, 2),
+	    .hi = mysql_statement_u64(row, 3),
+	    .acl_ver = mysql_statement_u64(row, 4),
+	    .min_seq = mysql_statement_u64(row, 5),
+	    .open = mysql_statement_u64(row, 6) != 0,
+	    .history = mysql_statement_u64(row, 7) != 0,
+	    .admins_post = mysql_statement_u64(row, 8) != 0,
+	    .admins_invite = mysql_statement_u64(row, 9) != 0,
+	    .handle = short_name_of(mysql_statement_slice(row, 10)),
+	    .head = mysql_statement_u64(row, 11),
+	    .ts = mysql_statement_u64(row, 12),
+	    .ended = mysql_statement_u64(row, 13),
+	    .members = mysql_statement_u64(row, 14),
+	};
 }
 
 /* What is there and was not locked is held by somebody else. */
 static int
-find_held(struct wanted *w, const uint64_t *locked, size_t locked_count)
+find_held(struct wanted *w, const struct locked *locked)
 {
 	struct mysql_writer *writer = mysql_writer_of(w->s);
 	int rc = SQL_OK;
@@ -205,7 +230,7 @@ find_held(struct wanted *w, const uint64_t *locked, size_t locked_count)
 	for (size_t i = 0, at = 0; rc == SQL_OK && i < w->convs.count; i++) {
 		struct conv_row row;
 
-		if (at < locked_count && locked[at] == w->convs.items[i]) {
+		if (at < locked->count && locked->rows[at].cid == w->convs.items[i]) {
 			at++;
 			continue;
 		}
@@ -216,20 +241,46 @@ find_held(struct wanted *w, const uint64_t *locked, size_t locked_count)
 	return rc == SQL_OK && writer->held_count > 0 ? SQL_HELD : rc;
 }
 
+/* The rows into the cache; those whose names are not known are read whole, and remembered. */
+static int
+take_convs(struct wanted *w, struct locked *locked)
+{
+	struct mysql_names *names = &mysql_writer_of(w->s)->names;
+	struct ids unnamed = {0};
+	int rc;
+
+	for (size_t i = 0; i < locked->count; i++) {
+		struct conv_row *row = &locked->rows[i];
+
+		if (row->kind == CONV_DIRECT && !mysql_names_get(names, row))
+			ids_add(&unnamed, row->cid);
+		else
+			convs_put(w->s, row);
+	}
+	rc = convs_get_all(w->s, unnamed.items, unnamed.count);
+	for (size_t i = 0; rc == SQL_OK && i < unnamed.count; i++) {
+		const struct cached_conv *conv = map_get(&w->s->convs.by_cid, unnamed.items[i]);
+
+		if (conv != NULL)
+			mysql_names_put(names, &conv->row);
+	}
+	mem_free(unnamed.items);
+	return rc;
+}
+
 /* A batch does not wait for what others hold; who is alone with it, or patient, does. */
 static int
 lock_convs(struct wanted *w, bool waits)
 {
-	uint64_t *locked = mem_alloc((w->convs.count + 1) * sizeof(*locked));
-	size_t count;
+	struct locked locked = {.rows = mem_alloc((w->convs.count + 1) * sizeof(*locked.rows))};
 	int rc = mysql_lock_many(w->s->writer.mysql, waits ? MANY_LOCK_CONVS : MANY_LOCK_FREE,
-	    w->convs.items, w->convs.count, locked, &count);
+	    w->convs.items, w->convs.count, take_row, &locked);
 
-	if (rc == SQL_OK && !waits && count < w->convs.count)
-		rc = find_held(w, locked, count);
+	if (rc == SQL_OK && !waits && locked.count < w->convs.count)
+		rc = find_held(w, &locked);
 	if (rc == SQL_OK)
-		rc = convs_get_all(w->s, w->convs.items, w->convs.count);
-	mem_free(locked);
+		rc = take_convs(w, &locked);
+	mem_free(locked.rows);
 	return rc;
 }
 

@@ -4,6 +4,8 @@
  * knows.  Or it has one, and the parameters are arrays: the server looks at one row's text and takes
  * row after row, which costs it and us less.  MariaDB knows that, where nothing stands between.
  */
+#include <mysql.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/panic.h"

@@ -3,25 +3,26 @@
 #ifndef STORE_MYSQL_STATEMENT_H
 #define STORE_MYSQL_STATEMENT_H
 
-#include <mysql.h>
-
 #include "store/mysql_conn.h"
+
+struct st_mysql_stmt; /* the library's, as the next */
+struct st_mysql_bind;
 
 struct mysql_column {
 	bool number;
-	my_bool null;
+	char null; /* the library's my_bool */
 	long long value;
 	char *text; /* owned; of capacity bytes */
 	unsigned long length, capacity;
 };
 
 struct mysql_statement {
-	MYSQL_STMT *stmt;
+	struct st_mysql_stmt *stmt;
 	/* Which parameter each question mark of the server's text is, and their bindings. */
 	unsigned char *mapped;
-	MYSQL_BIND *params;
+	struct st_mysql_bind *params;
 	size_t param_count;
-	MYSQL_BIND *results;
+	struct st_mysql_bind *results;
 	struct mysql_column *columns;
 	size_t column_count;
 	bool open;   /* it has rows that were not given back */

@@ -200,7 +200,9 @@ void convs_clear(struct conv_cache *cache);
 int conv_load(struct sql_conn *conn, uint64_t cid, struct conv_row *ret);
 /* Cached or loaded; *ret NULL where there is none.  Valid until the next call. */
 int convs_get(struct sql_store *s, uint64_t cid, struct cached_conv **ret);
-/* Loads many into the empty cache, in one question. */
+/* What was just read of one that is not in the cache; its head as the row has it. */
+void convs_put(struct sql_store *s, struct conv_row *row);
+/* Loads many that are not in the cache, in one question. */
 int convs_get_all(struct sql_store *s, const uint64_t *cids, size_t count);
 int convs_direct(struct sql_store *s, uint64_t a, uint64_t b, struct cached_conv **ret);
 /* An entry is its newest from now on. */
