@@ -73,6 +73,13 @@ map_get(const struct map *m, uint64_t key)
 }
 
 void
+map_ahead(const struct map *m, uint64_t key)
+{
+	if (m->count > 0)
+		__builtin_prefetch(&m->slots[hash_u64(key) & (m->capacity - 1)]);
+}
+
+void
 map_put(struct map *m, uint64_t key, void *value)
 {
 	size_t at;

@@ -22,6 +22,8 @@ struct map {
 
 /* NULL where there is none. */
 void *map_get(const struct map *m, uint64_t key);
+/* That key will be asked for soon: its place comes into the processor's caches meanwhile. */
+void map_ahead(const struct map *m, uint64_t key);
 /* Adds or replaces. */
 void map_put(struct map *m, uint64_t key, void *value);
 /* Returns what was taken out, or NULL. */

@@ -16,6 +16,8 @@ struct watch_mail;
 /* home_conv.c */
 void home_append(struct shard *shard, struct op *op);
 void home_append_done(struct shard *shard, struct op *op);
+/* Such an operation will be delivered soon: what that touches comes into the caches, step by step. */
+void home_ahead(const struct shard *shard, const struct op *op, unsigned step);
 void home_committed(struct shard *shard, struct conv_mail *mail);
 struct conv_mail *committed_mail(uint64_t cid, uint64_t head, const struct conv_facts *facts);
 void conv_mail_destroy(struct conv_mail *mail);

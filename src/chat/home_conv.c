@@ -9,6 +9,8 @@
  */
 #include "chat/home_conv.h"
 
+enum { CACHE_LINE = 64 };
+
 struct home_conv *
 home_conv(struct shard *shard, uint64_t cid)
 {
@@ -455,6 +457,30 @@ home_committed(struct shard *shard, struct conv_mail *mail)
 		home_heard(shard, mail->cid, mail->head, &mail->facts);
 	home_joined(shard, mail);
 	conv_mail_destroy(mail);
+}
+
+void
+home_ahead(const struct shard *shard, const struct op *op, unsigned step)
+{
+	uint64_t cid = op->append.target.cid;
+	const struct home_conv *home;
+
+	if (step == 0) {
+		map_ahead(&shard->home_convs, cid);
+		map_ahead(&shard->calls_by_id, op->call);
+		__builtin_prefetch(op->append.entry);
+		return;
+	}
+	if ((home = map_get(&shard->home_convs, cid)) == NULL)
+		return;
+	if (step == 1) {
+		for (size_t at = 0; at < sizeof(*home); at += CACHE_LINE)
+			__builtin_prefetch((const char *)home + at);
+		__builtin_prefetch(map_get(&shard->calls_by_id, op->call));
+	} else {
+		__builtin_prefetch(home->authors);
+		__builtin_prefetch(home->entries);
+	}
 }
 
 static void

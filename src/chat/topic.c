@@ -97,6 +97,27 @@ topic_find(struct shard *shard, uint64_t cid)
 }
 
 void
+topic_ahead(const struct shard *shard, uint64_t cid, unsigned step)
+{
+	enum { CACHE_LINE = 64 };
+	const struct topic *topic;
+
+	if (step == 0) {
+		map_ahead(&shard->topics_by_cid, cid);
+		return;
+	}
+	if ((topic = map_get(&shard->topics_by_cid, cid)) == NULL)
+		return;
+	if (step == 1) {
+		for (size_t at = 0; at < sizeof(*topic); at += CACHE_LINE)
+			__builtin_prefetch((const char *)topic + at);
+	} else {
+		__builtin_prefetch(topic->streams);
+		__builtin_prefetch(topic->facts.lo_name.ptr);
+	}
+}
+
+void
 topic_learn(struct topic *topic, const struct conv_facts *facts, uint64_t facts_seq)
 {
 	bool same = slice_given(facts->handle) == slice_given(topic->facts.handle) &&

@@ -90,6 +90,8 @@ void topic_release(struct shard *shard, struct topic *topic);
 /* At the shard's end: those that still wait for a page. */
 void topics_destroy(struct shard *shard);
 struct topic *topic_find(struct shard *shard, uint64_t cid);
+/* It will be published to soon: what that touches comes into the caches, step by step. */
+void topic_ahead(const struct shard *shard, uint64_t cid, unsigned step);
 /* Whether a membership of that user ends with the entry. */
 static inline bool
 entry_ends(const struct entry *entry, uint64_t user)
