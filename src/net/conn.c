@@ -260,6 +260,16 @@ in_free(struct conn *conn)
 	conn->in = NULL;
 }
 
+bool
+conn_detach(struct conn *conn)
+{
+	if (conn_is(conn, CONN_DETACHED))
+		return false;
+	(void)epoll_ctl(conn->reactor->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+	conn_flag(conn, CONN_DETACHED);
+	return true;
+}
+
 void
 conn_reap(struct conn *conn)
 {
@@ -522,8 +532,7 @@ conn_hung_up(struct conn *conn, uint32_t events)
 
 	if (error == 0 && (events & EPOLLERR) == 0 && conn_is(conn, CONN_PAUSED) &&
 	    !conn_is(conn, CONN_EOF | CONN_FINISHING)) {
-		(void)epoll_ctl(conn->reactor->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
-		conn_flag(conn, CONN_DETACHED);
+		(void)conn_detach(conn);
 		return;
 	}
 	conn_fail(conn, error != 0 ? error : ECONNRESET);

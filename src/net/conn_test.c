@@ -348,6 +348,48 @@ a_reset_is_noticed_while_reading(void **state)
 	assert_int_equal(p.eofs, 0);
 }
 
+static unsigned gone;
+
+static void
+count_gone(struct probe *probe)
+{
+	(void)probe;
+	gone++;
+}
+
+/* Who is still here is read between them, and epoll tells of each of them once. */
+static void
+a_crowd_goes_a_few_a_turn(void **state)
+{
+	enum { CROWD = 3 * LIMIT_REAPS + 1 };
+	struct probe crowd[CROWD] = {0};
+	struct linger linger = { .l_onoff = 1 };
+	struct epoll_event events[CROWD];
+
+	(void)state;
+	gone = 0;
+	for (int i = 0; i < CROWD; i++) {
+		int fd = tcp_probe(r, &crowd[i]);
+
+		crowd[i].on_closed = count_gone;
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+		(void)close(fd);
+	}
+	while (epoll_wait(r->epoll_fd, events, CROWD, -1) < CROWD)
+		;
+	put_text(client, "still here");
+	for (unsigned left = CROWD; left > 0; left -= left < LIMIT_REAPS ? left : LIMIT_REAPS) {
+		assert_int_equal(gone, CROWD - left);
+		reactor_turn(r, 0);
+	}
+	assert_int_equal(gone, CROWD);
+	turns_until(r, buf_len(&p.got) == 10);
+	for (int i = 0; i < CROWD; i++) {
+		assert_int_equal(crowd[i].reason, CLOSE_PEER);
+		probe_fini(&crowd[i]);
+	}
+}
+
 /* A socket pair hangs up where TCP would only half-close: the input before it still counts. */
 static void
 a_hang_up_while_paused_keeps_the_input(void **state)
@@ -890,6 +932,7 @@ main(void)
 		TEST(kept_input_comes_before_the_end),
 		TEST(what_was_not_consumed_is_unread_at_eof),
 		TEST(a_reset_is_noticed_while_paused),
+		TEST(a_crowd_goes_a_few_a_turn),
 		TEST(a_reset_is_noticed_while_reading),
 		TEST(a_hang_up_while_paused_keeps_the_input),
 		TEST(a_slow_reader_is_refused_then_drained_in_order),

@@ -26,6 +26,7 @@ enum {
 	LIMIT_RECORDS = 4,	   /* TLS records of one connection in one turn */
 	LIMIT_TLS_READ_BYTES = 32 * 1024, /* encrypted, of one connection in one turn */
 	LIMIT_ACCEPTS = 16,	   /* of one listener in one turn: who is here waits meanwhile */
+	LIMIT_REAPS = 32,	   /* closed connections that are freed in one turn */
 	LIMIT_OUTQ_KEPT = 4096,	   /* empty queues that a reactor keeps for the next who needs one */
 	OUTQ_KEPT_MS = 1000,	   /* of which those go that nobody needed for so long, */
 	OUTQ_SPARE = 64,	   /* but for so many */
@@ -171,6 +172,8 @@ void conn_fail(struct conn *conn, int error);
 void conn_arm(struct conn *conn);
 /* The only place that ends one. */
 void conn_reap(struct conn *conn);
+/* Epoll tells no more of it.  False if it didn't before. */
+bool conn_detach(struct conn *conn);
 
 struct conn *slots_take(struct reactor *reactor);
 void slots_give(struct conn *conn);

@@ -4,6 +4,7 @@
  * still there: between two reaps all are.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -230,14 +231,21 @@ turn_flush(struct reactor *r)
 	outq_trim(r);
 }
 
-/* A handler's last word may close others: they go in the same turn. */
+/*
+ * A handler's last word may close others: they go in the same turn, if they are few.  Of a crowd that goes at once
+ * the rest is left for the next turns, and epoll is not to tell of it again and again.
+ */
 static void
-turn_reap(struct reactor *r)
+turn_reap(struct reactor *r, unsigned most)
 {
-	while (!list_empty(&r->closing)) {
-		conn_reap(container_of(r->closing.next, struct conn, work));
+	if (!list_empty(&r->closing))
 		r->again = true;
-	}
+	for (; most > 0 && !list_empty(&r->closing); most--)
+		conn_reap(container_of(r->closing.next, struct conn, work));
+	/* Those that were left before are at the front. */
+	for (struct list *link = r->closing.prev; link != &r->closing; link = link->prev)
+		if (!conn_detach(container_of(link, struct conn, work)))
+			return;
 }
 
 static void
@@ -274,7 +282,7 @@ reactor_turn(struct reactor *r, int max_wait_ms)
 	wheel_run(&r->wheel, r->now_ms);
 	turn_hooks(r);
 	turn_flush(r);
-	turn_reap(r);
+	turn_reap(r, LIMIT_REAPS);
 	turn_tell(r);
 }
 
@@ -325,7 +333,7 @@ reactor_end(struct reactor *r)
 {
 	listener_discard(mail_take(&r->deals.box));
 	reactor_each_conn(r, close_for_shutdown, NULL);
-	turn_reap(r);
+	turn_reap(r, UINT_MAX);
 	turn_tell(r);
 }
 
