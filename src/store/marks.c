@@ -240,6 +240,16 @@ old_enough(uint64_t dirty_ms, bool all)
 	return all || clock_mono_ms() - dirty_ms >= MARKS_RIDE_MS;
 }
 
+/* Where they ride, messages wait for them; too many must be written whoever waits. */
+static size_t
+at_once(const struct sql_store *s, bool rides)
+{
+	if (!s->engine->marks_ride ||
+	    s->marks.pending_count + s->marks.touches.count >= LIMIT_MARKS_PENDING)
+		return LIMIT_MARKS_BATCH;
+	return rides ? LIMIT_MARKS_RIDE : LIMIT_MARKS_ALONE;
+}
+
 /* A member's marks as they are on disk are part of his group's tally. */
 static int
 row_tally(struct sql_store *s, const struct mark_row *row)
@@ -274,14 +284,13 @@ row_write(struct sql_store *s, const struct mark_row *row)
 }
 
 static int
-rows_write(struct sql_store *s, bool all)
+rows_write(struct sql_store *s, bool all, size_t most)
 {
 	struct marks *marks = &s->marks;
 	int rc = SQL_OK;
 
 	for (struct list *at = marks->pending.next;
-	     rc == SQL_OK && at != &marks->pending && marks->writing_rows < LIMIT_MARKS_BATCH;
-	     at = at->next) {
+	     rc == SQL_OK && at != &marks->pending && marks->writing_rows < most; at = at->next) {
 		const struct mark_row *row = row_of(at);
 
 		if (!old_enough(row->dirty_ms, all))
@@ -293,13 +302,13 @@ rows_write(struct sql_store *s, bool all)
 }
 
 static int
-touches_write(struct sql_store *s, bool all)
+touches_write(struct sql_store *s, bool all, size_t most)
 {
 	struct marks *marks = &s->marks;
 	int rc = SQL_OK;
 
 	for (struct list *at = marks->touched.next;
-	     rc == SQL_OK && at != &marks->touched && marks->writing_touches < LIMIT_MARKS_BATCH;
+	     rc == SQL_OK && at != &marks->touched && marks->writing_touches < most;
 	     at = at->next) {
 		const struct touch_row *touch = container_of(at, struct touch_row, link);
 
@@ -315,13 +324,14 @@ touches_write(struct sql_store *s, bool all)
 }
 
 int
-marks_write(struct sql_store *s, bool all)
+marks_write(struct sql_store *s, bool all, bool rides)
 {
+	size_t most = at_once(s, rides);
 	int rc;
 
 	s->marks.writing_rows = s->marks.writing_touches = 0;
-	if ((rc = touches_write(s, all)) == SQL_OK)
-		rc = rows_write(s, all);
+	if ((rc = touches_write(s, all, most)) == SQL_OK)
+		rc = rows_write(s, all, most);
 	return rc;
 }
 

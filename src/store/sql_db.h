@@ -22,6 +22,8 @@ enum {
 	LIMIT_MARKS_PENDING = 65536, /* coalesced marks and touches; more are written at once */
 	LIMIT_MARKS_RECENT = 8192, /* written ones that are kept for who reads an older snapshot */
 	LIMIT_MARKS_BATCH = 2048,  /* written with one transaction */
+	LIMIT_MARKS_ALONE = 128,   /* the same where messages would have to wait behind it */
+	LIMIT_MARKS_RIDE = 16,     /* with a transaction of messages */
 	MARKS_RIDE_MS = 1000,      /* as old as this they ride with the next transaction */
 	MARKS_ALONE_MS = 2000,     /* as old as this they get one of their own */
 	POLL_MS = 1000, /* how often an idle writer looks around: did others write, can it again? */
@@ -255,8 +257,9 @@ int sql_mark(struct sql_store *s, struct op *op);
 /* OP_MARK with heard_by: known from now on, and left to the node that said so to be written. */
 void sql_mark_heard(struct sql_store *s, struct op *op);
 void sql_touch(struct sql_store *s, const struct op *op);
-/* Writes the oldest ones, those that are old enough or (all) any, inside a transaction. */
-int marks_write(struct sql_store *s, bool all);
+/* Writes the oldest ones, those that are old enough or (all) any, inside a transaction; fewer if it is one of
+ * messages (rides). */
+int marks_write(struct sql_store *s, bool all, bool rides);
 /* The transaction was committed. */
 void marks_written(struct sql_store *s);
 /* Monotonic time at which something must be written; UINT64_MAX: nothing waits. */

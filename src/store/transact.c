@@ -134,7 +134,7 @@ run_all(struct sql_store *s, struct op **ops, size_t count, bool marks)
 	if (rc == SQL_OK)
 		rc = s->engine->begun(s, ops, count);
 	if (rc == SQL_OK && (count == 0 || s->engine->marks_ride))
-		rc = marks_write(s, marks);
+		rc = marks_write(s, marks, count > 0);
 	for (size_t i = 0; rc == SQL_OK && i < count; i++)
 		rc = run_one(s, ops[i]);
 	if (rc == SQL_OK)
