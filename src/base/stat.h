@@ -64,6 +64,8 @@
 	X(LOGINS, "confab_logins_total", "method=\"password\"", "Logins that succeeded")           \
 	X(REGISTERS, "confab_logins_total", "method=\"register\"", "")                             \
 	X(RESUMES, "confab_logins_total", "method=\"token\"", "")                                  \
+	X(LOGINS_WAITED, "confab_logins_waited_total", "",                                         \
+	    "Times that a connection was not read before its login because others were first")     \
 	X(HASH_BUSY, "confab_logins_refused_total", "",                                            \
 	    "Logins refused because the hashing queue was full")                                   \
 	X(RATE_SESSION, "confab_rate_limited_total", "scope=\"session\"",                          \
@@ -111,6 +113,8 @@
 	X(ONLINE, "confab_users_online", "",                                                       \
 	    "Users with a synced connection to this node, invisible ones too")                     \
 	X(STREAMS, "confab_streams", "", "Conversations followed, summed over connections")        \
+	X(LOGINS_WAITING, "confab_logins_waiting", "",                                             \
+	    "Connections that are not read before their login because others are first")           \
 	X(OUT_BYTES, "confab_queued_bytes", "", "Bytes queued for sockets")                        \
 	X(HELD_RUNS, "confab_held_bytes", "what=\"output\"",                                       \
 	    "Bytes held for messages on their way")                                                \

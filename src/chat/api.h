@@ -231,6 +231,11 @@ struct fault chat_spend_source(struct shard *shard, uint64_t source, uint32_t co
 /* The connection's queue has drained to the low mark after CHAT_FULL. */
 void peer_drained(struct peer *peer);
 bool peer_logged_in(const struct peer *peer);
+/*
+ * How many more may begin to log in now, so that what a crowd of them has to read doesn't hold up those who are
+ * here; 0: none, ask again at a turn's end.  It is a wish: who comes all the same is served.
+ */
+unsigned chat_room(const struct shard *shard);
 /* The session was ended: answers are SESSION_REVOKED until the connection is closed. */
 bool peer_revoked(const struct peer *peer);
 

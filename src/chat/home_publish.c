@@ -137,10 +137,22 @@ publish_ahead(struct shard *shard, struct list *at[AHEAD_STEPS], unsigned begun)
 	}
 }
 
+/* The end where there are only a few. */
+static struct list *
+ahead_begin(struct shard *shard)
+{
+	struct list *at = &shard->dirty_convs;
+
+	for (unsigned i = 0; i < AHEAD_STEPS * AHEAD; i++)
+		if ((at = at->next) == &shard->dirty_convs)
+			return at;
+	return shard->dirty_convs.next;
+}
+
 void
 home_publish(struct shard *shard)
 {
-	struct list *first = shard->dirty_convs.next, *at[AHEAD_STEPS] = {first, first, first};
+	struct list *first = ahead_begin(shard), *at[AHEAD_STEPS] = {first, first, first};
 	unsigned begun = 0;
 
 	while (begun < AHEAD_STEPS * AHEAD && at[AHEAD_STEPS - 1] != &shard->dirty_convs)

@@ -107,6 +107,7 @@ struct shard {
 	struct list pages; /* least used first */
 	size_t page_bytes;
 	unsigned page_reads;
+	unsigned entering;    /* readings for logins and syncs that are under way */
 	struct places places; /* who and where → cid (send.c) */
 	struct map home_convs, home_users;
 	struct map home_watched;     /* by user: the shards that watch him, a bit each */

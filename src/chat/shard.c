@@ -124,9 +124,26 @@ shard_post(struct shard *shard, unsigned to, struct mail *mail)
 	shard->local_last = &mail->next;
 }
 
+/* Whether it is one of the readings that a login and its sync consist of. */
+static bool
+op_enters(const struct op *op)
+{
+	return op->kind == OP_AUTH || op->kind == OP_RESUME || op->kind == OP_SYNC;
+}
+
+unsigned
+chat_room(const struct shard *shard)
+{
+	unsigned most = shard->config.entering > 0 ? shard->config.entering : UINT32_MAX;
+
+	return shard->entering < most ? most - shard->entering : 0;
+}
+
 void
 shard_submit(struct shard *shard, struct op *op)
 {
+	if (op_enters(op))
+		shard->entering++;
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = (uint16_t)shard->config.index;
 	shard->config.ports.submit(shard->config.ports.cookie, op);
@@ -154,6 +171,10 @@ op_told(struct shard *shard, struct op *op)
 void
 op_done(struct shard *shard, struct op *op)
 {
+	if (op_enters(op)) {
+		assert(shard->entering > 0);
+		shard->entering--;
+	}
 	switch ((enum op_kind)op->kind) {
 	case OP_APPEND:
 		home_append_done(shard, op);
@@ -302,12 +323,20 @@ ahead_go(const struct shard *shard, struct ahead *ahead)
 	ahead->begun++;
 }
 
+static bool
+is_long(const struct mail *mail)
+{
+	for (unsigned i = 0; i < AHEAD_STEPS * AHEAD && mail != NULL; i++)
+		mail = mail->next;
+	return mail != NULL;
+}
+
 void
 shard_deliver(struct shard *shard, struct mail *first)
 {
 	struct ahead ahead = {0};
 
-	for (unsigned step = 0; step < AHEAD_STEPS && first != NULL && first->next != NULL; step++)
+	for (unsigned step = 0; step < AHEAD_STEPS && is_long(first); step++)
 		ahead.at[step] = first;
 	while (ahead.begun < AHEAD_STEPS * AHEAD && ahead.at[AHEAD_STEPS - 1] != NULL)
 		ahead_go(shard, &ahead);

@@ -61,6 +61,7 @@ struct chat_config {
 	struct chat_out out;
 	struct chat_limits limits;
 	struct rate_table *buckets, *known; /* borrowed, of all shards; NULL: nobody is limited */
+	unsigned entering; /* readings for logins that are to be under way at once; 0: any number */
 	char epoch[40];
 	char node[64]; /* this node's name, where there are others */
 };

@@ -258,7 +258,7 @@ confab_input_lines(struct session *s, char *bytes, size_t len)
 {
 	size_t used = 0;
 
-	while (used < len && session_may_read(s)) {
+	while (used < len && session_may_read(s) && session_may_enter(s)) {
 		slice line;
 		int n = lines_next(slice_of(bytes + used, len - used), frame_max(s), &line);
 		if (n == 0)
@@ -327,7 +327,7 @@ confab_input_ws(struct session *s, char *bytes, size_t len)
 	struct ws_decoder *decoder = s->decoder != NULL ? s->decoder : &fresh;
 	size_t used = 0;
 
-	while (used < len && session_may_read(s)) {
+	while (used < len && session_may_read(s) && session_may_enter(s)) {
 		struct ws_unit unit;
 		bool has_unit;
 		size_t n =

@@ -99,8 +99,8 @@ session_may_read(struct session *s)
 		s->out_full = true;
 		conn_want_drained(s->conn);
 	}
-	return !s->blocked && !s->held && !s->out_full && !s->leaving && !s->finishing &&
-	       s->in_flight < LIMIT_IN_FLIGHT;
+	return !s->blocked && !s->held && !s->waiting && !s->out_full && !s->leaving &&
+	       !s->finishing && s->in_flight < LIMIT_IN_FLIGHT;
 }
 
 void
@@ -131,7 +131,7 @@ session_leave(struct session *s, uint16_t close_code, enum close_reason reason)
 		return;
 	s->leaving = true;
 	s->close_code = close_code;
-	s->close_reason = (uint16_t)reason;
+	s->close_reason = (uint8_t)reason;
 	session_settle(s);
 }
 
@@ -365,7 +365,7 @@ on_drained(struct conn *conn)
 static bool
 login_is_due(const struct session *s)
 {
-	return !s->blocked && (s->peer == NULL || !peer_logged_in(s->peer));
+	return !s->blocked && !s->waiting && (s->peer == NULL || !peer_logged_in(s->peer));
 }
 
 static void
@@ -407,6 +407,7 @@ on_closed(struct conn *conn, enum close_reason reason)
 
 	log_debug("gate", "closed", "conn=%" PRIx64 " reason=%s", conn_id(conn),
 	    close_reason_name(reason));
+	session_leave_line(s);
 	session_dismiss(s);
 	peer_destroy(&s->peer);
 	if (s->decoder != NULL)
@@ -580,6 +581,7 @@ gate_destroy(struct gate **gate)
 	OBJ_CHECK(*gate, GATE_MAGIC);
 	decoder_fini(&(*gate)->decoder);
 	buf_fini(&(*gate)->out);
+	mem_free((*gate)->line.ids);
 	(*gate)->magic = 0;
 	mem_free(*gate);
 	*gate = NULL;

@@ -15,6 +15,7 @@ struct gate;
 struct quota_table;
 
 enum {
+	LIMIT_LINE_MS = 10 * 1000,	/* nobody waits longer for room to log in */
 	LIMIT_FRAME_BYTES = 64 * 1024,
 	LIMIT_FRAME_BEFORE_LOGIN_BYTES = 4 * 1024,
 	LIMIT_ANSWER_BYTES = 256 * 1024,
@@ -50,6 +51,11 @@ void gate_set_shard(struct gate *gate, struct shard *shard);
 void gate_set_config(struct gate *gate, const struct gate_config *config);
 /* The server goes: who begins to speak confab from now on is told to come back later, or elsewhere. */
 void gate_goaway(struct gate *gate, uint32_t reconnect_ms);
+/*
+ * At a turn's end: reads on as many of those who wait to log in as there is room for.  It is work that takes room,
+ * not a connection: who is read and asks for nothing takes none.  True if more are to be read at once.
+ */
+bool gate_turn(struct gate *gate);
 /* For listener_open(): the listener's cookie is the array of gates, by reactor index. */
 void gate_opened(struct conn *conn);
 /* Names and codes of enum err, for the metrics. */

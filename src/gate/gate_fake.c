@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gate/gate_fake.h"
 
+#include <limits.h>
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -23,8 +24,16 @@ close_reason_name(enum close_reason reason)
 uint64_t
 conn_id(const struct conn *conn)
 {
-	(void)conn;
-	return 1;
+	return conn->id;
+}
+
+struct conn *
+conn_find(struct reactor *reactor, uint64_t id)
+{
+	struct conn *conn = world.conn;
+
+	assert_ptr_equal(reactor, &world.reactor);
+	return conn != NULL && conn->id == id && !conn->closing && !conn->finishing ? conn : NULL;
 }
 
 struct reactor *
@@ -221,6 +230,13 @@ bool
 peer_logged_in(const struct peer *peer)
 {
 	return peer->logged_in;
+}
+
+unsigned
+chat_room(const struct shard *shard)
+{
+	(void)shard;
+	return world.room;
 }
 
 bool
@@ -656,7 +672,7 @@ fake_metrics(void *cookie, struct buf *to)
 void
 world_begin(void)
 {
-	world = (struct world){.ready = true};
+	world = (struct world){.ready = true, .room = UINT_MAX};
 	world.reactor.now_ms = 1000000;
 	world.config = (struct gate_config){
 	    .node = "n1",
@@ -726,6 +742,7 @@ dial(const char *address)
 	hang_up();
 	gate_set_config(world.gate, &world.config);
 	world.conn = mem_zalloc(sizeof(*world.conn));
+	world.conn->id = ++world.dialled;
 	world.conn->reactor = &world.reactor;
 	world.conn->listener = &world.listener;
 	world.conn->last_input_ms = world.reactor.now_ms;
@@ -780,6 +797,13 @@ dial_logged_in(void)
 	feed_text("{\"id\":0,\"method\":\"ping\"}\n");
 	expect_result("0");
 	world.peer->logged_in = true;
+}
+
+void
+turn(void)
+{
+	(void)gate_turn(world.gate);
+	settle();
 }
 
 void

@@ -22,6 +22,7 @@ struct reactor {
 };
 
 struct conn {
+	uint64_t id;
 	struct reactor *reactor;
 	const struct conn_ops *ops;
 	void *cookie;
@@ -66,6 +67,8 @@ struct world {
 	const char *why;
 	uint32_t wait_ms; /* not 0: whoever is not exempt is refused by rate */
 	uint64_t spent; /* the costs that were asked for */
+	unsigned room; /* for so many to log in */
+	uint64_t dialled; /* connections so far */
 };
 
 extern struct world world;
@@ -79,6 +82,8 @@ void feed(slice bytes);
 void feed_text(const char *text);
 /* A connection that speaks lines and is logged in. */
 void dial_logged_in(void);
+/* The end of a turn. */
+void turn(void);
 /* The peer ends its sending side. */
 void feed_eof(void);
 /* Everything queued was written; fires drained if that was wanted. */

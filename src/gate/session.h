@@ -4,6 +4,7 @@
  *
  *   gate.c     makes sessions, finds out what they speak, ends them; the way out of the shard
  *   admit.c    caps and rates
+ *   line.c     who waits until there is room to log in
  *   confab.c   frames and requests of the confab protocol, over lines and over WebSocket
  *   method.c   the table of methods
  *   web.c      HTTP, and the upgrade to WebSocket
@@ -46,7 +47,9 @@ struct session {
 	uint8_t revision; /* of the configuration that its address was looked at under */
 	uint16_t sends_from; /* not 0: sends are refused until then, in ticks of admit.c */
 	uint16_t close_code; /* of WebSocket, for the end of a session that is leaving */
-	uint16_t close_reason; /* enum close_reason, for the same */
+	uint8_t close_reason; /* enum close_reason, for the same */
+	bool waiting : 1; /* in the gate's line: not read until there is room to log in */
+	bool called : 1; /* out of that line: its next request is looked at */
 	struct gate *gate; /* borrowed */
 	struct conn *conn; /* borrowed; its cookie is the session */
 	struct peer *peer; /* owned; NULL until confab is spoken */
@@ -54,6 +57,15 @@ struct session {
 	uint64_t since_ms; /* a login is waited for since then; over HTTP a request */
 };
 static_assert(sizeof(struct session) <= 96, "the memory of an idle connection is a budget");
+
+/*
+ * Who waits until there is room to log in, by the connections' ids, first come first served: a ring that grows,
+ * at most to about twice the connections, since those that are gone are sorted out before it does.
+ */
+struct line {
+	uint64_t *ids; /* owned */
+	uint32_t at, count, capacity; /* capacity: 0 or a power of two */
+};
 
 struct gate {
 	uint32_t magic;
@@ -64,6 +76,7 @@ struct gate {
 	uint32_t goaway_ms; /* not 0: the server goes */
 	uint8_t revision; /* of the configuration; not 0 */
 	struct buf out; /* one frame, or some entries, on the way out */
+	struct line line;
 };
 
 /* --- gate.c --- */
@@ -103,6 +116,16 @@ void session_dismiss(struct session *s);
  * is refused, those behind it are too, until the client can have heard of it.
  */
 struct fault session_spend(struct session *s, unsigned weight, size_t bytes, bool in_order);
+
+/* --- line.c --- */
+
+/*
+ * Whether its next request may be looked at: once it is logged in always, before that if there is room.  If not
+ * it waits in line and isn't read meanwhile.
+ */
+bool session_may_enter(struct session *s);
+/* It is over. */
+void session_leave_line(struct session *s);
 
 /* --- confab.c --- */
 

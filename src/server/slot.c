@@ -12,6 +12,8 @@
 
 enum { TICK_PERIOD_MS = 1000, TICKS_PER_CHECK = 2, SECOND_MS = 1000, MINUTE_MS = 60 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
+enum { ENTERING_OF_READER = 8, ENTERING_LEAST = 4 };
+
 /* --- What HTTP answers with --- */
 
 static bool
@@ -203,8 +205,9 @@ static bool
 slot_turn(void *cookie)
 {
 	struct slot *slot = cookie;
+	bool more = shard_turn(slot->shard);
 
-	return shard_turn(slot->shard);
+	return gate_turn(slot->gate) || more;
 }
 
 static void
@@ -347,6 +350,15 @@ slot_order(struct slot *slot, const struct order *order)
 
 /* --- Its life --- */
 
+/* Enough that no reader waits for the next, and few enough that nobody waits long for what they do. */
+static unsigned
+entering_of(const struct server *server)
+{
+	unsigned each = ENTERING_OF_READER * store_readers(server->store) / server->slot_count;
+
+	return each > ENTERING_LEAST ? each : ENTERING_LEAST;
+}
+
 int
 slot_init(struct slot *slot, struct server *server, unsigned index)
 {
@@ -358,6 +370,7 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 	    .limits = chat_limits_of(server->config),
 	    .buckets = server->buckets,
 	    .known = server->known,
+	    .entering = entering_of(server),
 	};
 
 	if (nodes_wanted(server)) {

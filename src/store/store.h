@@ -44,6 +44,8 @@ struct store *store_open(const struct store_options *options, char *ret_error, s
 void store_close(struct store **store);
 /* Any thread; the store owns the operation until done().  Completes in a later turn in any case. */
 void store_submit(struct store *store, struct op *op);
+/* How many readers it has. */
+unsigned store_readers(const struct store *store);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */
 void store_epoch(struct store *store, char ret_epoch[40]);
 /* What an answered write outlives: the protocol's word. */

@@ -460,6 +460,12 @@ store_close(struct store **store)
 	*store = NULL;
 }
 
+unsigned
+store_readers(const struct store *store)
+{
+	return store->reader_count;
+}
+
 void
 store_epoch(struct store *store, char ret_epoch[40])
 {

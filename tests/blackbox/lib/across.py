@@ -187,6 +187,7 @@ LEFT_OUT = {
     "test_confab_cli_groups.py": "the terminal client",
     "test_confab_cli_messages.py": "the terminal client",
     "test_confab_cli_people.py": "the terminal client",
+    "test_crowd.py": "stops one process",
     "test_deletes.py::test_deleted_stays_deleted_after_kill_9": "looks into the store's files",
     "test_deploy.py": "looks at files",
     "test_groups_read.py": "writes into SQLite's file",
