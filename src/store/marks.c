@@ -240,14 +240,17 @@ old_enough(uint64_t dirty_ms, bool all)
 	return all || clock_mono_ms() - dirty_ms >= MARKS_RIDE_MS;
 }
 
-/* Where they ride, messages wait for them; too many must be written whoever waits. */
+/*
+ * Where they ride, messages wait for them, so they are few; but more once that is not enough to have
+ * all written in time, and a great many if there are too many, or somebody waits for all.
+ */
 static size_t
-at_once(const struct sql_store *s, bool rides)
+at_once(const struct sql_store *s, bool all, bool rides)
 {
-	if (!s->engine->marks_ride ||
+	if (!s->engine->marks_ride || (all && !rides) ||
 	    s->marks.pending_count + s->marks.touches.count >= LIMIT_MARKS_PENDING)
 		return LIMIT_MARKS_BATCH;
-	return rides ? LIMIT_MARKS_RIDE : LIMIT_MARKS_ALONE;
+	return rides && marks_due_ms(s) > clock_mono_ms() ? LIMIT_MARKS_RIDE : LIMIT_MARKS_ALONE;
 }
 
 /* A member's marks as they are on disk are part of his group's tally. */
@@ -326,7 +329,7 @@ touches_write(struct sql_store *s, bool all, size_t most)
 int
 marks_write(struct sql_store *s, bool all, bool rides)
 {
-	size_t most = at_once(s, rides);
+	size_t most = at_once(s, all, rides);
 	int rc;
 
 	s->marks.writing_rows = s->marks.writing_touches = 0;

@@ -421,6 +421,41 @@ touches_are_written_late(void **state)
 	assert_true(inside(w)->sql.marks.touches.count == 0);
 }
 
+static size_t
+touches_left(struct world *w)
+{
+	return inside(w)->sql.marks.touches.count;
+}
+
+/* Messages wait for those that ride with them, and only for more if they get old. */
+static void
+of_many_touches_few_ride(void **state)
+{
+	enum { COUNT = 2 * LIMIT_MARKS_ALONE };
+	struct world *w = *state;
+	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob"), cid;
+
+	cid = three_messages(w, ann);
+	for (uint64_t i = 1; i <= COUNT; i++) {
+		struct op *op = op_create(OP_TOUCH);
+
+		op->touch.session = 100 + i;
+		op->touch.user = bob;
+		op->touch.seen = w->now_ms + i;
+		world_write(w, op);
+		op_destroy(&op);
+	}
+	age_marks(w, MARKS_RIDE_MS);
+	(void)world_send(w, &(struct letter){.from = ann, .to = cid});
+	assert_int_equal(touches_left(w), COUNT - LIMIT_MARKS_RIDE);
+	age_marks(w, MARKS_ALONE_MS);
+	(void)world_send(w, &(struct letter){.from = ann, .to = cid});
+	assert_int_equal(touches_left(w), COUNT - LIMIT_MARKS_RIDE - LIMIT_MARKS_ALONE);
+	(void)w->driver->type->tick(w->driver);
+	assert_int_equal(touches_left(w), 0);
+	assert_true(world_ask(w, "SELECT seen FROM user WHERE name = 'bob'") == w->now_ms + COUNT);
+}
+
 /* --- Errors --- */
 
 /* What would be there after a crash at this moment: the files as they are, opened elsewhere. */
@@ -1039,6 +1074,7 @@ main(void)
 	    T(marks_are_written_once_and_late),
 	    T(closing_writes_the_marks),
 	    T(touches_are_written_late),
+	    T(of_many_touches_few_ride),
 	    T(a_full_disk_is_unavailable),
 	    T(a_small_disk_fills_up),
 	    T(a_sync_that_fails_once_is_settled),
