@@ -20,4 +20,14 @@ char *mem_dup(slice s);
 /* NULL is allowed. */
 void mem_free(void *block);
 
+/* All of a block will be read soon: it comes into the processor's caches meanwhile.  It need not be there. */
+static inline void
+mem_ahead(const void *block, size_t size)
+{
+	enum { CACHE_LINE = 64 };
+
+	for (size_t at = 0; at < size; at += CACHE_LINE)
+		__builtin_prefetch((const char *)block + at);
+}
+
 #endif

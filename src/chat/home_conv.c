@@ -9,8 +9,6 @@
  */
 #include "chat/home_conv.h"
 
-enum { CACHE_LINE = 64 };
-
 struct home_conv *
 home_conv(struct shard *shard, uint64_t cid)
 {
@@ -474,8 +472,7 @@ home_ahead(const struct shard *shard, const struct op *op, unsigned step)
 	if ((home = map_get(&shard->home_convs, cid)) == NULL)
 		return;
 	if (step == 1) {
-		for (size_t at = 0; at < sizeof(*home); at += CACHE_LINE)
-			__builtin_prefetch((const char *)home + at);
+		mem_ahead(home, sizeof(*home));
 		__builtin_prefetch(map_get(&shard->calls_by_id, op->call));
 	} else {
 		__builtin_prefetch(home->authors);

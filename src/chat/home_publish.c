@@ -122,8 +122,6 @@ home_conv_publish(struct shard *shard, struct home_conv *home)
 }
 
 /* The topics of those that are some places further come into the caches, in three steps. */
-enum { AHEAD = 4, AHEAD_STEPS = 3 };
-
 static void
 publish_ahead(struct shard *shard, struct list *at[AHEAD_STEPS], unsigned begun)
 {

@@ -41,6 +41,9 @@ enum {
 	LIMIT_REVOKED = 256, /* endings of sessions that a shard remembers, against racing logins */
 	LIMIT_LEFT = 64,     /* ends of memberships that a peer remembers */
 	LIMIT_JOININGS = 64, /* of one conversation; beyond it the oldest are not told of */
+
+	AHEAD = 4,       /* places between two steps of what is fetched ahead of its turn */
+	AHEAD_STEPS = 3, /* where it is to be found, itself, what it points to */
 };
 
 /* --- Calls: requests that wait for their answer (call.c) --- */

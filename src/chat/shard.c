@@ -295,8 +295,6 @@ shard_mail(struct shard *shard, struct mail *mail)
  * Operations on conversations come back by hundreds, each to another place in memory.  Those that are
  * some mails further are looked at in three steps, so that nobody waits for what they touch.
  */
-enum { AHEAD = 4, AHEAD_STEPS = 3 };
-
 struct ahead {
 	struct mail *at[AHEAD_STEPS]; /* never behind what is delivered */
 	unsigned begun;
@@ -336,8 +334,8 @@ shard_deliver(struct shard *shard, struct mail *first)
 {
 	struct ahead ahead = {0};
 
-	for (unsigned step = 0; step < AHEAD_STEPS && is_long(first); step++)
-		ahead.at[step] = first;
+	if (is_long(first))
+		ahead = (struct ahead){.at = {first, first, first}};
 	while (ahead.begun < AHEAD_STEPS * AHEAD && ahead.at[AHEAD_STEPS - 1] != NULL)
 		ahead_go(shard, &ahead);
 	while (first != NULL) {

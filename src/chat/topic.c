@@ -99,7 +99,6 @@ topic_find(struct shard *shard, uint64_t cid)
 void
 topic_ahead(const struct shard *shard, uint64_t cid, unsigned step)
 {
-	enum { CACHE_LINE = 64 };
 	const struct topic *topic;
 
 	if (step == 0) {
@@ -109,8 +108,7 @@ topic_ahead(const struct shard *shard, uint64_t cid, unsigned step)
 	if ((topic = map_get(&shard->topics_by_cid, cid)) == NULL)
 		return;
 	if (step == 1) {
-		for (size_t at = 0; at < sizeof(*topic); at += CACHE_LINE)
-			__builtin_prefetch((const char *)topic + at);
+		mem_ahead(topic, sizeof(*topic));
 	} else {
 		__builtin_prefetch(topic->streams);
 		__builtin_prefetch(topic->facts.lo_name.ptr);
@@ -439,8 +437,6 @@ published_live(struct topic *topic, struct published *p)
 static void
 streams_ahead(struct shard *shard, const struct topic *topic, uint32_t i)
 {
-	enum { AHEAD = 4 };
-
 	if (i + 2 * AHEAD >= topic->stream_count)
 		return;
 	__builtin_prefetch(topic_peer(shard, topic, i + 2 * AHEAD));
