@@ -22,29 +22,6 @@ tear_down(void **state)
 	return 0;
 }
 
-static uint64_t
-world_time(void *cookie)
-{
-	const struct world *w = cookie;
-
-	return w->now_ms;
-}
-
-/* Another node on the same database. */
-static struct driver *
-node_open(struct world *w)
-{
-	char why[512] = "";
-	struct driver *driver = mysql_driver.open(
-	    &(struct driver_options){
-		.path = w->address, .readers = 1, .now_ms = world_time, .cookie = w},
-	    why, sizeof(why));
-
-	if (driver == NULL)
-		fail_msg("%s", why);
-	return driver;
-}
-
 /* --- Many rows --- */
 
 /* As before a server that takes no arrays; to be called before its first batch. */
@@ -144,7 +121,7 @@ a_row_is_the_same_with_arrays_and_without(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), with, without;
-	struct driver *node = node_open(w);
+	struct driver *node = world_open_at(w, w->address, NULL);
 
 	(void)world_user(w, "bob");
 	(void)world_user(w, "cid");
@@ -276,7 +253,7 @@ a_name_ends_with_its_account_on_another_node(void **state)
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
 	struct letter letter = {.from = ann, .to_user = "bob", .cmid = "c-1"};
-	struct driver *node = node_open(w);
+	struct driver *node = world_open_at(w, w->address, NULL);
 	struct sent sent = world_send(w, &letter);
 
 	repeat(w, ann, sent.cid, "bob");

@@ -28,38 +28,6 @@ tear_down(void **state)
 	return 0;
 }
 
-static uint64_t
-world_time(void *cookie)
-{
-	const struct world *w = cookie;
-
-	return w->now_ms;
-}
-
-static void
-nothing_told(void *cookie, slice epoch)
-{
-	(void)cookie;
-	(void)epoch;
-}
-
-/* Another node on the same database. */
-static struct driver *
-node_open(struct world *w, const char *address, void (*epoch_changed)(void *cookie, slice epoch))
-{
-	char why[512] = "";
-	struct driver *driver = mysql_driver.open(&(struct driver_options){.path = address,
-						      .readers = 1,
-						      .now_ms = world_time,
-						      .epoch_changed = epoch_changed,
-						      .cookie = w},
-	    why, sizeof(why));
-
-	if (driver == NULL)
-		fail_msg("%s", why);
-	return driver;
-}
-
 static struct sent
 send_on(struct driver *driver, const struct letter *letter)
 {
@@ -114,7 +82,7 @@ nodes_share_a_conversation(void **state)
 	unsigned char *taken = mem_zalloc(NODES * ROUNDS * BATCH + 1);
 
 	for (int i = 0; i < NODES; i++) {
-		nodes[i].driver = node_open(w, w->address, nothing_told);
+		nodes[i].driver = world_open_at(w, w->address, NULL);
 		nodes[i].from = i % 2 == 0 ? ann : bob;
 		nodes[i].to = i % 2 == 0 ? "bob" : "ann";
 	}
@@ -145,7 +113,7 @@ a_cmid_is_one_message_on_all_nodes(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
-	struct driver *other = node_open(w, w->address, nothing_told);
+	struct driver *other = world_open_at(w, w->address, NULL);
 	struct letter letter = {.from = ann, .to_user = "bob", .cmid = "c-1"};
 	struct sent first = world_send(w, &letter), again = send_on(other, &letter);
 
@@ -162,7 +130,7 @@ rights_end_on_all_nodes(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann"), bob = world_user(w, "bob");
-	struct driver *other = node_open(w, w->address, nothing_told);
+	struct driver *other = world_open_at(w, w->address, NULL);
 	struct sent sent = world_send(w, &(struct letter){.from = ann, .to_user = "bob"});
 	struct op *block = op_create(OP_CONTACT);
 
@@ -203,7 +171,7 @@ marks_of_all_nodes_only_grow(void **state)
 	(void)world_user(w, "bob");
 	for (int i = 0; i < 9; i++)
 		cid = world_send(w, &(struct letter){.from = ann, .to_user = "bob"}).cid;
-	other = node_open(w, w->address, nothing_told);
+	other = world_open_at(w, w->address, NULL);
 	mark_on(w->driver, ann, cid, 7, 7);
 	mark_on(other, ann, cid, 4, 4);
 	world_reopen(w);            /* writes 7 */
@@ -465,7 +433,7 @@ another_life_is_noticed(void **state)
 {
 	struct world *w = *state;
 	uint64_t ann = world_user(w, "ann");
-	struct driver *node = node_open(w, w->address, life_told);
+	struct driver *node = world_open_at(w, w->address, life_told);
 	struct letter letter = {.from = ann, .to_user = "bob"};
 
 	(void)world_user(w, "bob");
@@ -593,7 +561,7 @@ commit_cut(struct world *w, enum cut cut, enum err want, uint64_t stored)
 	wire_open(&wire, w);
 	(void)snprintf(
 	    address, sizeof(address), "root@localhost/%s?pool=1&socket=%s", w->database, wire.path);
-	node = node_open(w, address, nothing_told);
+	node = world_open_at(w, address, NULL);
 	wire.cut = cut;
 	sent = send_on(node, &letter);
 	assert_int_equal(sent.fault.err, want);

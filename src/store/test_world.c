@@ -19,22 +19,30 @@ world_now(void *cookie)
 	return w->now_ms;
 }
 
-static void
-open_driver(struct world *w)
+struct driver *
+world_open_at(struct world *w, const char *path, void (*epoch_changed)(void *cookie, slice epoch))
 {
 	char why[512] = "";
-	const struct driver_options options = {
-	    .path = w->kind == WORLD_MYSQL ? w->address : w->path,
+	const struct driver_options options = {.path = path,
 	    .readers = 1,
 	    .now_ms = world_now,
+	    .epoch_changed = epoch_changed,
 	    .cookie = w};
 	const struct store_driver *type = w->kind == WORLD_MEMORY  ? &memory_driver
 					  : w->kind == WORLD_MYSQL ? &mysql_driver
 								   : &sqlite_driver;
+	struct driver *driver = type->open(&options, why, sizeof(why));
 
-	w->driver = w->inner = type->open(&options, why, sizeof(why));
-	if (w->driver == NULL)
+	if (driver == NULL)
 		fail_msg("%s", why);
+	return driver;
+}
+
+static void
+open_driver(struct world *w)
+{
+	w->driver = w->inner =
+	    world_open_at(w, w->kind == WORLD_MYSQL ? w->address : w->path, NULL);
 	if (w->kind == WORLD_FLAKY)
 		w->driver = flaky_wrap(w->inner, &(struct flaky_options){.fail_every = 3});
 }

@@ -48,6 +48,9 @@ void world_init(struct world *w, enum world_kind kind);
 /* Closes and opens the driver (not for memory). */
 void world_reopen(struct world *w);
 void world_fini(struct world *w);
+/* One more driver, on the same store or another of its kind; the caller closes it.  epoch_changed may be NULL. */
+struct driver *world_open_at(
+    struct world *w, const char *path, void (*epoch_changed)(void *cookie, slice epoch));
 /* Removes the files of the store, which is closed. */
 void world_remove(struct world *w);
 
