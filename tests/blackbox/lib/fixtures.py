@@ -17,7 +17,7 @@ import pytest
 from .across import ACROSS, finish_bell, left_out, serve
 from .client import Client
 from .mariadb import finish_shared
-from .server import CONFABD_RELEASE, STORE
+from .server import CONFABD_RELEASE, STORE, finishing
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -111,14 +111,8 @@ def confabd(tmp_path):
         return server.start() if started else server
 
     yield start
-    problems = []
-    for server in servers:
-        try:
-            server.finish()
-        except AssertionError as error:
-            problems.append(error)
-    if problems:
-        raise problems[0]
+    with finishing(servers):
+        pass
 
 
 class Shared:
