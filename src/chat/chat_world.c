@@ -214,7 +214,10 @@ world_encode_entries(void *gate, unsigned form, uint64_t cid, const struct conv_
 	(void)form;
 	assert_true(facts->kind == CONV_DIRECT || facts->kind == CONV_GROUP);
 	for (size_t i = 0; i < count; i++) {
-		struct told told = {.what = TOLD_ENTRY, .cid = cid, .seq = entries[i]->seq};
+		struct told told = {.what = TOLD_ENTRY,
+		    .cid = cid,
+		    .seq = entries[i]->seq,
+		    .to = entries[i]->edited};
 
 		(void)snprintf(told.text, sizeof(told.text), "%.*s:%.*s",
 		    SLICE_ARG(entries[i]->from), SLICE_ARG(entries[i]->body));

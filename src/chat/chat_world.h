@@ -32,8 +32,8 @@ struct told {
 		TOLD_ANSWER,
 		TOLD_GOAWAY
 	} what;
-	uint64_t cid, seq, to; /* gap: seq to to; answer: seq; who: seq users, to: more;
-				presence: seq is the state; contact: the news */
+	uint64_t cid, seq, to; /* entry: to: its last edit; gap: seq to to; answer: seq; who: seq
+				users, to: more; presence: seq is the state; contact: the news */
 	enum err err;
 	unsigned tag;
 	bool dup;

@@ -4,6 +4,11 @@
  * LIMIT_FEED_BYTES a turn, and only while its queue has room.  Pages of the log are read aligned,
  * shared by all who are in the same place, encoded once for a wire form, and kept for a moment: a
  * thousand returning members of a group cost one reading.
+ *
+ * Who is behind in a group may be no member any more, which he has yet to read: an edit that was made
+ * since then is not for him.  A page that shows one beyond the last place at which he is known to have
+ * been a member is read once more for him, and for all who are like him, as it was there; the edit
+ * itself follows those who are still members.
  */
 #include "chat/mail.h"
 
@@ -55,13 +60,16 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 
 		page->entries[i] = entry_ref(entry);
 		page->leavings = page->leavings || entry->ends != 0;
+		page->edited = page->edited > entry->edited ? page->edited : entry->edited;
 		/* Kept as an entry, and encoded once or twice. */
 		page->bytes += sizeof(*entry) + 3 * (entry->body.len + entry->data.len + 150);
 	}
 	page->asked = op->page.after + 1;
 	page->first = page->entries[0]->seq;
 	page->last = page->entries[page->count - 1]->seq;
-	page->as_of = op->page.head;
+	page->as_of = page->until = op->page.head;
+	if (op->page.until != 0 && op->page.until < page->until)
+		page->until = op->page.until;
 	page->used_ms = shard->mono_ms;
 	pages_shrink(shard, LIMIT_PAGE_CACHE_BYTES);
 	list_push_back(&topic->pages, &page->of_topic);
@@ -71,34 +79,80 @@ page_create(struct shard *shard, struct topic *topic, struct op *op)
 }
 
 /*
- * The page that holds seq and was read when the log was at `fresh` or further; or NULL and where a
- * page should be read from: the aligned place, or right behind a page that was cut short by its
- * size.
+ * Where the user's membership ends in entries start to end - 1 of a page: right behind that entry; otherwise at
+ * `end`.  What ended up to `past` does not count any more.
+ */
+static size_t
+page_membership(const struct page *page, size_t start, size_t end, uint64_t user, uint64_t past)
+{
+	for (size_t i = start; page->leavings && i < end; i++)
+		if (page->entries[i]->ends != 0 && page->entries[i]->seq > past &&
+		    entry_ends(page->entries[i], user))
+			return i + 1;
+	return end;
+}
+
+/* What a stream needs of a page. */
+struct need {
+	uint64_t seq, user;
+	uint64_t fresh; /* it was read when the log was here, or further */
+	uint64_t past;  /* he was a member when the log was here */
+};
+
+/* How far he is known to have been a member, with what the page says. */
+static uint64_t
+need_known(const struct need *need, const struct page *page)
+{
+	size_t start = need->seq > page->first ? need->seq - page->first : 0;
+	size_t end = page_membership(page, start, page->count, need->user, need->past);
+	uint64_t known = page->entries[end - 1]->seq;
+
+	if (known < need->past)
+		known = need->past;
+	/* What has ended ended at its head, or before. */
+	return page->topic->ended && known > page->topic->head ? page->topic->head : known;
+}
+
+/* Where a page should be read from, and as it read when which seq was the head (0: as it does now). */
+struct reading {
+	uint64_t from, until;
+};
+
+/*
+ * The page that has what is needed; or NULL and what should be read: from the aligned place, or
+ * right behind a page that was cut short by its size.
  */
 static struct page *
-page_find(struct topic *topic, uint64_t seq, uint64_t fresh, uint64_t *ret_from)
+page_find(struct topic *topic, const struct need *need, struct reading *ret_read)
 {
-	uint64_t from = (seq - 1) / LIMIT_PAGE_ENTRIES * LIMIT_PAGE_ENTRIES + 1;
+	uint64_t from = (need->seq - 1) / LIMIT_PAGE_ENTRIES * LIMIT_PAGE_ENTRIES + 1, until = 0;
 	struct list *link = topic->pages.next;
 
 	while (link != &topic->pages) {
 		struct page *page = container_of(link, struct page, of_topic);
+		uint64_t known;
 
 		link = link->next;
-		if (page->as_of < fresh || page->asked > from || page->last < from)
+		if (page->as_of < need->fresh || page->until < need->past || page->asked > from ||
+		    page->last < from)
 			continue;
-		if (page->last >= seq)
+		if (page->last < need->seq) {
+			from = page->last + 1;
+			link = topic->pages.next;
+			continue;
+		}
+		known = need_known(need, page);
+		if (page->edited <= known || topic->facts.kind == CONV_DIRECT)
 			return page;
-		from = page->last + 1;
-		link = topic->pages.next;
+		until = until == 0 || known < until ? known : until;
 	}
-	*ret_from = from;
+	*ret_read = (struct reading){.from = from, .until = until};
 	return NULL;
 }
 
 /* False if too many are under way. */
 static bool
-page_read(struct shard *shard, struct topic *topic, uint64_t from)
+page_read(struct shard *shard, struct topic *topic, const struct reading *read)
 {
 	struct op *op;
 
@@ -108,8 +162,9 @@ page_read(struct shard *shard, struct topic *topic, uint64_t from)
 		return false;
 	op = op_create(OP_PAGE);
 	op->page.target.cid = topic->cid;
-	op->page.after = from - 1;
-	op->page.limit = (uint32_t)(LIMIT_PAGE_ENTRIES - (from - 1) % LIMIT_PAGE_ENTRIES);
+	op->page.after = read->from - 1;
+	op->page.until = read->until;
+	op->page.limit = (uint32_t)(LIMIT_PAGE_ENTRIES - op->page.after % LIMIT_PAGE_ENTRIES);
 	op->page.max_bytes = LIMIT_PAGE_BYTES;
 	op->context = topic->slot;
 	topic->reading = true;
@@ -169,29 +224,17 @@ feed_gap(struct peer *peer, const struct topic *topic, struct apart *stream, uin
 	stream->cursor = (first - 1) | APART_BEHIND;
 }
 
-/*
- * Where the user's membership ends in entries start to end - 1 of a page: right behind that entry; otherwise at
- * `end`.  What ended up to `past` does not count any more.
- */
-static size_t
-page_membership(const struct page *page, size_t start, size_t end, uint64_t user, uint64_t past)
-{
-	for (size_t i = start; page->leavings && i < end; i++)
-		if (page->entries[i]->ends != 0 && page->entries[i]->seq > past &&
-		    entry_ends(page->entries[i], user))
-			return i + 1;
-	return end;
-}
-
 /* Hands on what one page has for one stream, at most *budget bytes (but one entry). */
 static enum fed
 feed_stream(struct peer *peer, struct topic *topic, uint32_t sub, size_t *budget)
 {
 	struct shard *shard = peer->shard;
 	struct apart *stream = &peer->busy->aparts[sub];
-	uint64_t next = (stream->cursor & ~APART_BEHIND) + 1, from;
-	uint64_t told = stream->fresh;
-	uint64_t fresh = told & ~FRESH_ENDS, past = told & FRESH_ENDS ? 0 : told;
+	uint64_t next = (stream->cursor & ~APART_BEHIND) + 1;
+	uint64_t told = stream->fresh, past = told & FRESH_ENDS ? 0 : told;
+	const struct need need = {
+	    .seq = next, .user = peer->user, .fresh = told & ~FRESH_ENDS, .past = past};
+	struct reading read;
 	uint32_t offset, *ends;
 	struct page *page;
 	struct run *run;
@@ -201,8 +244,8 @@ feed_stream(struct peer *peer, struct topic *topic, uint32_t sub, size_t *budget
 		topic_caught_up(topic, peer, sub);
 		return FED_ALL;
 	}
-	if ((page = page_find(topic, next, fresh, &from)) == NULL)
-		return page_read(shard, topic, from) ? FED_WAITS : FED_STARVED;
+	if ((page = page_find(topic, &need, &read)) == NULL)
+		return page_read(shard, topic, &read) ? FED_WAITS : FED_STARVED;
 	if (next < page->first) {
 		feed_gap(peer, topic, stream, page->first);
 		return FED_SOME;

@@ -100,6 +100,20 @@ fray_change(struct fray *f, struct link *link)
 	(void)change(f, link, &cmd);
 }
 
+/* Of a message that is perhaps his own, new or old. */
+static void
+fray_edit(struct fray *f, struct link *link, unsigned group)
+{
+	struct world *w = &f->w;
+	uint64_t head = group_log_head(w->store, f->groups[group].cid);
+	struct edit_command cmd = {
+	    .conv = cid(f->groups[group].cid), .seq = 1 + pick(w, (unsigned)head), .body = S("y")};
+	unsigned n;
+	struct call_tag t = tag(w, &n);
+
+	chat_edit(link->peer, &t, &cmd);
+}
+
 static void
 fray_enter(struct fray *f)
 {
@@ -119,8 +133,9 @@ fray_act(struct fray *f)
 {
 	struct world *w = &f->w;
 	struct link *link = &w->links[pick(w, (unsigned)w->link_count)];
-	uint64_t conv = f->groups[pick(w, GROUPS)].cid;
-	unsigned what = pick(w, 24);
+	unsigned group = pick(w, GROUPS);
+	uint64_t conv = f->groups[group].cid;
+	unsigned what = pick(w, 28);
 
 	if (what == 0 && w->link_count < LINKS) {
 		fray_enter(f);
@@ -138,6 +153,8 @@ fray_act(struct fray *f)
 			peer_drained(link->peer);
 	} else if (what < 12) {
 		(void)start_send(link, cid(conv), "x", NULL);
+	} else if (what < 16) {
+		fray_edit(f, link, group);
 	} else {
 		fray_change(f, link);
 	}

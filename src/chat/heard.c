@@ -81,6 +81,7 @@ hear(const struct group_log *group, unsigned user, struct heard *h, const struct
 		/* Right behind an entry that ended a membership of his. */
 		assert_true(h->follows && !h->past && h->next > 1);
 		assert_true(group->ends[h->next - 1] & (1u << user));
+		assert_true(h->edited < h->next); /* what was edited since is not for him */
 		h->follows = false;
 	} else if (t->what == TOLD_CONV) {
 		assert_true(!h->follows || (h->past && h->next > h->end));
@@ -88,13 +89,16 @@ hear(const struct group_log *group, unsigned user, struct heard *h, const struct
 		h->follows = true;
 		h->past = false;
 		h->next = h->from = t->seq;
+		h->edited = 0;
 	} else if (t->what == TOLD_ENTRY || t->what == TOLD_GAP) {
 		assert_true(h->follows);
 		assert_int_equal(t->seq, h->next);
 		for (uint64_t seq = t->seq; seq <= to; seq++)
 			h->seen[seq] = true;
 		h->next = to + 1;
-		assert_true(!h->past || to <= h->end);
+		if (t->what == TOLD_ENTRY && t->to > h->edited)
+			h->edited = t->to;
+		assert_true(!h->past || (to <= h->end && h->edited <= h->end));
 	}
 }
 

@@ -27,6 +27,7 @@ uint64_t group_log_head(struct driver *store, uint64_t cid);
 struct heard {
 	bool follows, past; /* past: left before the sync */
 	uint64_t next, end, from;
+	uint64_t edited; /* the last edit that showed since it began */
 	bool seen[HEARD_ENTRIES + 2];
 };
 

@@ -222,7 +222,11 @@ struct op {
 		} sync;
 		struct {
 			struct op_target target;
-			uint64_t after, before; /* both excluded; before 0: no upper end */
+			/*
+			 * after and before are excluded; before 0: no upper end.  until: as it read
+			 * when that was the head, but for deletions; 0: as it does now.
+			 */
+			uint64_t after, before, until;
 			uint32_t limit;
 			uint32_t
 			    max_bytes; /* of bodies, data and 100 a piece, but always one entry */

@@ -31,6 +31,8 @@ struct page {
 	struct topic *topic;          /* borrowed */
 	uint64_t asked, first, last;  /* asked: nothing lies between this and first */
 	uint64_t as_of;               /* the log's head when it was read */
+	uint64_t until;               /* it shows the edits up to there: as_of, or less */
+	uint64_t edited;              /* the last edit that shows; 0: none */
 	uint64_t used_ms;
 	size_t bytes;
 	size_t count;

@@ -297,6 +297,31 @@ check_entry_for(struct world *w, uint64_t user, uint64_t cid, uint64_t seq, cons
 	op_destroy(&op);
 }
 
+/* As the log read for the server when `until` was its head: the first two, and their last edit. */
+static void
+check_until(
+    struct world *w, uint64_t cid, uint64_t until, const char *const bodies[2], uint64_t edited)
+{
+	struct op *op = op_create(OP_PAGE);
+	uint64_t last = 0;
+
+	op->page.target.cid = cid;
+	op->page.limit = 10;
+	op->page.max_bytes = 1 << 20;
+	op->page.until = until;
+	world_read(w, op);
+	assert_int_equal(op->fault.err, ERR_OK);
+	assert_true(op->page.count == (until < op->page.head ? until : op->page.head));
+	for (size_t i = 0; i < 2; i++) {
+		const struct entry *entry = op->page.items[i];
+
+		assert_true(reads(entry->body, bodies[i]));
+		last = entry->edited > last ? entry->edited : last;
+	}
+	assert_int_equal(last, edited);
+	op_destroy(&op);
+}
+
 /* An edit is an entry: who had left before it doesn't read its words, wherever they are put. */
 static void
 who_left_reads_what_was_said_then(void **state)
@@ -323,8 +348,13 @@ who_left_reads_what_was_said_then(void **state)
 	check_entry_for(w, bob, cid, 1, "one", "{\"a\":1}", 0);
 	check_entry_for(w, bob, cid, 2, "dos", "{\"b\":2}", 3);
 	check_entry_for(w, bob, cid, 4, "four", NULL, 0);
+	check_until(w, cid, 4, (const char *[]){"one", "dos"}, 3);
+	check_until(w, cid, 2, (const char *[]){"one", "two"}, 0);
+	check_until(w, cid, 5, (const char *[]){"uno", "dos"}, 5);
+	check_until(w, cid, 99, (const char *[]){"uno", "zwei"}, 6);
 	/* What is deleted is deleted for all. */
 	assert_true(erase(w, ann, cid, 1).seq == 7);
+	check_until(w, cid, 4, (const char *[]){NULL, "dos"}, 3);
 	check_entry_for(w, bob, cid, 1, NULL, NULL, 0);
 	check_entry_for(w, ann, cid, 1, NULL, NULL, 5);
 }

@@ -343,7 +343,7 @@ page_fill(struct memory *m, struct op *op, const struct mem_conv *conv)
 	op->page.items = op_alloc(op, count * sizeof(struct entry *));
 	for (size_t i = 0; i < count; i++)
 		op->page.items[op->page.count++] =
-		    entry_read_then(m, conv, mem_entry_at(conv, first + i), op->page.head);
+		    entry_read_then(m, conv, mem_entry_at(conv, first + i), page_until(op));
 }
 
 static void

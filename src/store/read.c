@@ -457,7 +457,7 @@ page_rows(struct sql_conn *conn, struct op *op, uint64_t from, uint64_t to)
 		limit = (size_t)(to - from + 1);
 	op->page.items = op_alloc(op, limit * sizeof(struct entry *));
 	rc = stmt_start(
-	    conn, at.stmt, "iiiii", op->page.target.cid, from, to, (uint64_t)limit, op->page.head);
+	    conn, at.stmt, "iiiii", op->page.target.cid, from, to, (uint64_t)limit, page_until(op));
 	for (; rc == SQL_ROW; rc = stmt_next(conn, at.stmt))
 		if (!page_take(conn, op, &at, &bytes))
 			break;

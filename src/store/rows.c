@@ -339,10 +339,18 @@ append_done(struct op *op, const struct conv_row *conv, uint64_t seq, uint64_t t
 	op->append.entry->cid = conv->cid;
 }
 
+uint64_t
+page_until(const struct op *op)
+{
+	uint64_t until = op->page.until;
+
+	return until != 0 && until < op->page.head ? until : op->page.head;
+}
+
 void
 page_range(const struct op *op, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t from = op->page.min_seq, to = op->page.head;
+	uint64_t from = op->page.min_seq, to = page_until(op);
 
 	if (op->page.after >= from)
 		from = op->page.after + 1;

@@ -126,6 +126,8 @@ void append_found(struct op *op, const struct entry *found);
 void append_done(struct op *op, const struct conv_row *conv, uint64_t seq, uint64_t ts);
 /* A deletion that was made before, by the same author or another. */
 void append_deleted(struct op *op, const struct conv_row *conv, const struct msg_row *msg);
+/* Where the log ends, and its edits with it, as the page shows it. */
+uint64_t page_until(const struct op *op);
 /* What the page may hold of the log: rows from…to, both included; empty if from > to. */
 void page_range(const struct op *op, uint64_t *ret_from, uint64_t *ret_to);
 /* s cut to at most max bytes at a boundary of characters. */

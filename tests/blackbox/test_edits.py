@@ -3,7 +3,9 @@
 import pytest
 
 from lib.fixtures import new_name
+from lib.groups import make
 from lib.stores import STORES
+from test_slow import Reader
 
 
 @pytest.fixture
@@ -158,3 +160,57 @@ def test_in_a_group(user):
     mia.fails("not_member", "edit", cid=cid, seq=said, body="thee")
     assert entries(mia, cid)[said]["body"] == "the"
     user(new_name("eve")).fails("not_found", "edit", cid=cid, seq=said, body="x")
+
+
+# --- Who is no member any more ---
+
+def test_who_left_is_fed_what_was_said_by_then(user, again, any_store):
+    """What he missed up to his leaving comes by his cursor; an edit after it is not for him, wherever its words are put."""
+    olga, mia, max_ = (user(name, server=any_store) for name in ("olga", "mia", "max"))
+    cid = make(olga, mia, max_)
+    old = olga.send(cid, "teh", data={"a": 1})["seq"]
+    new = olga.send(cid, "adn")["seq"]
+    then = olga.call("edit", cid=cid, seq=old, body="the")["seq"]
+    mia.close()
+    end = olga.call("group.remove", cid=cid, user=mia.name)["seq"]
+    for _ in range(3):
+        late = olga.call("edit", cid=cid, seq=old, body="secret", data={"b": 2})["seq"]
+        last = olga.call("edit", cid=cid, seq=new, body="and secret")["seq"]
+    for name, page in (("feed", None), ("history", {"after": 0})):
+        back = again(mia, sync=False)
+        if page is None:
+            back.call("sync", epoch=back.epoch, cursors={str(cid): 0})
+            log = {m["seq"]: m for m in back.messages(end)}
+        else:
+            log = entries(back, cid, **page)
+        assert list(log) == list(range(1, end + 1)), name
+        assert (log[old]["body"], log[old]["data"], log[old]["edited"]) == ("the", {"a": 1}, then), name
+        assert log[new]["body"] == "adn" and "edited" not in log[new], name
+        assert "secret" not in str(back.frames), name
+    # Who is a member still gets the newest words, before and after him.
+    back = again(max_, sync=False)
+    back.call("sync", epoch=back.epoch, cursors={str(cid): 0})
+    log = {m["seq"]: m for m in back.messages(last)}
+    assert (log[old]["body"], log[old]["data"], log[old]["edited"]) == ("secret", {"b": 2}, late)
+    assert (log[new]["body"], log[new]["edited"]) == ("and secret", last)
+
+
+def test_who_is_removed_while_he_reads_slowly_is_fed_what_was_said_by_then(user, transport, any_store):
+    """His pages are read after an edit that was made when he was no member any more."""
+    olga, mia, max_ = (user(name, server=any_store) for name in ("olga", "mia", "max"))
+    cid = make(olga, mia, max_)
+    readers = [Reader(transport, any_store, token) for token in (mia.token, max_.token)]
+    body = "x" * 16000
+    for number in olga.post_all([("send", {"to": cid, "body": body}) for _ in range(300)]):
+        olga.answer(number)
+    said = olga.send(cid, "teh")["seq"]
+    then = olga.call("edit", cid=cid, seq=said, body="the")["seq"]
+    end = olga.call("group.remove", cid=cid, user=mia.name)["seq"]
+    last = olga.call("edit", cid=cid, seq=said, body="secret")["seq"]
+    for reader, head in zip(readers, (end, last)):
+        reader.read_to(cid, head)
+        log = {m["seq"]: m for m in reader.entries}
+        assert list(log) == list(range(1, head + 1))
+        assert log[then]["body"] == "the" and log[said]["body"] in (("teh", "the") if head == end else ("teh", "the", "secret"))
+    assert "secret" not in str(readers[0].entries)
+    assert readers[1].entries[-1]["body"] == "secret"
