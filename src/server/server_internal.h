@@ -57,6 +57,7 @@ struct slot {
 	struct gate *gate;
 	struct reactor_mailbox chat; /* operations, hash jobs, mail of other shards */
 	struct reactor_mailbox orders;
+	struct mail *writes, **writes_end; /* owned: for the store, when the turn ends */
 	struct timer tick;
 	unsigned ticks;
 	uint64_t admin_revision;

@@ -141,13 +141,29 @@ port_submit(void *cookie, struct op *op)
 {
 	struct slot *slot = cookie;
 
-	if (slot->server->store != NULL) {
+	if (slot->server->store == NULL) { /* the last mail of a server that ends */
+		op->fault = (struct fault){.err = ERR_UNAVAILABLE};
+		mail_post(&slot->chat.box, &op->mail);
+	} else if (op_writes((enum op_kind)op->kind)) {
+		op->mail.next = NULL;
+		*slot->writes_end = &op->mail;
+		slot->writes_end = &op->mail.next;
+	} else {
 		store_submit(slot->server->store, op);
-		return;
 	}
-	/* The last mail of a server that ends. */
-	op->fault = (struct fault){.err = ERR_UNAVAILABLE};
-	mail_post(&slot->chat.box, &op->mail);
+}
+
+/*
+ * What a turn writes goes to the store at once: a writer that the first of many wakes may get the core before the
+ * others are there, and then commits it alone.  After the turn's hooks net only calls what makes another turn follow.
+ */
+static void
+submit_writes(struct slot *slot)
+{
+	if (slot->writes != NULL)
+		store_submit_writes(slot->server->store, slot->writes);
+	slot->writes = NULL;
+	slot->writes_end = &slot->writes;
 }
 
 static void
@@ -207,7 +223,9 @@ slot_turn(void *cookie)
 	struct slot *slot = cookie;
 	bool more = shard_turn(slot->shard);
 
-	return gate_turn(slot->gate) || more;
+	more |= gate_turn(slot->gate);
+	submit_writes(slot);
+	return more;
 }
 
 static void
@@ -379,6 +397,7 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 		(void)snprintf(chat.node, sizeof(chat.node), "%s", server->started->node);
 	}
 	slot->server = server;
+	slot->writes_end = &slot->writes;
 	slot->reactor = reactor_create(index);
 	if (slot->reactor == NULL)
 		return -1;
@@ -427,7 +446,9 @@ slot_settle(struct slot *slot)
 
 	slot_wake(slot);
 	shard_deliver(slot->shard, mail);
-	return shard_turn(slot->shard) || any;
+	any |= shard_turn(slot->shard);
+	submit_writes(slot);
+	return any;
 }
 
 void

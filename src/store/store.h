@@ -44,6 +44,11 @@ struct store *store_open(const struct store_options *options, char *ret_error, s
 void store_close(struct store **store);
 /* Any thread; the store owns the operation until done().  Completes in a later turn in any case. */
 void store_submit(struct store *store, struct op *op);
+/*
+ * The same for operations that write, linked by mail.next: a writer that sleeps is woken when all of his are
+ * there, and begins with all of them.
+ */
+void store_submit_writes(struct store *store, struct mail *first);
 /* How many readers it has. */
 unsigned store_readers(const struct store *store);
 /* The epoch's text into ret_epoch, at least 40 bytes.  Any thread. */

@@ -136,26 +136,29 @@ refuse(struct op *op)
 	stat_add(STAT_STORE_BUSY, 1);
 }
 
-/* False if it is full; then the operation is still the caller's, but for an append. */
-static bool
-queue_add(struct queue *queue, struct op *op, size_t limit)
+/*
+ * Under one lock, so that who takes them finds all.  Those for which there is no room go to `refused`,
+ * but for appends.
+ */
+static void
+queue_add(struct queue *queue, struct op_list *ops, size_t limit, struct op_list *refused)
 {
-	bool added, asleep;
+	struct op *op;
+	bool asleep;
 
 	(void)pthread_mutex_lock(&queue->lock);
 	assert(!queue->stopping);
-	added = queue->ops.count < limit && queue->ops.bytes < LIMIT_STORE_BYTES;
-	if (!added && op->kind == OP_APPEND) {
-		refuse(op);
-		added = true;
+	while ((op = list_take(ops)) != NULL) {
+		bool full = queue->ops.count >= limit || queue->ops.bytes >= LIMIT_STORE_BYTES;
+
+		if (full)
+			refuse(op);
+		list_add(full && op->kind != OP_APPEND ? refused : &queue->ops, op);
 	}
-	if (added)
-		list_add(&queue->ops, op);
-	asleep = added && queue->waiting > 0;
+	asleep = queue->ops.first != NULL && queue->waiting > 0;
 	(void)pthread_mutex_unlock(&queue->lock);
 	if (asleep)
 		(void)pthread_cond_signal(&queue->wake);
-	return added;
 }
 
 static void
@@ -301,39 +304,73 @@ reader_main(void *cookie)
  * call.
  */
 static void
-submit_refused(struct store *store, struct op *op)
+submit_refused(struct store *store, struct op_list *refused)
 {
 	struct queue *queue = &store->reads;
+	struct op *op;
 
-	refuse(op);
 	(void)pthread_mutex_lock(&queue->lock);
-	list_add(&queue->refused, op);
+	while ((op = list_take(refused)) != NULL)
+		list_add(&queue->refused, op);
 	(void)pthread_mutex_unlock(&queue->lock);
 	(void)pthread_cond_signal(&queue->wake);
 }
 
-static struct queue *
-queue_of(struct store *store, const struct op *op)
+static void
+submit(struct store *store, struct queue *queue, struct op_list *ops)
 {
-	unsigned count = store->writer_count;
+	bool reads = queue == &store->reads;
+	enum stat_gauge gauge = reads ? GAUGE_READ_QUEUE : GAUGE_STORE_QUEUE;
+	size_t limit = reads ? LIMIT_STORE_READS : LIMIT_STORE_WRITES / store->writer_count;
+	struct op_list refused = {0};
 
-	return &store->writers[count > 1 ? deal_key(op) % count : 0].queue;
+	/* Counted before they are visible, so that the sum is never below zero. */
+	gauge_add(gauge, (int64_t)ops->count);
+	queue_add(queue, ops, limit, &refused);
+	if (refused.count == 0)
+		return;
+	gauge_add(gauge, -(int64_t)refused.count);
+	submit_refused(store, &refused);
+}
+
+static unsigned
+writer_of(const struct store *store, const struct op *op)
+{
+	return store->writer_count > 1 ? (unsigned)(deal_key(op) % store->writer_count) : 0;
 }
 
 void
 store_submit(struct store *store, struct op *op)
 {
-	bool writes = op_writes((enum op_kind)op->kind);
+	struct op_list ops = {0};
 
 	OBJ_CHECK(store, STORE_MAGIC);
 	op->queued_ns = clock_mono_ns();
-	/* Counted before it is visible, so that the sum is never below zero. */
-	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, 1);
-	if (queue_add(writes ? queue_of(store, op) : &store->reads, op,
-		writes ? LIMIT_STORE_WRITES / store->writer_count : LIMIT_STORE_READS))
-		return;
-	gauge_add(writes ? GAUGE_STORE_QUEUE : GAUGE_READ_QUEUE, -1);
-	submit_refused(store, op);
+	list_add(&ops, op);
+	if (op_writes((enum op_kind)op->kind))
+		submit(store, &store->writers[writer_of(store, op)].queue, &ops);
+	else
+		submit(store, &store->reads, &ops);
+}
+
+void
+store_submit_writes(struct store *store, struct mail *first)
+{
+	struct op_list dealt[WRITERS_MAX] = {0};
+	uint64_t now_ns = clock_mono_ns();
+
+	OBJ_CHECK(store, STORE_MAGIC);
+	while (first != NULL) {
+		struct op *op = container_of(first, struct op, mail);
+
+		first = first->next;
+		assert(op_writes((enum op_kind)op->kind));
+		op->queued_ns = now_ns;
+		list_add(&dealt[writer_of(store, op)], op);
+	}
+	for (unsigned i = 0; i < store->writer_count; i++)
+		if (dealt[i].count > 0)
+			submit(store, &store->writers[i].queue, &dealt[i]);
 }
 
 /* --- Life --- */

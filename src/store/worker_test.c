@@ -209,6 +209,70 @@ what_waits_goes_in_one_batch_in_order(void **state)
 	store_close(&store);
 }
 
+/* Linked, with calls from 1 on. */
+static struct mail *
+linked(enum op_kind kind, size_t count)
+{
+	struct mail *first = NULL;
+
+	for (size_t call = count; call > 0; call--) {
+		struct op *op = op_create(kind);
+
+		op->call = call;
+		op->mail.next = first;
+		first = &op->mail;
+	}
+	return first;
+}
+
+/* However early the writer is awake. */
+static void
+what_is_submitted_together_is_one_batch(void **state)
+{
+	struct gated gated;
+	struct tally tally;
+	struct store *store;
+
+	(void)state;
+	gated_init(&gated);
+	tally_init(&tally);
+	(void)sem_post(&gated.may_write);
+	store =
+	    store_start(&(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
+	store_submit_writes(store, linked(OP_TOUCH, 400));
+	tally_wait(&tally, 400);
+	assert_true(tally.ok == 400 && tally.disorder == 0 && tally.inside == 0);
+	assert_true(gated.batches == 1 && gated.largest == 400);
+	store_close(&store);
+}
+
+static void
+of_too_many_together_the_last_are_busy(void **state)
+{
+	enum { TOO_MANY = 50 };
+	static const enum op_kind kinds[] = {OP_TOUCH, OP_APPEND};
+	size_t writes = LIMIT_STORE_WRITES + TOO_MANY;
+
+	(void)state;
+	for (size_t i = 0; i < LEN(kinds); i++) {
+		struct gated gated;
+		struct tally tally;
+		struct store *store;
+
+		gated_init(&gated);
+		tally_init(&tally);
+		tally.all_in_order = kinds[i] == OP_APPEND;
+		store = store_start(
+		    &(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
+		store_submit_writes(store, linked(kinds[i], writes));
+		(void)sem_post(&gated.may_write);
+		tally_wait(&tally, writes);
+		assert_true(tally.ok == LIMIT_STORE_WRITES && tally.busy == TOO_MANY);
+		assert_true(tally.other == 0 && tally.disorder == 0 && tally.inside == 0);
+		store_close(&store);
+	}
+}
+
 static void
 tally_done_all(void *cookie, struct op **ops, size_t count)
 {
@@ -468,6 +532,8 @@ main(void)
 	    cmocka_unit_test(a_full_queue_is_busy),
 	    cmocka_unit_test(refused_appends_keep_their_place),
 	    cmocka_unit_test(what_waits_goes_in_one_batch_in_order),
+	    cmocka_unit_test(what_is_submitted_together_is_one_batch),
+	    cmocka_unit_test(of_too_many_together_the_last_are_busy),
 	    cmocka_unit_test(a_batch_is_told_together),
 	    cmocka_unit_test(closing_finishes_what_was_submitted),
 	    cmocka_unit_test(a_crowd_shares_commits),
