@@ -101,14 +101,19 @@ def add_directs(db, pairs, now, first):
 
 
 def add_messages(db, first, pairs, messages, now):
-    """In the order of their time, each in a conversation by chance: so the pages of the index are as full as use
-    leaves them, each to another degree."""
-    heads, chance, body = [0] * len(pairs), random.Random(1), "x" * 200
+    """In the order of their time, each in a conversation by chance, and into their index as many at a time as a server
+    merges: so its pages are as full as use leaves them, each to another degree."""
+    heads, chance, body, merged = [0] * len(pairs), random.Random(1), "x" * 200, 65536
 
-    def rows():
-        for n in range(messages):
+    def rows(numbers):
+        for n in numbers:
             at = int(chance.random() * len(heads))
             heads[at] += 1
             yield first + at, heads[at], pairs[at][0], f"{n:013x}-0", now, body
 
-    db.executemany("INSERT INTO msg (cid, seq, sender, cmid, ts, kind, body) VALUES (?,?,?,?,?,'text',?)", rows())
+    for start in range(0, messages, merged):
+        db.executemany("INSERT INTO msg (cid, seq, sender, cmid, ts, kind, body) VALUES (?,?,?,?,?,'text',?)",
+                       rows(range(start, min(start + merged, messages))))
+        db.execute("INSERT INTO msg_index (cid, seq, id) SELECT cid, seq, id FROM msg "
+                   "WHERE id > (SELECT indexed FROM meta) ORDER BY cid, seq")
+        db.execute("UPDATE meta SET indexed = (SELECT max(id) FROM msg)")

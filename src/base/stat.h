@@ -122,6 +122,8 @@
 	X(HELD_INPUT, "confab_held_bytes", "what=\"input\"", "")                                   \
 	X(STORE_QUEUE, "confab_store_queue_operations", "queue=\"write\"", "Operations that wait") \
 	X(READ_QUEUE, "confab_store_queue_operations", "queue=\"read\"", "")                       \
+	X(STORE_LAG, "confab_store_index_lag_entries", "",                                         \
+	    "Entries that the index of the log does not have yet")                                 \
 	X(HASH_QUEUE, "confab_hash_queue_jobs", "", "Passwords that wait to be hashed")            \
 	X(BUS_CONNECTED, "confab_bus_connected", "", "Whether Redis is there")                     \
 	X(BUS_LOOPED, "confab_bus_looped", "", "Whether what this node publishes comes back")      \

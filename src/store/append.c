@@ -212,9 +212,12 @@ insert_at_head(struct sql_store *s, struct op *op, struct cached_conv *conv)
 	const struct place place = {conv->row.cid, seq, ts, conv->row.ts};
 	int rc = SQL_OK;
 
-	if (!s->engine->later(s, op, &place))
+	if (!s->engine->later(s, op, &place)) {
 		rc = stmt_run(&s->writer, STMT_MSG_ADD, "iiisisssi", conv->row.cid, seq, e->sender,
 		    e->cmid, ts, e->kind, e->data, e->body, e->re);
+		if (rc == SQL_OK)
+			rc = sql_entry_added(s, conv->row.cid, seq);
+	}
 	if (rc != SQL_OK)
 		return rc;
 	convs_advance(conv, seq, ts);

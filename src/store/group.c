@@ -231,6 +231,8 @@ table_push(struct group_work *w, struct entry *entry)
 	int rc = stmt_run(conn_of(w), STMT_CHANGE_ADD, "iiiissi", entry->cid, entry->seq,
 	    entry->sender, entry->ts, entry->kind, entry->data, entry->ends);
 
+	if (rc == SQL_OK)
+		rc = sql_entry_added(work_of(w)->s, entry->cid, entry->seq);
 	if (rc != SQL_OK)
 		return rc;
 	convs_advance(work_of(w)->conv, entry->seq, entry->ts);

@@ -45,6 +45,18 @@ lock(struct import_source *s, struct admin_error *ret_error)
 	return false;
 }
 
+/* The newest entries may not be in it. */
+static bool
+complete_index(struct import_source *s, struct admin_error *ret_error)
+{
+	int rc = sql_exec(&s->conn,
+	    "INSERT OR IGNORE INTO msg_index (cid, seq, id) "
+	    "SELECT cid, seq, id FROM msg "
+	    "WHERE id > (SELECT indexed FROM meta WHERE id = 1) ORDER BY cid, seq");
+
+	return rc == SQLITE_OK || failed(s, ret_error);
+}
+
 bool
 import_source_open(struct import_source *s, const char *path, struct admin_error *ret_error)
 {
@@ -53,7 +65,8 @@ import_source_open(struct import_source *s, const char *path, struct admin_error
 	*s = (struct import_source){.path = path};
 	if (sql_open(&s->conn, path, SQL_WRITE, ret_error->text, size) != SQLITE_OK)
 		return false;
-	if (lock(s, ret_error) && schema_is_current(&s->conn, path, ret_error->text, size))
+	if (lock(s, ret_error) && schema_is_current(&s->conn, path, ret_error->text, size) &&
+	    complete_index(s, ret_error))
 		return true;
 	import_source_close(s);
 	return false;

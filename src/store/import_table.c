@@ -22,9 +22,9 @@ const struct import_table import_tables[] = {
 	.columns = {{"cid"}, {"kind"}, {"lo"}, {"hi"}, {"title"}, {"topic"}, {"handle"}, {"open"},
 	    {"history"}, {"post"}, {"invite"}, {"min_seq"}, {"acl_ver"}, {"created"},
 	    {"folded", .most_bytes = FOLDED_BYTES}, {"members"}, {"ended"},
-	    {"last_seq", "coalesce((SELECT max(seq) FROM msg WHERE cid = conv.cid), 0)"},
-	    {"last_ts", "coalesce((SELECT ts FROM msg WHERE cid = conv.cid "
-			"ORDER BY seq DESC LIMIT 1), 0)"},
+	    {"last_seq", "coalesce((SELECT max(seq) FROM msg_index WHERE cid = conv.cid), 0)"},
+	    {"last_ts", "coalesce((SELECT m.ts FROM msg_index i JOIN msg m ON m.id = i.id "
+			"WHERE i.cid = conv.cid ORDER BY i.seq DESC LIMIT 1), 0)"},
 	    {0}},
 	.numbered = true,
     },
@@ -75,7 +75,7 @@ const struct import_table import_meta = {
     .name = "meta",
     .order = "id",
     .columns = {{"epoch"}, {"admin_revision"}, {"opened"}, {0}},
-    .left_out = {"id", "schema_version", "bus_key"},
+    .left_out = {"id", "schema_version", "bus_key", "indexed"},
 };
 
 size_t

@@ -3,7 +3,7 @@
  * Statements that MariaDB and MySQL say in other words than store/sql.h; all others are the same.
  * "read" is a reserved word there; what an index holds for searching is cut to what it can hold;
  * max(seq) of a conversation that another table names reads all of its index, so that the head is
- * taken from conv.
+ * taken from conv; the index of the log does not lag.
  */
 #ifndef STORE_MYSQL_SQL_H
 #define STORE_MYSQL_SQL_H
@@ -17,6 +17,9 @@
 #define MYSQL_SYNC SQL_SYNC_OF(MYSQL_EACH("?3"),                                                    \
 	"x.cid = m.cid AND x.seq = least(c.last_seq, " SQL_SYNC_UNTIL ")")
 #define MYSQL_CONV SQL_CONV_OF("c.last_seq, c.last_ts", "")
+#define MYSQL_PAGE SQL_ENTRY "FROM msg m LEFT JOIN user u ON u.id = m.sender "                       \
+	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
+#define MYSQL_IS "m.cid = ?1 AND m.seq = ?2"
 #define MYSQL_FOLDED(parameter) "left(cast(" parameter " AS BINARY), 700)"
 
 #define MYSQL_STATEMENTS(X)                                                                            \
@@ -29,6 +32,12 @@
 	X(CONVS, MYSQL_CONV "WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                   \
 	X(TOKENS_LIVE, "SELECT session FROM token WHERE session IN (SELECT j.value FROM "              \
 	    "JSON_TABLE(?1, '$[*]' COLUMNS (value BIGINT PATH '$')) AS j)")                            \
+	X(MSG_BY_SEQ, SQL_MSG_BY_SEQ MYSQL_IS)                                                         \
+	X(MSG_NAMED, SQL_MSG_NAMED MYSQL_IS)                                                           \
+	X(MSG_AND_EDITS, SQL_MSG_AND_EDITS(MYSQL_IS))                                                  \
+	X(MSG_SENDER, SQL_MSG_SENDER MYSQL_IS)                                                         \
+	X(PAGE_OLDEST, MYSQL_PAGE "LIMIT ?4")                                                          \
+	X(PAGE_NEWEST, MYSQL_PAGE "DESC LIMIT ?4")                                                     \
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, greatest(c.last_seq, c.min_seq - 1) "                \
 	    "FROM conv c WHERE c.cid IN (" MYSQL_EACH("?1") ")")                                       \
 	X(SYNC, MYSQL_SYNC)                                                                            \

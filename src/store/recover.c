@@ -46,6 +46,8 @@ writer_look(struct sqlite *s)
 		return rc;
 	convs_clear(&s->sql.convs);
 	marks_forget_recent(&s->sql);
+	if ((rc = sqlite_index_load(s)) != SQLITE_OK)
+		return rc;
 	return meta_take_over(s);
 }
 
@@ -97,13 +99,16 @@ static bool
 writer_connect(struct sqlite *s, bool create, char *ret_error, size_t error_size)
 {
 	char set[40];
+	int rc;
 
 	writer_close(&s->sql);
 	if (!schema_open(&s->sql.writer, s->path, create, ret_error, error_size))
 		return false;
-	if (sqlite_later_attach(s) != SQLITE_OK) {
-		(void)snprintf(ret_error, error_size, "%s can't be used: %s", s->path,
-		    sqlite3_errmsg(s->sql.writer.db));
+	if ((rc = sqlite_later_attach(s)) == SQLITE_OK)
+		rc = sqlite_index_open(s);
+	if (rc != SQLITE_OK) {
+		(void)snprintf(
+		    ret_error, error_size, "%s can't be used: %s", s->path, sqlite3_errstr(rc));
 		writer_close(&s->sql);
 		return false;
 	}
@@ -137,6 +142,7 @@ writer_failed(struct sql_store *s, int code)
 {
 	if (sqlite3_get_autocommit(s->writer.db) == 0)
 		(void)stmt_run(&s->writer, STMT_ROLLBACK, "");
+	sqlite_index_failed(sqlite_of(s));
 	if (sql_error_reopen(code) || sqlite3_get_autocommit(s->writer.db) == 0)
 		writer_close(s);
 	else

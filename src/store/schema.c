@@ -14,6 +14,8 @@
  * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
  * user.accept: 0 all, 1 contacts
  * user.presence: enum presence
+ * msg_index: where an entry is; it lags, see sqlite_index.c
+ * meta.indexed: all rows of msg up to this id are in msg_index
  * meta.bus_key: where several nodes share the store, what signs what they tell each other
  * conv.kind: 1 direct, 2 group
  * conv.post, conv.invite: 0 all, 1 admins
@@ -97,6 +99,13 @@ static const char *const steps[] = {
     "SELECT cid, delivered_seq, 0, 1 FROM member WHERE name IS NOT NULL AND leave_seq IS NULL) "
     "INSERT INTO tally SELECT cid, level, mark >> (6 * level), sum(read), sum(delivered) "
     "FROM marks, levels GROUP BY 1, 2, 3;",
+
+    "CREATE TABLE msg_index (cid INTEGER NOT NULL, seq INTEGER NOT NULL, id INTEGER NOT NULL,"
+    " PRIMARY KEY (cid, seq)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO msg_index (cid, seq, id) SELECT cid, seq, id FROM msg ORDER BY cid, seq;"
+    "DROP INDEX msg_seq;"
+    "ALTER TABLE meta ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE meta SET indexed = coalesce((SELECT max(id) FROM msg), 0);",
 };
 
 static_assert(LEN(steps) == SCHEMA_VERSION, "a step to every version");

@@ -5,7 +5,7 @@
 
 #include "store/sql.h"
 
-enum { SCHEMA_VERSION = 2 };
+enum { SCHEMA_VERSION = 3 };
 
 /*
  * Opens the file with all that every connection needs (WAL, FULL).  Makes it and migrates it if

@@ -42,11 +42,23 @@
 	"CASE WHEN " SQL_ANY_DELETE " THEN " SQL_DELETED("m") " END, m.kind, "                         \
 	"coalesce(" SQL_NAME("u") ", 'deleted'), m.cmid, "                                             \
 	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_BODY_THEN " ELSE m.body END, "                          \
-	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA_THEN " ELSE m.data END, m.ends "                   \
-	"FROM msg m LEFT JOIN user u ON u.id = m.sender "                                              \
-	"WHERE m.cid = ?1 AND m.seq BETWEEN ?2 AND ?3 ORDER BY m.seq "
-#define SQL_CONV SQL_CONV_OF("x.seq, x.ts",                                                            \
-	"LEFT JOIN msg x ON x.cid = c.cid AND x.seq = (SELECT max(seq) FROM msg WHERE cid = c.cid) ")
+	"CASE WHEN " SQL_ANY_EDIT " THEN " SQL_DATA_THEN " ELSE m.data END, m.ends "
+/*
+ * An index that lags: sqlite_index.c.  SQL_LAST: the id of the last entry of a conversation up to seq.  The order
+ * of a page is that of the list in it, whose rows are looked up one by one.
+ */
+#define SQL_VISIBLE "(SELECT max(id) FROM msg)"
+#define SQL_MAX "9223372036854775806"
+#define SQL_LAST(cid_, seq_) "coalesce(memtable_last(" cid_ ", " seq_ ", " SQL_VISIBLE "), "           \
+	"(SELECT id FROM msg_index WHERE cid = " cid_ " AND seq <= " seq_ " ORDER BY seq DESC LIMIT 1))"
+#define SQL_PAGE(memtable, order) SQL_ENTRY                                                            \
+	"FROM (SELECT seq, id FROM msg_index WHERE cid = ?1 AND seq >= ?2 "                            \
+	"AND seq <= min(?3, coalesce(memtable_first(?1, " SQL_VISIBLE ") - 1, ?3)) "                   \
+	"UNION ALL SELECT seq, id FROM " memtable "(?1, ?2, ?3, ?4, " SQL_VISIBLE ") "                 \
+	"ORDER BY seq " order " LIMIT ?4) i CROSS JOIN msg m ON m.id = i.id "                          \
+	"LEFT JOIN user u ON u.id = m.sender "
+#define SQL_IS "m.id = " SQL_LAST("?1", "?2") " AND m.seq = ?2"
+#define SQL_CONV SQL_CONV_OF("x.seq, x.ts", "LEFT JOIN msg x ON x.id = " SQL_LAST("c.cid", SQL_MAX) " ")
 /* head: the number and the time of its last entry, where from. */
 #define SQL_CONV_OF(head, from)                                                                        \
 	"SELECT c.kind, c.lo, c.hi, c.acl_ver, c.min_seq, c.open, c.history, c.post, c.handle, "       \
@@ -77,7 +89,7 @@
 	"(coalesce(m.leave_seq, c.ended) > 0 AND m.cid IN (" named "))) "
 #define SQL_SYNC_UNTIL "coalesce(m.leave_seq, c.ended, 9007199254740991)"
 #define SQL_SYNC SQL_SYNC_OF("SELECT value FROM json_each(?3)",                                        \
-	"x.id = (SELECT id FROM msg WHERE cid = m.cid AND seq <= " SQL_SYNC_UNTIL " ORDER BY seq DESC LIMIT 1)")
+	"x.id = " SQL_LAST("m.cid", SQL_SYNC_UNTIL))
 #define SQL_USER SQL_USER_OF("min", "max")
 #define SQL_USER_OF(least, greatest) "SELECT u.id, u.name, u.display, u.status, u.created, u.seen, "                       \
 	"EXISTS (SELECT 1 FROM contact WHERE user = ?1 AND peer = u.id AND state = 3) OR "             \
@@ -85,6 +97,16 @@
 	"AND hi = " greatest "(?1, u.id)), "              \
 	"EXISTS (SELECT 1 FROM contact WHERE user = u.id AND peer = ?1 AND state = 4), "              \
 	"(SELECT state FROM contact WHERE user = ?1 AND peer = u.id), u.presence = 2 "
+#define SQL_MSG_BY_SEQ "SELECT m.sender, m.ts, m.cmid, m.body, m.kind, m.re, " SQL_DELETED("m") " "    \
+	"FROM msg m WHERE "
+#define SQL_MSG_NAMED "SELECT m.sender, m.kind, " SQL_DATA("m") " IS NOT NULL, "                       \
+	"(SELECT count(*) " SQL_EDITS("m") "), d.seq, d.sender, d.ts FROM msg m "                      \
+	"LEFT JOIN msg d ON d.kind = 'delete' AND d.cid = m.cid AND d.re = m.seq WHERE "
+#define SQL_MSG_AND_EDITS(is) "SELECT m.id, m.body IS NOT NULL, m.data IS NOT NULL FROM msg m "        \
+	"WHERE " is " UNION ALL "                                                                      \
+	"SELECT e.id, e.body IS NOT NULL, e.data IS NOT NULL FROM msg e "                              \
+	"WHERE e.kind = 'edit' AND e.cid = ?1 AND e.re = ?2"
+#define SQL_MSG_SENDER "SELECT m.sender FROM msg m WHERE "
 #define SQL_BLOCKS "SELECT 1 FROM contact WHERE state = 4 AND "
 
 #define STATEMENTS(X)                                                                                  \
@@ -134,20 +156,20 @@
 	    "SELECT cid, seq, sender, cmid, ts, kind, data, body, re FROM later")                      \
 	X(MSG_BY_CMID, "SELECT m.seq, m.ts, m.re, " SQL_EDITED("m") ", " SQL_DELETED("m") ", m.kind, " \
 	    "m.body, m.data FROM msg m WHERE m.cmid = ?1 AND m.cid = ?2 AND m.sender = ?3")            \
-	X(MSG_BY_SEQ, "SELECT m.sender, m.ts, m.cmid, m.body, m.kind, m.re, " SQL_DELETED("m") " "     \
-	    "FROM msg m WHERE m.cid = ?1 AND m.seq = ?2")                                              \
-	X(MSG_NAMED, "SELECT m.sender, m.kind, " SQL_DATA("m") " IS NOT NULL, "                        \
-	    "(SELECT count(*) " SQL_EDITS("m") "), d.seq, d.sender, d.ts FROM msg m "                  \
-	    "LEFT JOIN msg d ON d.kind = 'delete' AND d.cid = m.cid AND d.re = m.seq "                 \
-	    "WHERE m.cid = ?1 AND m.seq = ?2")                                                         \
-	X(MSG_AND_EDITS, "SELECT m.id, m.body IS NOT NULL, m.data IS NOT NULL FROM msg m "             \
-	    "WHERE m.cid = ?1 AND m.seq = ?2 UNION ALL "                                               \
-	    "SELECT e.id, e.body IS NOT NULL, e.data IS NOT NULL FROM msg e "                          \
-	    "WHERE e.kind = 'edit' AND e.cid = ?1 AND e.re = ?2")                                      \
-	X(PAGE_OLDEST, SQL_ENTRY "LIMIT ?4")                                                           \
-	X(PAGE_NEWEST, SQL_ENTRY "DESC LIMIT ?4")                                                      \
+	/* Of those that the index does not have yet, and into it: sqlite_index.c */                   \
+	X(INDEXED, "SELECT indexed FROM meta WHERE id = 1")                                            \
+	X(META_INDEXED, "UPDATE meta SET indexed = ?1 WHERE id = 1")                                   \
+	X(MSG_BEHIND, "SELECT id, cid, seq FROM msg WHERE id > ?1 ORDER BY id")                        \
+	X(INDEX_ADD, "INSERT OR IGNORE INTO msg_index (cid, seq, id) SELECT cid, seq, id FROM merging") \
+	X(INDEX_OTHERS, "SELECT count(*) FROM merging m JOIN msg_index i ON i.cid = m.cid AND i.seq = m.seq " \
+	    "WHERE i.id <> m.id")                                                                      \
+	X(MSG_BY_SEQ, SQL_MSG_BY_SEQ SQL_IS)                                                           \
+	X(MSG_NAMED, SQL_MSG_NAMED SQL_IS)                                                             \
+	X(MSG_AND_EDITS, SQL_MSG_AND_EDITS(SQL_IS))                                                    \
+	X(PAGE_OLDEST, SQL_PAGE("memtable_oldest", ""))                                                \
+	X(PAGE_NEWEST, SQL_PAGE("memtable_newest", "DESC"))                                            \
 	X(HEADS, "SELECT c.cid, c.kind, c.handle, "                                                    \
-	    "coalesce((SELECT max(seq) FROM msg WHERE cid = c.cid), c.min_seq - 1) "                   \
+	    "coalesce((SELECT seq FROM msg WHERE id = " SQL_LAST("c.cid", SQL_MAX) "), c.min_seq - 1) " \
 	    "FROM conv c WHERE c.cid IN (SELECT value FROM json_each(?1))")                            \
 	X(SYNC, SQL_SYNC)                                                                              \
 	X(SYNC_ONE, SQL_SYNC "AND m.cid = ?4")                                                         \

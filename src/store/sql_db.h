@@ -119,6 +119,8 @@ struct sql_engine {
 	 * begun again, or the operations from it on are, and then all are.
 	 */
 	bool (*later)(struct sql_store *s, struct op *op, const struct place *place);
+	/* An entry was written at once, by the statement before; 0 or an error.  NULL: that is all. */
+	int (*added)(struct sql_store *s, uint64_t cid, uint64_t seq);
 	bool marks_ride; /* marks that are due are written by the transaction of a batch */
 	/*
 	 * Before somebody reads the log in the same transaction, or changes who may write:
@@ -159,6 +161,8 @@ struct sql_store {
 /* transact.c */
 /* Before the log is read in a transaction. */
 int sql_settle_log(struct sql_store *s);
+/* An entry was written by the statement before. */
+int sql_entry_added(struct sql_store *s, uint64_t cid, uint64_t seq);
 void sql_store_init(
     struct sql_store *s, const struct sql_engine *engine, const struct driver_options *options);
 /* Its connection is closed before or after. */

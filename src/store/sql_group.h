@@ -41,8 +41,8 @@
 	X(GROUP_MUTE, "UPDATE member SET muted_until = ?3 WHERE user = ?1 AND cid = ?2")               \
 	X(CHANGE_ADD, "INSERT INTO msg (cid, seq, sender, ts, kind, data, ends) "                      \
 	    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                     \
-	X(CHANGE_THERE, "SELECT 1 FROM msg WHERE cid = ?1 AND seq = ?2 AND sender = ?3 AND ts = ?4 "   \
-	    "AND kind = ?5 AND data IS ?6")                                                            \
+	X(CHANGE_THERE, "SELECT 1 FROM msg m WHERE " SQL_IS " AND m.sender = ?3 AND m.ts = ?4 "         \
+	    "AND m.kind = ?5 AND m.data IS ?6")                                                            \
 	/* How far members have come */                                                                \
 	X(TALLY_ADD, "INSERT INTO tally (cid, level, place, read, delivered) VALUES (?1, ?2, ?3, ?4, ?5) " \
 	    "ON CONFLICT DO UPDATE SET read = read + excluded.read, "                                  \
@@ -56,7 +56,7 @@
 	    "AND m.user <> ?3 ORDER BY m.name LIMIT ?4")                                               \
 	X(RECEIPT, "SELECT " SQL_NAME("u") ", m.read_seq, m.delivered_seq FROM member m "              \
 	    "JOIN user u ON u.id = m.user WHERE m.user = ?1 AND m.cid = ?2")                           \
-	X(MSG_SENDER, "SELECT sender FROM msg WHERE cid = ?1 AND seq = ?2")                            \
+	X(MSG_SENDER, SQL_MSG_SENDER SQL_IS)                                                           \
 	/* What is shown of them */                                                                    \
 	X(GROUP_MEMBER_IDS, "SELECT user FROM member WHERE cid = ?1 AND leave_seq IS NULL LIMIT ?2")   \
 	X(GROUP_MEMBERS, "SELECT m.user, m.name, u.display, m.role FROM member m CROSS JOIN user u "   \

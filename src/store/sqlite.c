@@ -79,9 +79,10 @@ reader_ready(struct sqlite *s, struct sqlite_reader *reader)
 		return false;
 	}
 	reader->generation = generation;
-	if (sql_exec(&reader->conn,
+	if (sqlite_memtable_attach(s, &reader->conn) == SQLITE_OK &&
+	    sql_exec(&reader->conn,
 		"PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512;") ==
-	    SQLITE_OK)
+		SQLITE_OK)
 		return true;
 	sql_close(&reader->conn);
 	return false;
@@ -99,7 +100,9 @@ sqlite_read(struct driver *driver, unsigned index, struct op *op)
 		op_unavailable(op);
 		return;
 	}
+	memtable_enter(&s->memtable, index);
 	sql_read_op(&s->sql, &reader->conn, op);
+	memtable_leave(&s->memtable, index);
 	if (op->fault.err == ERR_UNAVAILABLE)
 		sql_close(&reader->conn);
 }
@@ -136,7 +139,16 @@ begun(struct sql_store *s, struct op *const *ops, size_t count)
 	(void)ops;
 	(void)count;
 	sqlite_later_clear(sqlite_of(s)); /* of an attempt that failed */
+	sqlite_index_begun(sqlite_of(s));
 	return writer_look(sqlite_of(s));
+}
+
+static int
+ending(struct sql_store *s)
+{
+	int rc = sqlite_later_write(s);
+
+	return rc == SQLITE_OK ? sqlite_index_ending(sqlite_of(s)) : rc;
 }
 
 static void
@@ -154,7 +166,7 @@ erased(struct sql_store *s)
 static const struct sql_engine engine = {
     .ready = writer_ready,
     .begun = begun,
-    .ending = sqlite_later_write,
+    .ending = ending,
     .failed = writer_failed,
     .settle = writer_settle,
     .close = writer_close,
@@ -162,6 +174,7 @@ static const struct sql_engine engine = {
     .erased = erased,
     .later = sqlite_later,
     .now = sqlite_later_write,
+    .added = sqlite_index_added,
     .marks_ride = true,
 };
 
@@ -173,6 +186,7 @@ release(struct sqlite *s)
 	for (size_t i = 0; i < LEN(s->readers); i++)
 		sql_close(&s->readers[i].conn);
 	sql_close(&s->sql.writer); /* the last one: SQLite copies the log into the database */
+	sqlite_index_fini(s);
 	sql_store_fini(&s->sql);
 	mem_free(s->path);
 	mem_free(s);
@@ -185,6 +199,7 @@ sqlite_open(const struct driver_options *options, char *ret_error, size_t error_
 
 	s->base.type = &sqlite_driver;
 	sql_store_init(&s->sql, &engine, options);
+	sqlite_index_init(s);
 	s->path = mem_dup(slice_str(options->path));
 	s->checkpoint.erase_ms = ERASE_MS;
 	if (writer_open(s, true, ret_error, error_size) != SQLITE_OK ||
@@ -202,6 +217,7 @@ sqlite_close(struct driver **driver)
 
 	checkpoint_stop(s);
 	sql_flush_all(&s->sql);
+	sqlite_index_finish(s);
 	release(s);
 	*driver = NULL;
 }

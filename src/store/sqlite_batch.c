@@ -17,111 +17,12 @@
 
 /* --- The table --- */
 
-struct later_table {
-	sqlite3_vtab base;
-	struct sqlite *s;
-};
-
-struct later_cursor {
-	sqlite3_vtab_cursor base;
-	size_t at;
-};
-
-static int
-table_connect(sqlite3 *db, void *cookie, int argc, const char *const *argv, sqlite3_vtab **ret,
-    char **ret_error)
+static size_t
+later_count(void *cookie)
 {
-	struct later_table *table;
-	int rc = sqlite3_declare_vtab(
-	    db, "CREATE TABLE later (cid, seq, sender, cmid, ts, kind, data, body, re)");
+	const struct sqlite *s = cookie;
 
-	(void)argc;
-	(void)argv;
-	(void)ret_error;
-	if (rc != SQLITE_OK)
-		return rc;
-	table = mem_zalloc(sizeof(*table));
-	table->s = cookie;
-	*ret = &table->base;
-	return SQLITE_OK;
-}
-
-static int
-table_disconnect(sqlite3_vtab *base)
-{
-	mem_free(container_of(base, struct later_table, base));
-	return SQLITE_OK;
-}
-
-/* There is one way: from the first to the last. */
-static int
-table_plan(sqlite3_vtab *base, sqlite3_index_info *info)
-{
-	(void)base;
-	info->estimatedRows = LIMIT_STORE_BATCH;
-	info->estimatedCost = LIMIT_STORE_BATCH;
-	return SQLITE_OK;
-}
-
-static int
-cursor_open(sqlite3_vtab *base, sqlite3_vtab_cursor **ret)
-{
-	struct later_cursor *cursor = mem_zalloc(sizeof(*cursor));
-
-	(void)base;
-	*ret = &cursor->base;
-	return SQLITE_OK;
-}
-
-static struct later_cursor *
-cursor_of(sqlite3_vtab_cursor *base)
-{
-	return container_of(base, struct later_cursor, base);
-}
-
-static const struct sqlite *
-store_of(sqlite3_vtab_cursor *base)
-{
-	return container_of(base->pVtab, struct later_table, base)->s;
-}
-
-static int
-cursor_close(sqlite3_vtab_cursor *base)
-{
-	mem_free(cursor_of(base));
-	return SQLITE_OK;
-}
-
-static int
-cursor_start(
-    sqlite3_vtab_cursor *base, int number, const char *name, int argc, sqlite3_value **argv)
-{
-	(void)number;
-	(void)name;
-	(void)argc;
-	(void)argv;
-	cursor_of(base)->at = 0;
-	return SQLITE_OK;
-}
-
-static int
-cursor_next(sqlite3_vtab_cursor *base)
-{
-	cursor_of(base)->at++;
-	return SQLITE_OK;
-}
-
-static int
-cursor_at_end(sqlite3_vtab_cursor *base)
-{
-	return cursor_of(base)->at >= store_of(base)->later_count;
-}
-
-static int
-cursor_id(sqlite3_vtab_cursor *base, sqlite3_int64 *ret)
-{
-	*ret = (sqlite3_int64)cursor_of(base)->at;
-	return SQLITE_OK;
+	return s->later_count;
 }
 
 static void
@@ -137,10 +38,11 @@ give_text(sqlite3_context *to, slice text)
 	sqlite3_result_text64(to, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-static int
-cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *to, int column)
+static void
+later_column(void *cookie, size_t row, int column, sqlite3_context *to)
 {
-	const struct later *later = &store_of(base)->later[cursor_of(base)->at];
+	const struct sqlite *s = cookie;
+	const struct later *later = &s->later[row];
 	const struct entry *e = later->op->append.entry;
 
 	switch (column) {
@@ -174,26 +76,18 @@ cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *to, int column)
 	default:
 		panic("store: there is no column %d", column);
 	}
-	return SQLITE_OK;
 }
 
 int
 sqlite_later_attach(struct sqlite *s)
 {
-	static const sqlite3_module module = {
-	    .xConnect = table_connect,
-	    .xDisconnect = table_disconnect,
-	    .xBestIndex = table_plan,
-	    .xOpen = cursor_open,
-	    .xClose = cursor_close,
-	    .xFilter = cursor_start,
-	    .xNext = cursor_next,
-	    .xEof = cursor_at_end,
-	    .xColumn = cursor_column,
-	    .xRowid = cursor_id,
+	s->later_list = (struct sqlite_list){
+	    .columns = "cid, seq, sender, cmid, ts, kind, data, body, re",
+	    .count = later_count,
+	    .column = later_column,
+	    .cookie = s,
 	};
-
-	return sqlite3_create_module(s->sql.writer.db, "later", &module, s);
+	return sqlite_list_attach(s->sql.writer.db, "later", &s->later_list);
 }
 
 /* --- The list --- */
@@ -248,21 +142,38 @@ run_again(struct sqlite *s, size_t from)
 	return rc;
 }
 
+/* SQLite gives the rows of one statement numbers in their order. */
+static int
+note_written(struct sqlite *s, size_t count)
+{
+	uint64_t first_id = sql_last_id(&s->sql.writer) + 1 - count;
+
+	assert(count <= s->later_count);
+	for (size_t i = 0; i < count; i++)
+		if (!memtable_add(
+			&s->memtable, s->later[i].at.cid, s->later[i].at.seq, first_id + i))
+			return SQLITE_INTERNAL; /* a head was wrong: all once more, with others */
+	return SQLITE_OK;
+}
+
 int
 sqlite_later_write(struct sql_store *store)
 {
 	struct sqlite *s = sqlite_of(store);
 	size_t written;
-	int rc;
+	int noted, rc;
 
 	if (s->later_count == 0)
 		return SQL_OK;
 	rc = stmt_run(&store->writer, STMT_MSG_ADD_LATER, "");
-	if (!sql_is_duplicate(&store->writer, rc)) {
+	if (rc != SQL_OK && !sql_is_duplicate(&store->writer, rc)) {
 		s->later_count = 0;
 		return rc;
 	}
-	written = sql_changes(&store->writer);
-	assert(written < s->later_count);
-	return run_again(s, written);
+	written = rc == SQL_OK ? s->later_count : sql_changes(&store->writer);
+	noted = note_written(s, written);
+	if (noted == SQL_OK && rc != SQL_OK)
+		return run_again(s, written);
+	s->later_count = 0;
+	return noted;
 }

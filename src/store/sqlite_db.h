@@ -3,7 +3,9 @@
 #ifndef STORE_SQLITE_DB_H
 #define STORE_SQLITE_DB_H
 
+#include "store/memtable.h"
 #include "store/sql_db.h"
+#include "store/sqlite_list.h"
 #include "store/store.h"
 
 enum {
@@ -17,6 +19,7 @@ enum {
 	CHECKPOINT_AGAIN_PAGES =
 	    1000, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
+	LIMIT_MEMTABLE = 65536,        /* entries that come together before they are merged */
 	ERASE_MS = 20000,              /* after a deletion the log is emptied */
 	ERASE_AGAIN_MS = 5000,         /* if a reader was in the way, once more after that */
 	ERASE_WAIT_MS = 100,           /* so long the writer waits for readers to empty it */
@@ -51,6 +54,11 @@ struct later {
 	struct place at;
 };
 
+struct memtable_order {
+	struct memtable *memtable;
+	bool newest_first;
+};
+
 struct sqlite {
 	struct driver base;
 	struct sql_store sql;
@@ -61,7 +69,15 @@ struct sqlite {
 	struct sqlite_reader readers[SQLITE_READERS_MAX];
 	struct later later[LIMIT_STORE_BATCH];
 	size_t later_count;
-	bool at_once;        /* none waits */
+	struct sqlite_list later_list;
+	bool at_once; /* none waits */
+	struct memtable memtable;
+	struct memtable_order oldest, newest;
+	size_t merge_at;  /* LIMIT_MEMTABLE */
+	size_t lag_told;  /* GAUGE_STORE_LAG */
+	size_t merge_due; /* entries that are to be merged */
+	size_t merging;   /* so many are, by the statement under way */
+	struct sqlite_list merging_list;
 	uint64_t generation; /* how often the writer was opened; under sql.state_lock */
 };
 
@@ -92,6 +108,25 @@ void sqlite_later_clear(struct sqlite *s);
 /* The engine's later(), now() and ending(). */
 bool sqlite_later(struct sql_store *s, struct op *op, const struct place *place);
 int sqlite_later_write(struct sql_store *s);
+
+/* sqlite_memtable.c: statements of this connection can ask the memtable; 0 or an error */
+int sqlite_memtable_attach(struct sqlite *s, struct sql_conn *conn);
+
+/* sqlite_index.c */
+void sqlite_index_init(struct sqlite *s);
+void sqlite_index_fini(struct sqlite *s);
+/* The writer's connection was opened; 0 or an error. */
+int sqlite_index_open(struct sqlite *s);
+/* What the index lacks is read from the log: another process wrote. */
+int sqlite_index_load(struct sqlite *s);
+/* A transaction begins; it is about to end, and all is written. */
+void sqlite_index_begun(struct sqlite *s);
+int sqlite_index_ending(struct sqlite *s);
+void sqlite_index_failed(struct sqlite *s);
+/* The engine's added(). */
+int sqlite_index_added(struct sql_store *s, uint64_t cid, uint64_t seq);
+/* The store is closed: nothing is left out of the index, if it can be written. */
+void sqlite_index_finish(struct sqlite *s);
 
 /* recover.c: the engine's functions */
 /* Opens the writer's connection anew; 0, or an error with a message in ret_error. */

@@ -10,6 +10,9 @@
 #include "store/flaky.h"
 #include "store/mysql_conn.h"
 #include "store/memory.h"
+#include "store/sqlite_db.h"
+
+enum { MERGED_SOON = 8 }; /* so that tests meet entries before, while and after they are merged */
 
 static uint64_t
 world_now(void *cookie)
@@ -35,6 +38,8 @@ world_open_at(struct world *w, const char *path, void (*epoch_changed)(void *coo
 
 	if (driver == NULL)
 		fail_msg("%s", why);
+	if (type == &sqlite_driver)
+		container_of(driver, struct sqlite, base)->merge_at = MERGED_SOON;
 	return driver;
 }
 

@@ -99,6 +99,12 @@ sql_settle_log(struct sql_store *s)
 	return s->engine->now(s);
 }
 
+int
+sql_entry_added(struct sql_store *s, uint64_t cid, uint64_t seq)
+{
+	return s->engine->added != NULL ? s->engine->added(s, cid, seq) : SQL_OK;
+}
+
 /* What is no message of his own kind reads the log, or changes who may write to it. */
 static bool
 needs_log(const struct op *op)

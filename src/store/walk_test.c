@@ -837,6 +837,10 @@ assert_true_in_file(struct world *w)
 	    "SELECT count(*) FROM (SELECT cid, re FROM msg WHERE kind = 'delete' GROUP BY 1, 2 "
 	    "HAVING count(*) > 1)",
 	    "SELECT count(*) FROM (SELECT cid FROM msg GROUP BY cid HAVING max(seq) <> count(*))",
+	    "SELECT count(*) FROM msg m WHERE id <= (SELECT indexed FROM meta) AND NOT EXISTS "
+	    "(SELECT 1 FROM msg_index WHERE cid = m.cid AND seq = m.seq AND id = m.id)",
+	    "SELECT count(*) FROM msg_index i WHERE NOT EXISTS "
+	    "(SELECT 1 FROM msg WHERE id = i.id AND cid = i.cid AND seq = i.seq)",
 	    "SELECT count(*) FROM msg WHERE data IS NOT NULL AND kind NOT IN ('text', 'edit') "
 	    "AND NOT json_valid(data)",
 	};
