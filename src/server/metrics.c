@@ -196,7 +196,8 @@ put_process(struct buf *to, const struct metrics_process *p)
 	    p->version, p->node);
 	put_number(to, "confab_ready", "gauge", "Whether it can serve", p->ready);
 	put_number(to, "confab_store_writable", "gauge",
-	    "Whether the last attempt to write to the store succeeded", p->store_writable);
+	    "Whether the last attempt to write to the store succeeded, and none hangs",
+	    p->store_writable);
 	put_number(to, "confab_bus_configured", "gauge",
 	    "Whether this node hears of others over Redis", p->bus_configured);
 	put_number(to, "confab_workers", "gauge", "Event loops", p->workers);

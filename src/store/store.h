@@ -60,8 +60,8 @@ void store_url_text(const char *url, char *ret_text, size_t text_size);
 /* A secret that the nodes of this store share.  Any thread. */
 void store_bus_key(struct store *store, unsigned char ret_key[32]);
 /*
- * True while the last attempt to write succeeded; otherwise *ret_why is a constant text.  Any
- * thread.
+ * True while the last attempt to write succeeded, and none hangs (a disk or database that does not
+ * answer holds the writer for longer); otherwise *ret_why is a constant text.  Any thread.
  */
 bool store_writable(struct store *store, const char **ret_why);
 /*

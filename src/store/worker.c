@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -29,6 +30,8 @@
 #define STORE_MAGIC 0x57013a11u
 
 enum { READERS_DEFAULT = 2, READERS_MAX = 16, WRITERS_MAX = 16, BUSY_RETRY_MS = 500 };
+/* A writer that has been in its driver for so long hangs: that is for others to notice. */
+enum { WRITER_HANGS_MS = 3000 };
 
 /* Operations in the order submitted, linked by their mail. */
 struct op_list {
@@ -50,6 +53,7 @@ struct writer {
 	struct store *store;
 	struct driver *driver; /* its own part of the store's, or the store's itself */
 	struct queue queue;
+	_Atomic uint64_t began_ns; /* when it went into its driver; 0: it is not in there */
 	pthread_t thread;
 };
 
@@ -222,6 +226,22 @@ batch_take(struct queue *queue, uint32_t wait_ms, struct op **batch, bool *ret_s
 	return count;
 }
 
+/* 0: it has come back. */
+static void
+writer_enters(struct writer *writer, uint64_t now_ns)
+{
+	atomic_store_explicit(&writer->began_ns, now_ns, memory_order_relaxed);
+}
+
+static bool
+writer_hangs(const struct writer *writer)
+{
+	uint64_t began = atomic_load_explicit(&writer->began_ns, memory_order_relaxed);
+	uint64_t now = clock_mono_ns();
+
+	return began != 0 && now > began && (now - began) / 1000000u >= WRITER_HANGS_MS;
+}
+
 static void
 batch_run(struct writer *writer, struct op **batch, size_t count)
 {
@@ -229,6 +249,7 @@ batch_run(struct writer *writer, struct op **batch, size_t count)
 	uint64_t now = clock_mono_ns();
 	size_t taken_count = 0;
 
+	writer_enters(writer, now);
 	gauge_add(GAUGE_STORE_QUEUE, -(int64_t)count);
 	for (size_t i = 0; i < count; i++) {
 		histogram_add(HISTOGRAM_QUEUED, now - batch[i]->queued_ns);
@@ -237,6 +258,7 @@ batch_run(struct writer *writer, struct op **batch, size_t count)
 	}
 	if (taken_count > 0)
 		writer->driver->type->write(writer->driver, taken, taken_count);
+	writer_enters(writer, 0);
 	store_done_all(writer->store, batch, count);
 }
 
@@ -249,9 +271,13 @@ writer_main(void *cookie)
 
 	OBJ_CHECK(writer->store, STORE_MAGIC);
 	while (!stop) {
-		uint32_t wait_ms = writer->driver->type->tick(writer->driver);
-		size_t count = batch_take(&writer->queue, wait_ms, batch, &stop);
+		uint32_t wait_ms;
+		size_t count;
 
+		writer_enters(writer, clock_mono_ns());
+		wait_ms = writer->driver->type->tick(writer->driver);
+		writer_enters(writer, 0);
+		count = batch_take(&writer->queue, wait_ms, batch, &stop);
 		if (count > 0)
 			batch_run(writer, batch, count);
 	}
@@ -545,7 +571,14 @@ store_bus_key(struct store *store, unsigned char ret_key[BUS_KEY_BYTES])
 bool
 store_writable(struct store *store, const char **ret_why)
 {
-	return store->driver->type->writable(store->driver, ret_why);
+	if (!store->driver->type->writable(store->driver, ret_why))
+		return false;
+	for (unsigned i = 0; i < store->writer_count; i++)
+		if (writer_hangs(&store->writers[i])) {
+			*ret_why = "the store has not answered for 3 s";
+			return false;
+		}
+	return true;
 }
 
 uint64_t

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/stat.h"
@@ -50,6 +51,14 @@ gated_read(struct driver *driver, unsigned reader, struct op *op)
 	op->fault = (struct fault){0};
 }
 
+static bool
+gated_writable(struct driver *driver, const char **ret_why)
+{
+	(void)driver;
+	(void)ret_why;
+	return true;
+}
+
 static uint32_t
 gated_tick(struct driver *driver)
 {
@@ -63,6 +72,7 @@ static const struct store_driver gated_driver = {
     .write = gated_write,
     .read = gated_read,
     .tick = gated_tick,
+    .writable = gated_writable,
 };
 
 static void
@@ -181,6 +191,32 @@ refused_appends_keep_their_place(void **state)
 	tally_wait(&tally, writes);
 	assert_true(tally.busy >= TOO_MANY && tally.ok >= LIMIT_STORE_WRITES && tally.other == 0);
 	assert_int_equal(tally.disorder, 0);
+	store_close(&store);
+}
+
+/* Whether it can be written is said while the writer stands still in its driver, and again after. */
+static void
+a_writer_that_hangs_is_noticed(void **state)
+{
+	struct gated gated;
+	struct tally tally;
+	struct store *store;
+	const char *why = NULL;
+
+	(void)state;
+	gated_init(&gated);
+	tally_init(&tally);
+	store =
+	    store_start(&(struct store_options){.done = tally_done, .cookie = &tally}, &gated.base);
+	store_submit(store, op_create(OP_TOUCH));
+	while (store_writable(store, &why))
+		(void)usleep(10000);
+	assert_string_equal(why, "the store has not answered for 3 s");
+	assert_int_equal(tally.ok, 0);
+	(void)sem_post(&gated.may_write);
+	tally_wait(&tally, 1);
+	while (!store_writable(store, &why))
+		(void)usleep(10000);
 	store_close(&store);
 }
 
@@ -531,6 +567,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_full_queue_is_busy),
 	    cmocka_unit_test(refused_appends_keep_their_place),
+	    cmocka_unit_test(a_writer_that_hangs_is_noticed),
 	    cmocka_unit_test(what_waits_goes_in_one_batch_in_order),
 	    cmocka_unit_test(what_is_submitted_together_is_one_batch),
 	    cmocka_unit_test(of_too_many_together_the_last_are_busy),

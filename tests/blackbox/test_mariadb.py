@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import signal
 import subprocess
 
 import pytest
@@ -148,6 +149,30 @@ def test_a_database_that_is_away_is_told_and_comes_back(mariadb, place, confabd)
     wait_for(lambda: node.http("/readyz")[0] == 503, 20, "/readyz to say so")
     mariadb.start()
     wait_for(lambda: node.http("/readyz")[0] == 200, 20, "the node")
+    assert client.call("send", to="@bob", body="two", cmid="c-2")["seq"] == 2
+    client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "under-load"])
+def test_a_database_that_stands_still_is_told_before_anything_fails(mariadb, place, confabd, transport, busy):
+    """A writer that waits for it can't say so: others see how long it waits.  Goes on, it is as if nothing had been."""
+    node = confabd(config={"store": place[1]})
+    ann = register(node, "ann")
+    register(node, "bob")
+    client = Client(node.port, transport)
+    client.login_as(client.call("resume", token=ann["token"]))
+    assert client.call("send", to="@bob", body="one", cmid="c-1")["seq"] == 1
+    mariadb.process.send_signal(signal.SIGSTOP)
+    try:
+        asked = client.post("send", to="@bob", body="two", cmid="c-2") if busy else None
+        wait_for(lambda: "the store has not answered" in node.http("/readyz")[2], what="/readyz to say so")
+        assert node.http("/healthz")[0] == 200
+    finally:
+        mariadb.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: node.http("/readyz")[0] == 200, what="/readyz to say yes")
+    if asked is not None:
+        client.frame(asked)     # stored, or that it is not known: what is asked again under its name stands once
     assert client.call("send", to="@bob", body="two", cmid="c-2")["seq"] == 2
     client.close()
 

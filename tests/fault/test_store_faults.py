@@ -420,7 +420,7 @@ def test_why_it_is_not_ready_is_for_monitors(confabd):
 
 @pytest.mark.slow
 def test_a_disk_that_hangs(confabd):
-    """Every request is answered within 10 s, if only with an error; reading goes on; a retry settles."""
+    """Every request is answered within 10 s, if only with an error; reading goes on; /readyz says so; a retry settles."""
     server = confabd()
     town = Town(server)
     reader = town.enter("bob", "ws")
@@ -432,6 +432,7 @@ def test_a_disk_that_hangs(confabd):
         while time.monotonic() - start < 3:
             assert reader.call("history", cid=town.cid)["head"] >= 1
             reader.call("ping")
+        wait_for(lambda: "the store has not answered" in server.http("/readyz")[2], what="/readyz to say that it hangs")
         for number, cmid in zip(ids, cmids):
             frame = town.client.frame(number, timeout=15)
             if "error" in frame:
@@ -441,6 +442,7 @@ def test_a_disk_that_hangs(confabd):
         assert time.monotonic() - start < 10.5
         assert server.http("/healthz")[0] == 200
         wait_for(lambda: town.try_send("c-after") is None, 30, "the disk to answer again", step=0.2)
+        wait_for(lambda: server.http("/readyz")[0] == 200, what="/readyz to say yes")
     town.settle()
     town.judge()
     reader.close()
