@@ -101,6 +101,8 @@ struct sql_engine {
 	int (*begun)(struct sql_store *s, struct op *const *ops, size_t count);
 	/* Everything else is written: the rest before COMMIT. */
 	int (*ending)(struct sql_store *s);
+	/* It was committed; NULL: that is all. */
+	void (*committed)(struct sql_store *s);
 	/* An error before COMMIT: rolls back, closes the connection if another may do better. */
 	enum sql_class (*failed)(struct sql_store *s, int code);
 	/*

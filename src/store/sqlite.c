@@ -167,6 +167,7 @@ static const struct sql_engine engine = {
     .ready = writer_ready,
     .begun = begun,
     .ending = ending,
+    .committed = sqlite_index_committed,
     .failed = writer_failed,
     .settle = writer_settle,
     .close = writer_close,

@@ -119,11 +119,12 @@ void sqlite_index_fini(struct sqlite *s);
 int sqlite_index_open(struct sqlite *s);
 /* What the index lacks is read from the log: another process wrote. */
 int sqlite_index_load(struct sqlite *s);
-/* A transaction begins; it is about to end, and all is written. */
+/* A transaction begins; it is about to end, and all is written; it was rolled back. */
 void sqlite_index_begun(struct sqlite *s);
 int sqlite_index_ending(struct sqlite *s);
 void sqlite_index_failed(struct sqlite *s);
-/* The engine's added(). */
+/* The engine's committed() and added(). */
+void sqlite_index_committed(struct sql_store *s);
 int sqlite_index_added(struct sql_store *s, uint64_t cid, uint64_t seq);
 /* The store is closed: nothing is left out of the index, if it can be written. */
 void sqlite_index_finish(struct sqlite *s);

@@ -112,7 +112,6 @@ merge(struct sqlite *s, size_t most)
 void
 sqlite_index_begun(struct sqlite *s)
 {
-	memtable_committed(&s->memtable); /* otherwise it would have been taken back */
 	memtable_freeze(&s->memtable, s->merge_at);
 	tell_lag(s);
 }
@@ -128,6 +127,12 @@ sqlite_index_ending(struct sqlite *s)
 		return SQLITE_OK;
 	s->merge_due -= due;
 	return merge(s, due);
+}
+
+void
+sqlite_index_committed(struct sql_store *store)
+{
+	memtable_committed(&sqlite_of(store)->memtable);
 }
 
 void
@@ -155,17 +160,19 @@ merge_all(struct sqlite *s)
 		rc = merge(s, SIZE_MAX);
 	if (rc == SQLITE_OK)
 		rc = stmt_run(&s->sql.writer, STMT_COMMIT, "");
-	memtable_committed(&s->memtable);
+	if (rc == SQLITE_OK)
+		memtable_committed(&s->memtable);
 	return rc;
 }
 
 void
 sqlite_index_finish(struct sqlite *s)
 {
+	size_t before = SIZE_MAX;
 	int rc = s->sql.writer.db == NULL ? SQLITE_CANTOPEN : SQLITE_OK;
 
-	memtable_committed(&s->memtable);
-	while (rc == SQLITE_OK && memtable_count(&s->memtable) > 0) {
+	while (rc == SQLITE_OK && memtable_count(&s->memtable) < before) {
+		before = memtable_count(&s->memtable);
 		memtable_freeze(&s->memtable, 1);
 		rc = merge_all(s);
 	}

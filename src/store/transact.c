@@ -193,6 +193,8 @@ attempt(struct sql_store *s, struct op **ops, size_t count, bool marks, int *ret
 		*ret_code = rc;
 		return ATTEMPT_UNKNOWN;
 	}
+	if (s->engine->committed != NULL)
+		s->engine->committed(s);
 	marks_written(s);
 	count_stored(ops, count);
 	if (sql_total_changes(&s->writer) != changes) /* otherwise nothing was proven */
