@@ -56,7 +56,8 @@ def cpu_clock_s(pid):
 # --- Programs ---
 
 class Program:
-    """A server on its cores; it serves when it has written `ready`, or, without that, when `port` accepts."""
+    """A server on its cores; it serves when it has written `ready`, or, without that, when `port` accepts. A session of its
+    own, as an init gives it: the kernel shares cores out between sessions (sched_autogroup)."""
 
     def __init__(self, scratch, args, ready=None, cores=SERVER_CORE, port=None, env=None):
         self.log_path = os.path.join(scratch, os.path.basename(args[0]) + ".log")
@@ -65,7 +66,7 @@ class Program:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(["taskset", "-c", cores, *args], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE if ready else log, stderr=log, cwd=scratch,
-                                            env={**os.environ, **(env or {})})
+                                            env={**os.environ, **(env or {})}, start_new_session=True)
         self.pid = str(self.process.pid)
         if ready:
             self.wait_for_line(ready)
