@@ -67,6 +67,55 @@ entering_and_its_errors(void **state)
 	world_close(&w);
 }
 
+/* How many shards have room for so many more. */
+static unsigned
+with_room(const struct world *w, unsigned room)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < w->shard_count; i++)
+		count += chat_room(w->shards[i]) == room;
+	return count;
+}
+
+static void
+a_login_takes_room_and_a_message_leaves_less(void **state)
+{
+	struct world w;
+	struct link *a, *b, *c;
+	struct call_tag t;
+	unsigned sent, resumed;
+
+	(void)state;
+	world_open(&w, 12);
+	a = link_open(&w, 0);
+	b = link_open(&w, 1);
+	c = link_open(&w, 1);
+	assert_int_equal(do_register(a, "alice", true), ERR_OK);
+	assert_int_equal(do_register(b, "bob", true), ERR_OK);
+	assert_int_equal(answered(a, start_send(a, at("bob"), "x", NULL)), ERR_OK);
+	assert_int_equal(with_room(&w, WORLD_ENTERING), w.shard_count);
+
+	w.store_stopped = true;
+	sent = start_send(a, at("bob"), "y", NULL);
+	settle(&w);
+	assert_int_equal(with_room(&w, WORLD_ENTERING_BESIDE), 1);
+	assert_int_equal(with_room(&w, WORLD_ENTERING), w.shard_count - 1);
+	w.store_stopped = false;
+	assert_int_equal(answered(a, sent), ERR_OK);
+	assert_int_equal(with_room(&w, WORLD_ENTERING), w.shard_count);
+
+	w.store_stopped = true;
+	t = tag(&w, &resumed);
+	chat_resume(c->peer, &t, &(struct resume_command){.token = slice_str(a->token)});
+	settle(&w);
+	assert_int_equal(chat_room(w.shards[1]), WORLD_ENTERING - 1);
+	w.store_stopped = false;
+	assert_int_equal(answered(c, resumed), ERR_OK);
+	assert_int_equal(with_room(&w, WORLD_ENTERING), w.shard_count);
+	world_close(&w);
+}
+
 static void
 sessions_end_everywhere(void **state)
 {
@@ -558,6 +607,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(two_people_talk),
 	    cmocka_unit_test(entering_and_its_errors),
+	    cmocka_unit_test(a_login_takes_room_and_a_message_leaves_less),
 	    cmocka_unit_test(sessions_end_everywhere),
 	    cmocka_unit_test(sends_keep_their_order),
 	    cmocka_unit_test(mixed_targets_keep_their_order),

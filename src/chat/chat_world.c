@@ -318,6 +318,8 @@ world_open_node(struct world *w, uint32_t seed, const struct world_node *node)
 		    .out = {world_answer, world_encode, world_encode_entries, world_queue,
 			world_goaway, w},
 		    .limits = w->limits,
+		    .entering = WORLD_ENTERING,
+		    .entering_beside = WORLD_ENTERING_BESIDE,
 		    .buckets = w->buckets,
 		    .known = w->known,
 		};

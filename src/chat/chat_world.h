@@ -18,6 +18,7 @@
 #include "store/memory.h"
 
 enum { WORLD_SHARDS = 3, LINKS_MAX = 64, TOLD_MAX = 20000 };
+enum { WORLD_ENTERING = 8, WORLD_ENTERING_BESIDE = 2 };
 
 /* What a connection was told of one entry, gap or answer. */
 struct told {

@@ -111,6 +111,7 @@ struct shard {
 	size_t page_bytes;
 	unsigned page_reads;
 	unsigned entering;    /* readings for logins and syncs that are under way */
+	unsigned appending;   /* messages that are being stored */
 	struct places places; /* who and where → cid (send.c) */
 	struct map home_convs, home_users;
 	struct map home_watched;     /* by user: the shards that watch him, a bit each */

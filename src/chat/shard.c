@@ -134,8 +134,11 @@ op_enters(const struct op *op)
 unsigned
 chat_room(const struct shard *shard)
 {
-	unsigned most = shard->config.entering > 0 ? shard->config.entering : UINT32_MAX;
+	const struct chat_config *config = &shard->config;
+	unsigned most = shard->appending > 0 ? config->entering_beside : config->entering;
 
+	if (config->entering == 0)
+		return UINT32_MAX;
 	return shard->entering < most ? most - shard->entering : 0;
 }
 
@@ -144,6 +147,8 @@ shard_submit(struct shard *shard, struct op *op)
 {
 	if (op_enters(op))
 		shard->entering++;
+	if (op->kind == OP_APPEND)
+		shard->appending++;
 	op->mail.kind = MAIL_OP_DONE;
 	op->shard = (uint16_t)shard->config.index;
 	shard->config.ports.submit(shard->config.ports.cookie, op);
@@ -174,6 +179,10 @@ op_done(struct shard *shard, struct op *op)
 	if (op_enters(op)) {
 		assert(shard->entering > 0);
 		shard->entering--;
+	}
+	if (op->kind == OP_APPEND) {
+		assert(shard->appending > 0);
+		shard->appending--;
 	}
 	switch ((enum op_kind)op->kind) {
 	case OP_APPEND:

@@ -62,6 +62,7 @@ struct chat_config {
 	struct chat_limits limits;
 	struct rate_table *buckets, *known; /* borrowed, of all shards; NULL: nobody is limited */
 	unsigned entering; /* readings for logins that are to be under way at once; 0: any number */
+	unsigned entering_beside; /* the same while messages are being stored */
 	char epoch[40];
 	char node[64]; /* this node's name, where there are others */
 };

@@ -12,7 +12,7 @@
 
 enum { TICK_PERIOD_MS = 1000, TICKS_PER_CHECK = 2, SECOND_MS = 1000, MINUTE_MS = 60 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
-enum { ENTERING_OF_READER = 8, ENTERING_LEAST = 4 };
+enum { ENTERING_OF_READER = 8, ENTERING_LEAST = 4, ENTERING_BESIDE = 2 };
 
 /* --- What HTTP answers with --- */
 
@@ -368,7 +368,7 @@ slot_order(struct slot *slot, const struct order *order)
 
 /* --- Its life --- */
 
-/* Enough that no reader waits for the next, and few enough that nobody waits long for what they do. */
+/* Enough that no reader waits for the next; for messages that wait for the writer they are too many. */
 static unsigned
 entering_of(const struct server *server)
 {
@@ -389,6 +389,7 @@ slot_init(struct slot *slot, struct server *server, unsigned index)
 	    .buckets = server->buckets,
 	    .known = server->known,
 	    .entering = entering_of(server),
+	    .entering_beside = ENTERING_BESIDE,
 	};
 
 	if (nodes_wanted(server)) {
