@@ -15,9 +15,9 @@ enum {
 	 * go.  In an index of a million messages each lands on another page.
 	 */
 	WRITER_CACHE_KIB = 65536,
-	CHECKPOINT_PAGES = 4000, /* of the log */
+	CHECKPOINT_PAGES = 500, /* of the log */
 	CHECKPOINT_AGAIN_PAGES =
-	    1000, /* further ones, if a reader kept the log from starting anew */
+	    250, /* further ones, if a reader kept the log from starting anew */
 	CHECKPOINT_WAIT_PAGES = 16000, /* then the writer waits for the readers */
 	LIMIT_MEMTABLE = 65536,        /* entries that come together before they are merged */
 	ERASE_MS = 20000,              /* after a deletion the log is emptied */
