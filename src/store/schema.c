@@ -14,7 +14,8 @@
  * the head of a conversation is its newest row. user.disabled: 0 active, 1 disabled, 2 deleted
  * user.accept: 0 all, 1 contacts
  * user.presence: enum presence
- * msg_index: where an entry is; it lags, see sqlite_index.c
+ * msg_index: where an entry is; it lags, see sqlite_index.c.  confabd deletes no row of msg, but who does so by hand shall
+ * not have to know of it
  * meta.indexed: all rows of msg up to this id are in msg_index
  * meta.bus_key: where several nodes share the store, what signs what they tell each other
  * conv.kind: 1 direct, 2 group
@@ -104,6 +105,8 @@ static const char *const steps[] = {
     " PRIMARY KEY (cid, seq)) STRICT, WITHOUT ROWID;"
     "INSERT INTO msg_index (cid, seq, id) SELECT cid, seq, id FROM msg ORDER BY cid, seq;"
     "DROP INDEX msg_seq;"
+    "CREATE TRIGGER msg_gone AFTER DELETE ON msg BEGIN "
+    "DELETE FROM msg_index WHERE cid = old.cid AND seq = old.seq; END;"
     "ALTER TABLE meta ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;"
     "UPDATE meta SET indexed = coalesce((SELECT max(id) FROM msg), 0);",
 };
@@ -156,8 +159,8 @@ schema_steps(struct sql_conn *conn, int64_t from, int64_t to)
 		rc = sql_exec(conn, steps[version]);
 	if (rc != SQLITE_OK)
 		return rc;
-	(void)snprintf(set, sizeof(set), "UPDATE meta SET schema_version = %lld WHERE id = 1",
-	    (long long)to);
+	(void)snprintf(
+	    set, sizeof(set), "UPDATE meta SET schema_version = %lld WHERE id = 1", (long long)to);
 	return sql_exec(conn, set);
 }
 

@@ -158,6 +158,7 @@
 	    "m.body, m.data FROM msg m WHERE m.cmid = ?1 AND m.cid = ?2 AND m.sender = ?3")            \
 	/* Of those that the index does not have yet, and into it: sqlite_index.c */                   \
 	X(INDEXED, "SELECT indexed FROM meta WHERE id = 1")                                            \
+	X(MSG_LAST, "SELECT max(id) FROM msg")                                                         \
 	X(META_INDEXED, "UPDATE meta SET indexed = ?1 WHERE id = 1")                                   \
 	X(MSG_BEHIND, "SELECT id, cid, seq FROM msg WHERE id > ?1 ORDER BY id")                        \
 	X(INDEX_ADD, "INSERT OR IGNORE INTO msg_index (cid, seq, id) SELECT cid, seq, id FROM merging") \

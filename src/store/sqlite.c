@@ -10,6 +10,8 @@
 #include "base/stat.h"
 #include "store/sqlite_db.h"
 
+static_assert((int)MEMTABLE_READERS == (int)SQLITE_READERS_MAX, "each has a place in both");
+
 static struct sqlite *
 of(struct driver *driver)
 {

@@ -203,12 +203,28 @@ load_from(struct sqlite *s, uint64_t after_id, struct memtable_filling *filling)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* Whoever deletes the last rows by hand makes SQLite give their ids anew. */
+static int
+indexed_id(struct sqlite *s, uint64_t *ret)
+{
+	struct sql_conn *conn = &s->sql.writer;
+	uint64_t last = 0;
+	int rc = stmt_number(conn, ret, STMT_INDEXED, "");
+
+	if (rc == SQLITE_OK)
+		rc = stmt_number(conn, &last, STMT_MSG_LAST, "");
+	if (rc != SQLITE_OK || last >= *ret)
+		return rc;
+	*ret = last;
+	return stmt_run(conn, STMT_META_INDEXED, "i", last);
+}
+
 int
 sqlite_index_load(struct sqlite *s)
 {
 	struct memtable_filling filling = {0};
 	uint64_t after_id = 0;
-	int rc = stmt_number(&s->sql.writer, &after_id, STMT_INDEXED, "");
+	int rc = indexed_id(s, &after_id);
 
 	/* Readers may still have snapshots in which the index lacks what it has by now. */
 	if (s->memtable.first_id > 0 && after_id >= s->memtable.first_id)

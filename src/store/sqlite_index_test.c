@@ -12,6 +12,7 @@ enum { PEERS = 5, PAGE = 6 };
 struct log {
 	struct world w;
 	uint64_t ann, cids[PEERS], heads[PEERS], sent;
+	uint64_t cmids; /* so many were made */
 };
 
 static struct sqlite *
@@ -26,11 +27,12 @@ send_to(struct log *l, size_t peer)
 	char cmid[24];
 	struct sent sent;
 
-	(void)snprintf(cmid, sizeof(cmid), "c%llu", (unsigned long long)++l->sent);
+	(void)snprintf(cmid, sizeof(cmid), "c%llu", (unsigned long long)++l->cmids);
 	sent =
 	    world_send(&l->w, &(struct letter){.from = l->ann, .to = l->cids[peer], .cmid = cmid});
 	assert_true(sent.fault.err == ERR_OK && !sent.dup && sent.seq == l->heads[peer] + 1);
 	l->heads[peer]++;
+	l->sent++;
 }
 
 static int
@@ -296,6 +298,32 @@ what_another_process_wrote_is_found(void **state)
 	check_complete(l);
 }
 
+/* Those of the highest ids: theirs are given anew. */
+static void
+what_was_deleted_by_hand_is_gone(void **state)
+{
+	struct log *l = *state;
+
+	for (size_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < 9; i++)
+			send_to(l, 1);
+		if (round == 1)
+			world_reopen(&l->w); /* all is in the index */
+		world_sql(&l->w, "DELETE FROM msg WHERE cid = %llu AND seq > %llu",
+		    (unsigned long long)l->cids[1], (unsigned long long)l->heads[1] - 4);
+		l->heads[1] -= 4;
+		l->sent -= 4;
+		send_to(l, 0);
+		check_log(l);
+		send_to(l, 1);
+		check_log(l);
+		crash(l);
+		check_log(l);
+	}
+	world_reopen(&l->w);
+	check_complete(l);
+}
+
 static void
 a_copy_has_all_of_it(void **state)
 {
@@ -396,6 +424,7 @@ main(void)
 	    TEST(a_transaction_that_can_not_begin_takes_nothing_back),
 	    TEST(an_old_snapshot_reads_as_before),
 	    TEST(what_another_process_wrote_is_found),
+	    TEST(what_was_deleted_by_hand_is_gone),
 	    TEST(a_copy_has_all_of_it),
 	    TEST(an_index_of_version_2_is_taken_over),
 	    TEST(a_number_that_stands_twice_is_an_error),
