@@ -2,6 +2,7 @@
 #include "store/memtable.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/panic.h"
@@ -23,8 +24,8 @@ memtable_fini(struct memtable *m)
 
 /* --- Runs --- */
 
-static struct memtable_place *
-places_of(struct memtable_run *run)
+static struct memtable_entry *
+entries_of(struct memtable_run *run)
 {
 	return run->capacity == 0 ? &run->first : run->more;
 }
@@ -32,7 +33,7 @@ places_of(struct memtable_run *run)
 static void
 run_grow(struct memtable_run *run)
 {
-	struct memtable_place first = run->first;
+	struct memtable_entry first = run->first;
 
 	run->more = mem_resize(
 	    run->more, run->capacity == 0 ? 4 : (size_t)run->capacity * 2, sizeof(*run->more));
@@ -42,17 +43,17 @@ run_grow(struct memtable_run *run)
 }
 
 static void
-run_add(struct memtable_run *run, uint64_t seq, uint64_t id)
+run_add(struct memtable_run *run, const struct memtable_entry *entry)
 {
 	if (run->count == (run->capacity == 0 ? 1 : run->capacity))
 		run_grow(run);
-	places_of(run)[run->count++] = (struct memtable_place){seq, id};
+	entries_of(run)[run->count++] = *entry;
 }
 
 static bool
 run_ends_before(struct memtable_run *run, uint64_t seq)
 {
-	return run->count == 0 || places_of(run)[run->count - 1].seq < seq;
+	return run->count == 0 || entries_of(run)[run->count - 1].seq < seq;
 }
 
 /* The first run is number 1. */
@@ -74,7 +75,7 @@ run_make(struct memtable_filling *f, uint64_t cid)
 		f->runs = mem_resize(f->runs, f->run_capacity, sizeof(*f->runs));
 	}
 	run = &f->runs[f->run_count++];
-	*run = (struct memtable_run){.cid = cid};
+	*run = (struct memtable_run){0};
 	map_put(&f->by_cid, cid, (void *)(uintptr_t)f->run_count);
 	return run;
 }
@@ -89,7 +90,7 @@ memtable_fill(struct memtable_filling *f, const struct memtable_entry *entry)
 		run = run_make(f, entry->cid);
 	if (!run_ends_before(run, entry->seq))
 		return false;
-	run_add(run, entry->seq, entry->id);
+	run_add(run, entry);
 	f->last_id = entry->id;
 	f->count++;
 	return true;
@@ -107,15 +108,15 @@ memtable_filling_fini(struct memtable_filling *f)
 
 /* --- The writer --- */
 
-/* The first of the sorted ones that is not before this place. */
+/* The first of these, in their order, that is not before this place. */
 static size_t
-sorted_from(const struct memtable *m, uint64_t cid, uint64_t seq)
+entries_from(const struct memtable_entry *entries, size_t count, uint64_t cid, uint64_t seq)
 {
-	size_t low = 0, high = m->sorted_count;
+	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const struct memtable_entry *entry = &m->sorted[middle];
+		const struct memtable_entry *entry = &entries[middle];
 
 		if (entry->cid < cid || (entry->cid == cid && entry->seq < seq))
 			low = middle + 1;
@@ -128,7 +129,7 @@ sorted_from(const struct memtable *m, uint64_t cid, uint64_t seq)
 static bool
 sorted_ends_before(const struct memtable *m, uint64_t cid, uint64_t seq)
 {
-	size_t at = sorted_from(m, cid, seq);
+	size_t at = entries_from(m->sorted, m->sorted_count, cid, seq);
 
 	return at == m->sorted_count || m->sorted[at].cid != cid;
 }
@@ -189,9 +190,9 @@ memtable_committed(struct memtable *m)
 static void
 run_take_back(struct memtable_run *run, uint64_t last_id)
 {
-	const struct memtable_place *places = places_of(run);
+	const struct memtable_entry *entries = entries_of(run);
 
-	while (run->count > 0 && places[run->count - 1].id > last_id)
+	while (run->count > 0 && entries[run->count - 1].id > last_id)
 		run->count--;
 }
 
@@ -226,11 +227,10 @@ sort(const struct memtable_filling *f)
 	size_t at = 0;
 
 	for (size_t i = 0; i < f->run_count; i++) {
-		const struct memtable_place *places = places_of(&f->runs[i]);
+		struct memtable_run *run = &f->runs[i];
 
-		for (size_t k = 0; k < f->runs[i].count; k++)
-			sorted[at++] =
-			    (struct memtable_entry){f->runs[i].cid, places[k].seq, places[k].id};
+		memcpy(sorted + at, entries_of(run), run->count * sizeof(*sorted));
+		at += run->count;
 	}
 	assert(at == f->count);
 	qsort(sorted, at, sizeof(*sorted), compare_entries);
@@ -317,22 +317,6 @@ memtable_leave(struct memtable *m, unsigned reader)
 	(void)pthread_mutex_unlock(&m->lock);
 }
 
-static size_t
-places_from(const struct memtable_place *places, size_t count, uint64_t seq)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (places[middle].seq < seq)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* What was found so far, and where it goes. */
 struct found {
 	const struct memtable_query *query;
@@ -342,49 +326,39 @@ struct found {
 
 /* False if it is one too many or the snapshot does not have it: then neither what follows. */
 static bool
-found_add(struct found *found, uint64_t seq, uint64_t id)
+found_add(struct found *found, const struct memtable_entry *entry)
 {
+	bool visible = entry->id <= found->query->visible_id;
+
 	if (found->count == found->most)
 		return false;
-	if (id <= found->query->visible_id)
-		found->entries[found->count++] =
-		    (struct memtable_entry){found->query->cid, seq, id};
-	return id <= found->query->visible_id || found->query->newest_first;
+	if (visible)
+		found->entries[found->count++] = *entry;
+	return visible || found->query->newest_first;
 }
 
 /* Numbers up to UINT64_MAX - 1: there is one behind each. */
 static void
-find_sorted(const struct memtable *m, struct found *found)
+find_in(struct found *found, const struct memtable_entry *entries, size_t count)
 {
 	const struct memtable_query *q = found->query;
-	size_t from = sorted_from(m, q->cid, q->from), to = sorted_from(m, q->cid, q->to + 1);
-	const struct memtable_entry *e = m->sorted;
+	size_t from = entries_from(entries, count, q->cid, q->from);
+	size_t to = entries_from(entries, count, q->cid, q->to + 1);
 	bool more = true;
 
 	for (size_t i = from; more && !q->newest_first && i < to; i++)
-		more = found_add(found, e[i].seq, e[i].id);
+		more = found_add(found, &entries[i]);
 	for (size_t i = to; more && q->newest_first && i > from; i--)
-		more = found_add(found, e[i - 1].seq, e[i - 1].id);
+		more = found_add(found, &entries[i - 1]);
 }
 
 static void
 find_filling(const struct memtable *m, struct found *found)
 {
-	const struct memtable_query *q = found->query;
-	struct memtable_run *run = run_of(&m->filling, q->cid);
-	const struct memtable_place *places;
-	size_t from, to;
-	bool more = true;
+	struct memtable_run *run = run_of(&m->filling, found->query->cid);
 
-	if (run == NULL)
-		return;
-	places = places_of(run);
-	from = places_from(places, run->count, q->from);
-	to = places_from(places, run->count, q->to + 1);
-	for (size_t i = from; more && !q->newest_first && i < to; i++)
-		more = found_add(found, places[i].seq, places[i].id);
-	for (size_t i = to; more && q->newest_first && i > from; i--)
-		more = found_add(found, places[i - 1].seq, places[i - 1].id);
+	if (run != NULL)
+		find_in(found, entries_of(run), run->count);
 }
 
 size_t
@@ -399,7 +373,7 @@ memtable_find(
 	(void)pthread_mutex_lock(&m->lock);
 	if (query->newest_first)
 		find_filling(m, &found);
-	find_sorted(m, &found);
+	find_in(&found, m->sorted, m->sorted_count);
 	if (!query->newest_first)
 		find_filling(m, &found);
 	(void)pthread_mutex_unlock(&m->lock);

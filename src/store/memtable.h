@@ -27,11 +27,8 @@ struct memtable_entry {
 
 /* The entries of a conversation, in their order. */
 struct memtable_run {
-	uint64_t cid;
-	uint32_t count, capacity; /* capacity 0: the only one is in first */
-	struct memtable_place {
-		uint64_t seq, id;
-	} first, *more; /* more: owned; NULL while capacity is 0 */
+	uint32_t count, capacity;           /* capacity 0: the only one is in first */
+	struct memtable_entry first, *more; /* more: owned; NULL while capacity is 0 */
 };
 
 struct memtable_filling {

@@ -11,7 +11,6 @@
  * OR FAIL leaves in place what came before a row that is there already.  From that row on heads are
  * taken back, and the operations run again one by one, which finds out whose cmid was used before.
  */
-#include "base/mem.h"
 #include "base/panic.h"
 #include "store/sqlite_db.h"
 
